@@ -1,0 +1,15 @@
+# The two commands: `make run` starts GPT.R1, `make test` runs every test.
+.PHONY: run build test help
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+build: ## Build the release binary
+	@cargo build --release --locked --bin gpt-r1
+
+run: build ## Build, fetch the local model if it is missing, and start
+	@./target/release/gpt-r1 model pull --if-needed
+	@exec ./target/release/gpt-r1 serve
+
+test: ## Run every test; the last line is "N passed, N failed"
+	@./scripts/test

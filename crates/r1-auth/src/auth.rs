@@ -1,0 +1,199 @@
+//! The one door: who sends a request, and how people come by an account and a session.
+//!
+//! [`sign_in`](self) trades a password for a session, [`account`](self) makes and disables
+//! accounts; here a request is matched with its session. Of two clients with the same session the
+//! store knows one row: ending it is what ends both.
+//!
+//! **Invariant:** every request is checked against a session that lived at most five seconds ago;
+//! a signature alone opens nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use r1_domain::{
+    id::SessionId,
+    session::{Session, SessionKind},
+    store::Store,
+    time::{Clock, Timestamp},
+    user::User,
+};
+use secrecy::SecretString;
+
+use crate::{
+    attempts::{AttemptLimits, Attempts},
+    cache::{SessionCache, SessionKey},
+    error::AuthError,
+    key::SigningKey,
+    password::{PasswordConfig, PasswordSetupError, Passwords},
+    secret,
+    token::AccessTokens,
+};
+
+mod account;
+mod sign_in;
+
+pub use account::Registration;
+
+/// Sessions in each half of the cache: about 4 MB when both are full.
+const CACHE_CAPACITY: usize = 5_000;
+
+/// What an operator decides.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// How long an access token is good.
+    pub access_token_ttl: Duration,
+    /// How long a refresh token is good; each use gives a new one.
+    pub refresh_ttl: Duration,
+    /// How long the page's cookie is good.
+    pub cookie_ttl: Duration,
+    /// Whether anybody may register. The setup code works either way.
+    pub registration_open: bool,
+    /// How passwords are hashed.
+    pub passwords: PasswordConfig,
+    /// How often somebody may try; none for no limit.
+    pub attempts: Option<AttemptLimits>,
+}
+
+/// Who sends a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The user.
+    pub user: User,
+    /// The session that proves it.
+    pub session_id: SessionId,
+}
+
+/// A sign-in that succeeded.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The user.
+    pub user: User,
+    /// The session.
+    pub session_id: SessionId,
+    /// When the session ends by itself.
+    pub expires_at: Timestamp,
+    /// What the client proves it by.
+    pub grant: Grant,
+}
+
+/// What a client proves its session by. Each secret is told once, here.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// To an API client.
+    Bearer {
+        /// The access token.
+        access_token: SecretString,
+        /// For how long it is good.
+        expires_in: Duration,
+        /// The token that gets the next one, once.
+        refresh_token: SecretString,
+    },
+    /// To the page.
+    Cookie {
+        /// The cookie's value.
+        secret: SecretString,
+        /// For how long it is good.
+        max_age: Duration,
+    },
+}
+
+/// Sign-in, sessions and accounts.
+pub struct Auth {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    config: AuthConfig,
+    passwords: Passwords,
+    tokens: AccessTokens,
+    cache: SessionCache,
+    attempts: Option<Attempts>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// Starts the threads that hash passwords; they end when this is dropped.
+    ///
+    /// # Errors
+    /// [`PasswordSetupError`].
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        key: &SigningKey,
+        config: AuthConfig,
+    ) -> Result<Self, PasswordSetupError> {
+        Ok(Self {
+            store,
+            clock,
+            passwords: Passwords::new(&config.passwords)?,
+            tokens: AccessTokens::new(key, config.access_token_ttl),
+            cache: SessionCache::new(CACHE_CAPACITY),
+            attempts: config.attempts.as_ref().map(Attempts::new),
+            config,
+        })
+    }
+
+    /// Who sends a request with this access token.
+    ///
+    /// # Errors
+    /// [`AuthError::TokenInvalid`], [`AuthError::TokenExpired`], [`AuthError::SessionEnded`],
+    /// [`AuthError::Store`].
+    pub async fn authenticate_bearer(&self, token: &str) -> Result<Authenticated, AuthError> {
+        let now = self.clock.now();
+        let claims = self.tokens.verify(token, now)?;
+        let key = SessionKey::Id(claims.sid);
+        let session = match self.cache.get(key, now) {
+            Ok(session) => session,
+            Err(ticket) => {
+                let found = self.store.session_get(claims.sid, now).await?;
+                let session = Arc::new(found.ok_or(AuthError::SessionEnded)?);
+                self.cache.insert(key, Arc::clone(&session), ticket);
+                session
+            }
+        };
+        if session.user.id != claims.sub {
+            return Err(AuthError::TokenInvalid);
+        }
+        Ok(authenticated(&session))
+    }
+
+    /// Who sends a request with this cookie.
+    ///
+    /// # Errors
+    /// [`AuthError::SessionEnded`] for a cookie that names no live session, [`AuthError::Store`].
+    pub async fn authenticate_cookie(&self, cookie: &str) -> Result<Authenticated, AuthError> {
+        if !secret::is_plausible(cookie) {
+            return Err(AuthError::SessionEnded);
+        }
+        let now = self.clock.now();
+        let hash = secret::hash(cookie);
+        let key = SessionKey::Cookie(hash);
+        let session = match self.cache.get(key, now) {
+            Ok(session) => session,
+            Err(ticket) => {
+                let found = self.store.session_by_cookie(hash, now).await?;
+                let session = Arc::new(found.ok_or(AuthError::SessionEnded)?);
+                self.cache.insert(key, Arc::clone(&session), ticket);
+                session
+            }
+        };
+        Ok(authenticated(&session))
+    }
+
+    /// How long a new session of this kind lives.
+    fn session_ttl(&self, kind: SessionKind) -> Duration {
+        match kind {
+            SessionKind::Bearer => self.config.refresh_ttl,
+            SessionKind::Cookie => self.config.cookie_ttl,
+        }
+    }
+}
+
+fn authenticated(session: &Session) -> Authenticated {
+    Authenticated { user: session.user.clone(), session_id: session.id }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! A store in memory with accounts and sessions, for this crate's tests. What no sign-in asks for
+//! answers "not found".
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use r1_domain::{
+    conversation::Conversation,
+    generation::Generation,
+    id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    message::{Message, Turn},
+    page::{Page, PageRequest},
+    session::{NewSession, Rotation, Session, SessionKind, TokenHash},
+    store::{
+        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewTurn, Store, StoreError, StoreResult,
+        StoredLog, TurnOutcome,
+    },
+    time::{Clock, Timestamp},
+    user::{NewUser, User, normalise_login},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+/// A clock that is turned by hand.
+pub(crate) struct Hand(Mutex<Timestamp>);
+
+impl Hand {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Timestamp::from_micros(1_800_000_000_000_000))))
+    }
+
+    pub(crate) fn forward(&self, by: std::time::Duration) {
+        let mut now = self.0.lock();
+        *now = now.plus(by);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        *self.0.lock()
+    }
+}
+
+struct Row {
+    session: NewSession,
+    earlier: Vec<TokenHash>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Tables {
+    users: Vec<Credentials>,
+    sessions: Vec<Row>,
+    setup_code: Option<TokenHash>,
+    /// How often a session was looked up.
+    lookups: usize,
+    broken: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct FakeStore(Mutex<Tables>);
+
+impl FakeStore {
+    pub(crate) fn lookups(&self) -> usize {
+        self.0.lock().lookups
+    }
+
+    pub(crate) fn break_down(&self) {
+        self.0.lock().broken = true;
+    }
+
+    pub(crate) fn hash_of(&self, login: &str) -> String {
+        let tables = self.0.lock();
+        let found = tables.users.iter().find(|found| found.user.username == login).unwrap();
+        found.password_hash.expose_secret().to_owned()
+    }
+
+    /// Everything that was stored about sessions, to look for secrets in.
+    pub(crate) fn dump(&self) -> String {
+        self.0.lock().sessions.iter().map(|row| format!("{:?}", row.session)).collect()
+    }
+}
+
+impl Tables {
+    fn live(&self, now: Timestamp, which: impl Fn(&NewSession) -> bool) -> Option<Session> {
+        let row = self.sessions.iter().find(|row| !row.ended && row.session.expires_at > now && which(&row.session))?;
+        let user = &self.users.iter().find(|found| found.user.id == row.session.user_id)?.user;
+        (!user.disabled).then(|| Session { id: row.session.id, user: user.clone(), expires_at: row.session.expires_at })
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for FakeStore {
+    async fn ping(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User> {
+        let mut tables = self.0.lock();
+        for found in &tables.users {
+            if normalise_login(&found.user.username) == normalise_login(&user.username) {
+                return Err(StoreError::Taken { field: "username" });
+            }
+            if normalise_login(&found.user.email) == normalise_login(&user.email) {
+                return Err(StoreError::Taken { field: "email" });
+            }
+        }
+        if setup_code.is_some() && tables.setup_code.take_if(|code| Some(*code) == setup_code).is_none() {
+            return Err(StoreError::SetupCode);
+        }
+        let NewUser { id, username, email, password_hash, is_admin, created_at } = user;
+        let user = User { id, username, email, is_admin, disabled: false, created_at };
+        tables.users.push(Credentials { user: user.clone(), password_hash });
+        Ok(user)
+    }
+
+    async fn user_by_login(&self, login: &str) -> StoreResult<Option<Credentials>> {
+        let tables = self.0.lock();
+        if tables.broken {
+            return Err(StoreError::Unavailable("on purpose".into()));
+        }
+        let found = tables.users.iter().find(|found| {
+            normalise_login(&found.user.username) == login || normalise_login(&found.user.email) == login
+        });
+        Ok(found.cloned())
+    }
+
+    async fn user_rehash(&self, id: UserId, old: &SecretString, new: SecretString) -> StoreResult<()> {
+        let mut tables = self.0.lock();
+        let found = tables.users.iter_mut().find(|found| found.user.id == id).ok_or(StoreError::NotFound)?;
+        if found.password_hash.expose_secret() == old.expose_secret() {
+            found.password_hash = new;
+        }
+        Ok(())
+    }
+
+    async fn user_set_disabled(&self, login: &str, disabled: bool, _now: Timestamp) -> StoreResult<User> {
+        let mut tables = self.0.lock();
+        let tables = &mut *tables;
+        let found = tables.users.iter_mut().find(|found| normalise_login(&found.user.username) == login);
+        let user = &mut found.ok_or(StoreError::NotFound)?.user;
+        user.disabled = disabled;
+        for row in tables.sessions.iter_mut().filter(|row| row.session.user_id == user.id) {
+            row.ended = true;
+        }
+        Ok(user.clone())
+    }
+
+    async fn setup_code_set(&self, code: TokenHash) -> StoreResult<bool> {
+        let mut tables = self.0.lock();
+        if tables.users.iter().any(|found| found.user.is_admin) {
+            return Ok(false);
+        }
+        tables.setup_code = Some(code);
+        Ok(true)
+    }
+
+    async fn session_create(&self, session: NewSession) -> StoreResult<()> {
+        self.0.lock().sessions.push(Row { session, earlier: Vec::new(), ended: false });
+        Ok(())
+    }
+
+    async fn session_get(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Session>> {
+        let mut tables = self.0.lock();
+        tables.lookups += 1;
+        Ok(tables.live(now, |session| session.id == id))
+    }
+
+    async fn session_by_cookie(&self, hash: TokenHash, now: Timestamp) -> StoreResult<Option<Session>> {
+        let mut tables = self.0.lock();
+        tables.lookups += 1;
+        Ok(tables.live(now, |session| session.kind == SessionKind::Cookie && session.token_hash == hash))
+    }
+
+    async fn session_rotate(
+        &self,
+        old: TokenHash,
+        new: TokenHash,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<Rotation> {
+        let mut tables = self.0.lock();
+        if let Some(mut session) =
+            tables.live(now, |session| session.kind == SessionKind::Bearer && session.token_hash == old)
+        {
+            let row = tables.sessions.iter_mut().find(|row| row.session.id == session.id).unwrap();
+            row.earlier.push(old);
+            row.session.token_hash = new;
+            row.session.expires_at = expires_at;
+            session.expires_at = expires_at;
+            return Ok(Rotation::Rotated(session));
+        }
+        let reused = tables.sessions.iter_mut().find(|row| !row.ended && row.earlier.contains(&old));
+        Ok(reused.map_or(Rotation::Unknown, |row| {
+            row.ended = true;
+            Rotation::Reused(row.session.id)
+        }))
+    }
+
+    async fn session_end(&self, owner: UserId, id: SessionId, _now: Timestamp) -> StoreResult<()> {
+        let mut tables = self.0.lock();
+        for row in tables.sessions.iter_mut().filter(|row| row.session.id == id && row.session.user_id == owner) {
+            row.ended = true;
+        }
+        Ok(())
+    }
+
+    async fn user_list(&self, _: PageRequest) -> StoreResult<Page<User>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn idempotency_find(&self, _: UserId, _: &IdempotencyKey) -> StoreResult<Option<Earlier>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn conversation_create(
+        &self,
+        _: UserId,
+        _: ConversationId,
+        _: &str,
+        _: Option<IdempotencyKey>,
+        _: Timestamp,
+    ) -> StoreResult<Result<Conversation, Earlier>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn conversation_list(&self, _: UserId, _: PageRequest) -> StoreResult<Page<Conversation>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn conversation_get(&self, _: UserId, _: ConversationId) -> StoreResult<Conversation> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn conversation_rename(
+        &self,
+        _: UserId,
+        _: ConversationId,
+        _: &str,
+        _: Timestamp,
+    ) -> StoreResult<Conversation> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn conversation_delete(&self, _: UserId, _: ConversationId, _: Timestamp) -> StoreResult<()> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn message_list(&self, _: UserId, _: ConversationId, _: PageRequest) -> StoreResult<Page<Message>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn message_get(&self, _: UserId, _: MessageId) -> StoreResult<Message> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn turn_begin(&self, _: NewTurn) -> StoreResult<TurnOutcome> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn history(&self, _: UserId, _: MessageId, _: usize) -> StoreResult<Vec<Turn>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn log_append(&self, _: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_get(&self, _: UserId, _: GenerationId) -> StoreResult<Generation> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_count_running(&self, _: UserId) -> StoreResult<usize> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_to_follow(&self, _: UserId, _: Option<ConversationId>) -> StoreResult<Option<GenerationId>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn log_read(&self, _: UserId, _: GenerationId) -> StoreResult<StoredLog> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_list_orphaned(&self, _: NodeId) -> StoreResult<Vec<StoredLog>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_take_over(&self, _: GenerationId, _: u32, _: NodeId) -> StoreResult<bool> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn purge(&self, _: Timestamp, _: Timestamp, _: Timestamp, _: usize) -> StoreResult<usize> {
+        Err(StoreError::NotFound)
+    }
+}

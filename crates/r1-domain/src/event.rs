@@ -1,0 +1,244 @@
+//! What a generation's log is made of, and the JSON by which readers see it.
+//!
+//! A log is `start chunk* (resumed chunk*)* (end | error)`. The payloads carry a space after `:`
+//! and `,` and name `type` first: the published examples of the stream look so, and clients compare.
+
+use serde::Serialize;
+
+use crate::{
+    generation::State,
+    id::{ConversationId, GenerationId, MessageId},
+};
+
+/// Tokens counted for a generation, over all its upstream calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Both together.
+    pub total_tokens: u64,
+    /// True where a provider did not count and the numbers are ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+/// The first event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The conversation that the message belongs to.
+    pub conversation_id: ConversationId,
+    /// The generation.
+    pub generation_id: GenerationId,
+    /// The assistant message that it writes.
+    pub message_id: MessageId,
+    /// The model, as `provider/model`.
+    pub model: String,
+}
+
+/// The last event of a generation that ended by the model's or the user's will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The conversation that the message belongs to.
+    pub conversation_id: ConversationId,
+    /// The assistant message.
+    pub message_id: MessageId,
+    /// Completed or stopped.
+    pub outcome: Outcome,
+    /// Tokens used, if anybody counted.
+    pub usage: Option<Usage>,
+}
+
+/// How a generation ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The model finished, for the reason that it gave: `stop`, `length`, `content_filter`, …
+    Completed {
+        /// The model's word for it.
+        finish_reason: String,
+    },
+    /// The user stopped it.
+    Stopped,
+}
+
+/// The last event of a generation that failed or was interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Stable word for programs, such as `provider_auth`.
+    pub code: String,
+    /// A sentence for people: no secret, no upstream body, no internal text.
+    pub message: String,
+    /// Whether asking again may help.
+    pub retryable: bool,
+}
+
+/// The code of a [`Failure`] that says that the run died and its text is kept.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// One entry of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The generation exists.
+    Start(Start),
+    /// More text.
+    Chunk(String),
+    /// Another process, or another life of this one, goes on.
+    Resumed {
+        /// The generation.
+        generation_id: GenerationId,
+        /// The lease under which it goes on.
+        epoch: u32,
+    },
+    /// Terminal.
+    End(End),
+    /// Terminal.
+    Error(Failure),
+}
+
+impl Event {
+    /// The state that a generation with this newest event is in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self {
+            Self::Start(_) | Self::Chunk(_) | Self::Resumed { .. } => State::Running,
+            Self::End(End { outcome: Outcome::Completed { .. }, .. }) => State::Completed,
+            Self::End(End { outcome: Outcome::Stopped, .. }) => State::Stopped,
+            Self::Error(failure) if failure.code == INTERRUPTED => State::Interrupted,
+            Self::Error(_) => State::Failed,
+        }
+    }
+
+    /// The JSON of the frame's `data:` line.
+    #[must_use]
+    pub fn payload(&self) -> String {
+        spaced(&match self {
+            Self::Start(start) => Payload::Start {
+                message: "Starting response generation...",
+                conversation_id: start.conversation_id,
+                generation_id: start.generation_id,
+                message_id: start.message_id,
+                model: &start.model,
+            },
+            Self::Chunk(content) => Payload::Chunk { content },
+            Self::Resumed { generation_id, epoch } => {
+                Payload::Resumed { message: "Response resumed", generation_id: *generation_id, epoch: *epoch }
+            }
+            Self::End(end) => {
+                let (message, finish_reason) = match &end.outcome {
+                    Outcome::Completed { finish_reason } => ("Response completed", Some(finish_reason.as_str())),
+                    Outcome::Stopped => ("Response stopped", None),
+                };
+                Payload::End {
+                    message,
+                    conversation_id: end.conversation_id,
+                    message_id: end.message_id,
+                    status: self.state().as_str(),
+                    finish_reason,
+                    usage: end.usage,
+                }
+            }
+            Self::Error(failure) => {
+                Payload::Error { code: &failure.code, message: &failure.message, retryable: failure.retryable }
+            }
+        })
+    }
+}
+
+/// The wire form: the order of fields here is the order on the wire.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Payload<'a> {
+    Start {
+        message: &'a str,
+        conversation_id: ConversationId,
+        generation_id: GenerationId,
+        message_id: MessageId,
+        model: &'a str,
+    },
+    Chunk {
+        content: &'a str,
+    },
+    Resumed {
+        message: &'a str,
+        generation_id: GenerationId,
+        epoch: u32,
+    },
+    End {
+        message: &'a str,
+        conversation_id: ConversationId,
+        message_id: MessageId,
+        status: &'a str,
+        finish_reason: Option<&'a str>,
+        usage: Option<Usage>,
+    },
+    Error {
+        code: &'a str,
+        message: &'a str,
+        retryable: bool,
+    },
+}
+
+/// Serialises with a space after `:` and `,`.
+fn spaced(value: &impl Serialize) -> String {
+    let mut out = Vec::with_capacity(256);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Spaced);
+    // Writing plain structs into memory has no way to fail.
+    match value.serialize(&mut serializer).map(|()| String::from_utf8(out)) {
+        Ok(Ok(text)) => text,
+        _ => String::new(),
+    }
+}
+
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn payloads_look_like_the_published_examples() {
+        let now = Timestamp::from_micros(1);
+        let (conversation_id, generation_id, message_id) =
+            (ConversationId::new(now), GenerationId::new(now), MessageId::new(now));
+        let start = Event::Start(Start { conversation_id, generation_id, message_id, model: "local/m".to_owned() });
+        assert_eq!(
+            start.payload(),
+            format!(
+                r#"{{"type": "start", "message": "Starting response generation...", "conversation_id": "{conversation_id}", "generation_id": "{generation_id}", "message_id": "{message_id}", "model": "local/m"}}"#
+            )
+        );
+        assert_eq!(Event::Chunk(" \"AI\"\n".to_owned()).payload(), r#"{"type": "chunk", "content": " \"AI\"\n"}"#);
+        let usage = Some(Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, estimated: false });
+        let outcome = Outcome::Completed { finish_reason: "stop".to_owned() };
+        assert_eq!(
+            Event::End(End { conversation_id, message_id, outcome, usage }).payload(),
+            format!(
+                r#"{{"type": "end", "message": "Response completed", "conversation_id": "{conversation_id}", "message_id": "{message_id}", "status": "completed", "finish_reason": "stop", "usage": {{"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}}}"#
+            )
+        );
+        let stopped = Event::End(End { conversation_id, message_id, outcome: Outcome::Stopped, usage: None });
+        assert!(stopped.payload().contains(r#""message": "Response stopped""#));
+        assert!(stopped.payload().ends_with(r#""status": "stopped", "finish_reason": null, "usage": null}"#));
+        let failure = Failure { code: "provider_auth".to_owned(), message: "no".to_owned(), retryable: false };
+        assert_eq!(
+            Event::Error(failure).payload(),
+            r#"{"type": "error", "code": "provider_auth", "message": "no", "retryable": false}"#
+        );
+    }
+}

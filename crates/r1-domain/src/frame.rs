@@ -1,0 +1,69 @@
+//! Frames: events as the bytes of a Server-Sent Events body (WHATWG HTML, 9.2.6).
+
+use std::io::Write;
+
+use crate::{
+    id::GenerationId,
+    log::{Kind, Record},
+};
+
+/// Sent every so often on a quiet stream, so that proxies keep it open and clients know it is
+/// alive. A comment: it has no id and moves no cursor.
+pub const HEARTBEAT: &[u8] = b": heartbeat\n\n";
+
+/// Appends the frame of one event.
+pub fn encode(out: &mut Vec<u8>, generation_id: GenerationId, record: &Record<'_>) {
+    out.extend_from_slice(b"id: ");
+    let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+    out.extend_from_slice(generation_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
+    out.push(b':');
+    push_decimal(out, u64::from(record.cursor.epoch));
+    out.push(b'.');
+    push_decimal(out, record.cursor.seq);
+    out.extend_from_slice(b"\ndata: ");
+    match record.kind {
+        Kind::Chunk => {
+            out.extend_from_slice(br#"{"type": "chunk", "content": "#);
+            // Into memory: no error to have.
+            let _ = serde_json::to_writer(&mut *out, record.content);
+            out.push(b'}');
+        }
+        _ => out.extend_from_slice(record.content.as_bytes()),
+    }
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Appends the line that tells a reader to come back in `delay`.
+pub fn encode_retry(out: &mut Vec<u8>, delay: std::time::Duration) {
+    let _ = write!(out, "retry: {}\n\n", delay.as_millis());
+}
+
+fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cursor::Cursor, event::Event, time::Timestamp};
+
+    #[test]
+    fn a_frame_is_id_and_data() {
+        let id = GenerationId::new(Timestamp::from_micros(9));
+        let record = Record { kind: Kind::Chunk, cursor: Cursor { epoch: 1, seq: 1020 }, content: "Ärger\n\"x\"" };
+        let mut out = Vec::new();
+        encode(&mut out, id, &record);
+        let payload = Event::Chunk(record.content.to_owned()).payload();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("id: {id}:1.1020\ndata: {payload}\n\n"));
+    }
+}

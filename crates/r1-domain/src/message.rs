@@ -1,0 +1,73 @@
+//! Messages: rows of a tree. An edit or a regeneration is a sibling, never a change in place.
+
+use crate::{
+    cursor::Cursor,
+    generation::State,
+    id::{GenerationId, MessageId},
+    time::Timestamp,
+};
+
+/// Who wrote a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Instructions to the model.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The name in storage and on the wire (the same in the OpenAI format).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+
+    /// Reads a stored name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::System, Self::User, Self::Assistant].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// A message as its owner sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Identifier.
+    pub id: MessageId,
+    /// The message that this one answers or follows; none for the first.
+    pub parent_id: Option<MessageId>,
+    /// Who wrote it.
+    pub role: Role,
+    /// The text; of a running answer, the text so far.
+    pub content: String,
+    /// State of the generation that writes it; `Completed` for messages that a person wrote.
+    pub state: State,
+    /// The model that wrote it, as `provider/model`.
+    pub model: Option<String>,
+    /// The newest generation of an assistant message.
+    pub generation_id: Option<GenerationId>,
+    /// Of a running answer: the cursor of exactly the text in `content`.
+    pub last_event: Option<Cursor>,
+    /// Why the model ended (`stop`, `length`, …), when it did.
+    pub finish_reason: Option<String>,
+    /// Code of the error that ended it, when one did.
+    pub error_code: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// One message of the history that goes to a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Who wrote it.
+    pub role: Role,
+    /// The text.
+    pub content: String,
+}

@@ -1,0 +1,180 @@
+//! The port to whatever runs models.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures::{Stream, future::BoxFuture};
+
+use crate::{event::Usage, message::Turn};
+
+/// What a model is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompletionRequest {
+    /// The provider's own name for the model, without the `provider/` before it.
+    pub model: String,
+    /// The history, oldest first; the last turn is the question.
+    pub turns: Vec<Turn>,
+    /// The answer so far, when the model shall go on from it (only where
+    /// [`Provider::can_continue`]).
+    pub partial_answer: Option<String>,
+    /// 0 to 2; none for the provider's own default.
+    pub temperature: Option<f64>,
+    /// At most so many tokens.
+    pub max_tokens: u32,
+    /// Of the random source, where the provider takes one.
+    pub seed: u64,
+    /// Opaque word that stands for the user, for fair scheduling; no name, no address.
+    pub user_key: String,
+    /// Ask with a key that is sure to be rejected, to show how an error streams.
+    pub use_invalid_key: bool,
+}
+
+/// One step of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delta {
+    /// More text; never empty.
+    Text(String),
+    /// The answer is whole. Comes once, last.
+    Done {
+        /// The provider's word: `stop`, `length`, `content_filter`, …
+        finish_reason: String,
+        /// Tokens used, if the provider counted.
+        usage: Option<Usage>,
+    },
+}
+
+/// An answer on its way. Dropping it closes the connection to the provider. A stream that ends
+/// without [`Delta::Done`] or an error does not exist: a truncated answer is an error.
+pub type CompletionStream = Pin<Box<dyn Stream<Item = Result<Delta, ProviderError>> + Send>>;
+
+/// Why a provider did not answer, in words that a user may read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProviderError {
+    /// What kind of fault.
+    pub code: ProviderErrorCode,
+    /// A sentence for people: no key, no upstream body.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// When the provider asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// Stable words for the kinds of fault; they go out as the `code` of an error event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderErrorCode {
+    /// The key was rejected (401, 403).
+    Auth,
+    /// Too many requests, or no credit (429).
+    RateLimited,
+    /// No such model (404).
+    ModelNotFound,
+    /// The question is larger than the model's context.
+    ContextTooLong,
+    /// The provider refused the request (other 4xx).
+    Rejected,
+    /// The provider can't be reached.
+    Unreachable,
+    /// The provider is there and fails (5xx).
+    Unavailable,
+    /// Nothing came for too long.
+    Timeout,
+    /// What came is not the protocol.
+    InvalidResponse,
+    /// The answer broke off without a finish.
+    Truncated,
+    /// An error in mid-answer.
+    Failed,
+}
+
+impl ProviderErrorCode {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "provider_auth",
+            Self::RateLimited => "provider_rate_limited",
+            Self::ModelNotFound => "model_not_found",
+            Self::ContextTooLong => "context_too_long",
+            Self::Rejected => "provider_rejected",
+            Self::Unreachable => "provider_unreachable",
+            Self::Unavailable => "provider_unavailable",
+            Self::Timeout => "provider_timeout",
+            Self::InvalidResponse => "upstream_invalid",
+            Self::Truncated => "upstream_truncated",
+            Self::Failed => "provider_failed",
+        }
+    }
+}
+
+/// Something that runs models.
+pub trait Provider: Send + Sync + 'static {
+    /// Starts an answer. Resolves once the provider has accepted the request (its response headers
+    /// are there), or refused it. Dropping the future, or the stream, closes the connection.
+    fn complete(&self, request: CompletionRequest) -> BoxFuture<'static, Result<CompletionStream, ProviderError>>;
+
+    /// Whether it can go on from a partial answer.
+    fn can_continue(&self) -> bool;
+}
+
+/// A model that was asked for, found.
+#[derive(Clone)]
+pub struct ResolvedModel {
+    /// Who runs it.
+    pub provider: Arc<dyn Provider>,
+    /// As `provider/model`: what users see and what is stored.
+    pub name: String,
+    /// The provider's own name for it.
+    pub upstream_name: String,
+}
+
+/// A model in the list of what can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// As `provider/model`.
+    pub id: String,
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// Whether a request without a model goes here.
+    pub is_default: bool,
+    /// What a person should know about it, if anything.
+    pub description: Option<String>,
+}
+
+/// How a provider is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderHealth {
+    /// The provider's name in the configuration.
+    pub name: String,
+    /// `ok` or `degraded`; of the local model its state.
+    pub status: &'static str,
+    /// What a person should know, if anything.
+    pub detail: Option<String>,
+}
+
+/// A model that can't be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no model '{name}'; GET /api/v1/models lists what can be asked")]
+pub struct UnknownModel {
+    /// What was asked for.
+    pub name: String,
+}
+
+/// All configured providers.
+pub trait Models: Send + Sync + 'static {
+    /// Finds `provider/model`, a bare name of the default provider's, or (none) the default model.
+    /// A name that its provider does not list is passed through: only the provider knows.
+    ///
+    /// # Errors
+    /// [`UnknownModel`] for an unknown provider or an unknown local model.
+    fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel>;
+
+    /// What can be asked. Providers that don't answer in time are left out.
+    fn list(&self) -> BoxFuture<'_, Vec<ModelInfo>>;
+
+    /// How each provider is; never waits for one.
+    fn health(&self) -> Vec<ProviderHealth>;
+
+    /// Somebody is here who may soon ask: a provider that sleeps may wake. Cheap, never waits.
+    fn warm(&self);
+}

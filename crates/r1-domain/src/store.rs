@@ -1,0 +1,357 @@
+//! The port to the database: whole business operations, each of them atomic.
+//!
+//! Methods are named noun first. Every method that touches a user's thing takes its owner and
+//! finds nothing else; that another user's thing exists can't be told from that it doesn't.
+//! Stores write the ids and times that they are given.
+
+use bytes::Bytes;
+
+use crate::{
+    conversation::Conversation,
+    event::{Failure, Usage},
+    generation::{Generation, GenerationRequest, State},
+    id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    message::{Message, Turn},
+    page::{Page, PageRequest},
+    session::{NewSession, Rotation, Session, TokenHash},
+    time::Timestamp,
+    user::{NewUser, User},
+};
+
+/// What a caller can do about a failed operation.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing, or it is somebody else's.
+    #[error("not found")]
+    NotFound,
+    /// Another row has this value already.
+    #[error("{field} is taken")]
+    Taken {
+        /// Which one.
+        field: &'static str,
+    },
+    /// The setup code is wrong or was used.
+    #[error("the setup code is wrong or was used already")]
+    SetupCode,
+    /// The disk, or the quota, is full. Nothing was written; it works again once there is room.
+    #[error("the database has no room left")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database can't be reached, or is busy for too long. It may work again.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A fault that waiting does not mend.
+    #[error("the database failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Shorthand.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// An account with what proves it.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The account.
+    pub user: User,
+    /// Argon2id hash in PHC string format.
+    pub password_hash: secrecy::SecretString,
+}
+
+/// A request that shall be carried out once, however often it comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The client's key.
+    pub key: String,
+    /// SHA-256 of route and body: the same key with another one is a mistake.
+    pub fingerprint: [u8; 32],
+}
+
+/// What a key that was seen before made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// A generation.
+    Generation(GenerationId),
+    /// A conversation.
+    Conversation(ConversationId),
+    /// The key came with another request.
+    OtherRequest,
+}
+
+/// Where a question goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnPlace {
+    /// Into a conversation made for it.
+    New {
+        /// Its title.
+        title: String,
+    },
+    /// Into one that exists, after `parent`, or after its newest message.
+    Existing {
+        /// The message to follow; it must belong to the conversation. None: its head.
+        parent: Option<MessageId>,
+    },
+}
+
+/// A question, its answer-to-be and the generation that will write it: one commit.
+#[derive(Debug, Clone)]
+pub struct NewTurn {
+    /// Who asks.
+    pub owner: UserId,
+    /// The conversation, existing or to be made.
+    pub conversation_id: ConversationId,
+    /// Where in it.
+    pub place: TurnPlace,
+    /// Id of the question.
+    pub question_id: MessageId,
+    /// The question.
+    pub question: String,
+    /// Id of the answer.
+    pub answer_id: MessageId,
+    /// Id of the generation.
+    pub generation_id: GenerationId,
+    /// What the model is asked.
+    pub request: GenerationRequest,
+    /// The process that will run it, under epoch 1.
+    pub node_id: NodeId,
+    /// The `start` event as log records: seq 1.
+    pub start: Bytes,
+    /// The key, if the client gave one.
+    pub idempotency: Option<IdempotencyKey>,
+    /// Now. The answer's `created_at` is one microsecond later.
+    pub now: Timestamp,
+}
+
+/// What came of a [`NewTurn`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnOutcome {
+    /// Written; it is durable even through a power loss.
+    Accepted,
+    /// Nothing was written: this generation runs in the conversation.
+    Busy(GenerationId),
+    /// Nothing was written: the key was seen before.
+    Earlier(Earlier),
+}
+
+/// New records of one generation's log.
+#[derive(Debug, Clone)]
+pub struct LogAppend {
+    /// Whose log.
+    pub generation_id: GenerationId,
+    /// The lease under which they were written.
+    pub epoch: u32,
+    /// Seq of the first event in `records`.
+    pub first_seq: u64,
+    /// The records.
+    pub records: Bytes,
+    /// From time to time, and always with `terminal`: all records since the last such fold,
+    /// `records` included. A store that keeps the newest records of all generations together
+    /// (SQLite) moves them into the generation's own row now; others ignore it.
+    pub fold: Option<Fold>,
+    /// With the records that end in the terminal event.
+    pub terminal: Option<Terminal>,
+}
+
+/// The records between two folds.
+#[derive(Debug, Clone)]
+pub struct Fold {
+    /// Seq of the first event in `records`.
+    pub first_seq: u64,
+    /// The records.
+    pub records: Bytes,
+}
+
+/// What ends with the terminal event, in its transaction.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    /// The final state.
+    pub state: State,
+    /// The terminal event's payload as it stands in the log. It outlives the log: it is kept with
+    /// the generation ([`StoredLog::terminal_payload`]).
+    pub payload: String,
+    /// The message's text: all chunks joined.
+    pub text: String,
+    /// Why the model ended, if it did.
+    pub finish_reason: Option<String>,
+    /// The failure, where there is one.
+    pub failure: Option<Failure>,
+    /// Tokens used.
+    pub usage: Option<Usage>,
+    /// Now.
+    pub ended_at: Timestamp,
+}
+
+/// What came of one [`LogAppend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// Stored: readers may see it.
+    Stored,
+    /// Another process has the lease: these records are nowhere, and the run must end.
+    Fenced,
+}
+
+/// A generation with its log.
+#[derive(Debug, Clone)]
+pub struct StoredLog {
+    /// The generation.
+    pub generation: Generation,
+    /// Its whole log, from the first record. None when it was retired.
+    pub records: Option<Bytes>,
+    /// The message's text, for a log that was retired.
+    pub text: String,
+    /// The [`Terminal::payload`] of a generation that ended.
+    pub terminal_payload: Option<String>,
+}
+
+/// The database.
+#[async_trait::async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Answers when the database can read and write.
+    async fn ping(&self) -> StoreResult<()>;
+
+    /// Makes an account. With `setup_code`, the account is an administrator's: the code must be
+    /// the one set by [`Store::setup_code_set`], and is used up in the same transaction.
+    /// `Taken { username | email }`, `SetupCode`.
+    async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User>;
+
+    /// Finds an account by normalised name or e-mail address.
+    async fn user_by_login(&self, login: &str) -> StoreResult<Option<Credentials>>;
+
+    /// Replaces an account's password hash, if it still is `old`: a sign-in found that it was made
+    /// with other parameters than today's. A store without this keeps the old hash, which goes on
+    /// working.
+    async fn user_rehash(
+        &self,
+        _id: UserId,
+        _old: &secrecy::SecretString,
+        _new: secrecy::SecretString,
+    ) -> StoreResult<()> {
+        Ok(())
+    }
+
+    /// All accounts, oldest first.
+    async fn user_list(&self, page: PageRequest) -> StoreResult<Page<User>>;
+
+    /// Disables (and ends all sessions of) or enables an account.
+    async fn user_set_disabled(&self, login: &str, disabled: bool, now: Timestamp) -> StoreResult<User>;
+
+    /// Sets the code that makes the first administrator, unless there is an administrator already:
+    /// then false. Replaces an earlier code.
+    async fn setup_code_set(&self, code: TokenHash) -> StoreResult<bool>;
+
+    /// Stores a sign-in.
+    async fn session_create(&self, session: NewSession) -> StoreResult<()>;
+
+    /// Finds a live session by its id.
+    async fn session_get(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Session>>;
+
+    /// Finds a live cookie session by its secret's digest.
+    async fn session_by_cookie(&self, hash: TokenHash, now: Timestamp) -> StoreResult<Option<Session>>;
+
+    /// Replaces a refresh token, once: the old one's second use ends the session.
+    async fn session_rotate(
+        &self,
+        old: TokenHash,
+        new: TokenHash,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<Rotation>;
+
+    /// Ends a session. Ending an ended one is fine.
+    async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()>;
+
+    /// What an earlier request of this key made, if there was one.
+    async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>>;
+
+    /// Makes a conversation, or names the one that the key made.
+    async fn conversation_create(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        title: &str,
+        idempotency: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> StoreResult<Result<Conversation, Earlier>>;
+
+    /// A page of conversations, the newest `updated_at` first.
+    async fn conversation_list(&self, owner: UserId, page: PageRequest) -> StoreResult<Page<Conversation>>;
+
+    /// One conversation.
+    async fn conversation_get(&self, owner: UserId, id: ConversationId) -> StoreResult<Conversation>;
+
+    /// Renames one.
+    async fn conversation_rename(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        title: &str,
+        now: Timestamp,
+    ) -> StoreResult<Conversation>;
+
+    /// Deletes one: it is gone for every reader at once, its rows go in the background
+    /// ([`Store::purge`]). The caller has stopped what ran in it.
+    async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()>;
+
+    /// A page of a conversation's messages, oldest first, all branches. A running answer has an
+    /// empty text and no `last_event`: its text is in its log. Besides at the limit, a page ends
+    /// before the message whose `content` would make those of the page more than 1 MiB (UTF-8, added
+    /// up), with at least one message always; no more is read than that.
+    async fn message_list(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        page: PageRequest,
+    ) -> StoreResult<Page<Message>>;
+
+    /// One message.
+    async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message>;
+
+    /// Accepts a question.
+    async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome>;
+
+    /// The path from the question that `answer` answers up to the root, given back oldest first:
+    /// the newest turns whose text adds up to at most `max_bytes`, the question always among them.
+    /// Cost: by what is given back, not by the length of the conversation.
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>>;
+
+    /// Appends to any number of logs in one commit, and ends those that have a `terminal`: state,
+    /// text, usage and search index go into the same commit. One outcome per append, in order.
+    async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>>;
+
+    /// One generation.
+    async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation>;
+
+    /// How many generations of this user run.
+    async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize>;
+
+    /// The generation to follow: the running one of `conversation`, else its newest; without a
+    /// conversation the caller's newest running one.
+    async fn generation_to_follow(
+        &self,
+        owner: UserId,
+        conversation: Option<ConversationId>,
+    ) -> StoreResult<Option<GenerationId>>;
+
+    /// A generation with its whole log, read in one snapshot.
+    async fn log_read(&self, owner: UserId, id: GenerationId) -> StoreResult<StoredLog>;
+
+    /// Generations that are not terminal and whose process is gone, with their logs. On SQLite
+    /// every such generation of another node id: the data directory's lock proves that it is gone.
+    /// Of a damaged log the whole records before the damage are given.
+    async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>>;
+
+    /// Takes an orphan over: raises its epoch from `epoch` by one and puts it under this node. A
+    /// damaged log is cut to what [`Store::generation_list_orphaned`] gave, in the same transaction.
+    /// False if somebody else did.
+    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool>;
+
+    /// Removes what has served its time, in slices of at most `slice` rows: logs of generations
+    /// that ended before `logs_before`, idempotency keys from before `keys_before`, sessions that
+    /// ended or expired before `sessions_before`, rows of deleted conversations. Gives back how
+    /// many rows went; call again while that is not 0.
+    async fn purge(
+        &self,
+        logs_before: Timestamp,
+        keys_before: Timestamp,
+        sessions_before: Timestamp,
+        slice: usize,
+    ) -> StoreResult<usize>;
+}

@@ -1,0 +1,271 @@
+//! The engine: what the outside may ask of generations.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt;
+use r1_domain::{
+    cursor::Cursor,
+    generation::{Generation, State},
+    id::{ConversationId, GenerationId, NodeId, UserId},
+    log::Position,
+    message::Message,
+    provider::{Models, ResolvedModel},
+    store::{Store, StoreError},
+    time::Clock,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    error::EngineError,
+    log::{Log, SharedLog},
+    options::Options,
+    reader::Reader,
+    registry::{Registry, Running},
+    run::Run,
+    start::whole_records,
+    writer::{Queue, Writer},
+};
+
+/// Starts, follows, stops and recovers generations. One per process.
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) models: Arc<dyn Models>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node_id: NodeId,
+    pub(crate) options: Options,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) queue: Arc<Queue>,
+    /// Runs, from before their acceptance to their terminal event.
+    pub(crate) runs: TaskTracker,
+    draining: AtomicBool,
+    abort: CancellationToken,
+    writer: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// What to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// This generation.
+    Generation(GenerationId),
+    /// The running generation of this conversation, else its newest.
+    Conversation(ConversationId),
+    /// The user's newest running generation.
+    Newest,
+}
+
+impl Engine {
+    /// Makes the engine and starts its writer on the current runtime. Call [`Engine::recover`]
+    /// before the first request.
+    pub fn new(
+        store: Arc<dyn Store>,
+        models: Arc<dyn Models>,
+        clock: Arc<dyn Clock>,
+        node_id: NodeId,
+        options: Options,
+    ) -> Self {
+        let engine = Self {
+            store: store.clone(),
+            models,
+            clock,
+            node_id,
+            options,
+            registry: Arc::default(),
+            queue: Arc::default(),
+            runs: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+            abort: CancellationToken::new(),
+            writer: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        };
+        let writer = Writer {
+            queue: engine.queue.clone(),
+            store,
+            registry: engine.registry.clone(),
+            stall_limit: options.stall_limit,
+        };
+        let closing = engine.closing.clone();
+        engine.writer.spawn(async move {
+            if AssertUnwindSafe(writer.run(closing)).catch_unwind().await.is_err() {
+                // Nothing can be stored any more, so nothing may be shown. The next start recovers.
+                tracing::error!("the writer panicked: ending the process");
+                std::process::abort();
+            }
+        });
+        engine.writer.close();
+        engine
+    }
+
+    /// Whether the server takes no new work.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How many generations this process runs.
+    pub fn running(&self) -> usize {
+        self.registry.all().len()
+    }
+
+    /// Follows a generation from just after `after`. None: there is nothing to follow, or the
+    /// cursor stands at the terminal event. A cursor that this log does not have (retired, or
+    /// rewound by a power loss) gets the whole answer again, from a `start`.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown or foreign generation or conversation, `Damaged`, `Store`.
+    pub async fn attach(
+        &self,
+        owner: UserId,
+        target: Target,
+        after: Option<Cursor>,
+    ) -> Result<Option<Reader>, EngineError> {
+        let id = match target {
+            Target::Generation(id) => id,
+            Target::Conversation(id) => {
+                self.store.conversation_get(owner, id).await?;
+                match self.store.generation_to_follow(owner, Some(id)).await? {
+                    Some(id) => id,
+                    None => return Ok(None),
+                }
+            }
+            Target::Newest => match self.store.generation_to_follow(owner, None).await? {
+                Some(id) => id,
+                None => return Ok(None),
+            },
+        };
+        let log = self.log(owner, id).await?;
+        let position = log.position_after(after.unwrap_or(Cursor::BEGINNING))?.unwrap_or(Position::START);
+        let reader = Reader::new(log, position, self.options.stall_limit);
+        Ok((!reader.at_end()).then_some(reader))
+    }
+
+    /// The log of a generation: a run's own, or the one in storage.
+    async fn log(&self, owner: UserId, id: GenerationId) -> Result<SharedLog, EngineError> {
+        // A run may end, and leave the registry, between the look there and the read of storage;
+        // then storage has the end at the second look.
+        for _ in 0..3 {
+            if let Some(running) = self.registry.get(owner, id) {
+                return Ok(running.log);
+            }
+            let stored = self.registry.stored(owner, id, || async {
+                let stored = self.store.log_read(owner, id).await?;
+                let log = Log::stored(id, owner, whole_records(&stored))?;
+                Ok(log.is_closed().then(|| Arc::new(log)))
+            });
+            if let Some(log) = stored.await? {
+                return Ok(log);
+            }
+        }
+        tracing::error!(generation_id = %id, "generation {id} runs nowhere");
+        Err(EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())))
+    }
+
+    /// Stops a generation and waits until its end is stored. A finished one is given back as it is.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown or foreign generation, `Store` (`Unavailable`: it is stopped, but
+    /// storage does not take its end yet).
+    pub async fn stop(&self, owner: UserId, id: GenerationId) -> Result<Generation, EngineError> {
+        if let Some(running) = self.registry.get(owner, id) {
+            self.stop_run(&running).await;
+        }
+        let generation = self.store.generation_get(owner, id).await?;
+        if generation.state.is_terminal() {
+            return Ok(generation);
+        }
+        Err(EngineError::Store(StoreError::Unavailable("the end of a stopped generation is not stored yet".into())))
+    }
+
+    /// Stops whatever runs in a conversation that is about to be deleted.
+    pub async fn stop_conversation(&self, owner: UserId, id: ConversationId) {
+        for running in self.registry.in_conversation(owner, id) {
+            self.stop_run(&running).await;
+        }
+    }
+
+    async fn stop_run(&self, running: &Running) {
+        running.stop.cancel();
+        running.log.wait_closed(self.options.stall_limit).await;
+    }
+
+    /// Gives running answers of a page of messages their text so far and its cursor, each from one
+    /// snapshot of its log.
+    ///
+    /// # Errors
+    /// `Damaged`, `Store`.
+    pub async fn fill_running(&self, owner: UserId, messages: &mut [Message]) -> Result<(), EngineError> {
+        for message in messages.iter_mut().filter(|message| message.state == State::Running) {
+            let running = message.generation_id.and_then(|id| self.registry.get(owner, id));
+            let folded = match running {
+                Some(running) => Some(running.log.fold().await?),
+                None => None,
+            };
+            match folded {
+                Some(folded) if folded.terminal.is_none() => {
+                    message.content = folded.text;
+                    // Nothing is visible between the commit that accepts it and the next instant.
+                    message.last_event = Some(folded.last).filter(|last| *last != Cursor::BEGINNING);
+                }
+                // It ended after the page was read.
+                _ => *message = self.store.message_get(owner, message.id).await?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run(
+        &self,
+        running: &Running,
+        model: ResolvedModel,
+        generation: &Generation,
+        partial_answer: Option<String>,
+    ) -> Run {
+        Run {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            queue: self.queue.clone(),
+            registry: self.registry.clone(),
+            options: self.options,
+            log: running.log.clone(),
+            model,
+            request: generation.request.clone(),
+            owner: generation.owner,
+            generation_id: generation.id,
+            conversation_id: generation.conversation_id,
+            message_id: generation.message_id,
+            before: running.log.head(),
+            partial_answer,
+            stop: running.stop.clone(),
+            abort: self.abort.clone(),
+        }
+    }
+
+    /// Takes no new work from now on. Attaching goes on.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits at most `deadline` for the runs, interrupts those that are left, and stores their
+    /// ends. Afterwards nothing of the engine runs.
+    pub async fn drain(&self, deadline: Duration) {
+        self.begin_drain();
+        self.runs.close();
+        if tokio::time::timeout(deadline, self.runs.wait()).await.is_err() {
+            tracing::info!(running = self.running(), "interrupting the generations that still run");
+            self.abort.cancel();
+            self.runs.wait().await;
+        }
+        // The writer leaves once nothing is queued.
+        self.closing.cancel();
+        self.writer.wait().await;
+        for running in self.registry.all() {
+            running.log.abandon();
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a caller can do about a request that the engine does not carry out.
+
+use r1_domain::{id::GenerationId, log::DamagedLog, provider::UnknownModel, store::StoreError};
+
+/// Why the engine refused. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// There is no such conversation, message or generation, or it is somebody else's.
+    #[error("not found")]
+    NotFound,
+    /// A generation runs in the conversation; one at a time.
+    #[error("an answer is being written in this conversation")]
+    Busy {
+        /// The one that runs.
+        generation_id: GenerationId,
+    },
+    /// The user has as many running generations as one may have.
+    #[error("{limit} answers are being written for this account already")]
+    TooManyRuns {
+        /// How many one may have.
+        limit: usize,
+    },
+    /// The idempotency key came with another request before.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// The model can't be asked.
+    #[error(transparent)]
+    UnknownModel(#[from] UnknownModel),
+    /// The server is going down and takes no new work.
+    #[error("the server is shutting down")]
+    Draining,
+    /// The log can't be read. Somebody must look at the database.
+    #[error("the stored answer is damaged")]
+    Damaged(#[from] DamagedLog),
+    /// The database did not carry it out.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::NotFound,
+            other => Self::Store(other),
+        }
+    }
+}

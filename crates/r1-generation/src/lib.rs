@@ -1,0 +1,35 @@
+//! The heart of GPT.R1: generations, their logs, and everybody who follows them.
+//!
+//! ```text
+//!  send ──► run ──append──► Log ──take──► writer ──commit──► Store
+//!            ▲               ▲ │                               │
+//!   provider ┘          stop ┘ └──publish◄─────── stored ──────┘
+//!                              │
+//!                              └──► Reader, Reader, Reader …
+//! ```
+//!
+//! [`Engine::send`] commits question, answer row and generation, then a task of its own runs the
+//! model. The run appends to the generation's [`log::Log`]; one [`writer`] per process commits what
+//! has gathered in all logs; only then does a log show the new part to its [`Reader`]s, which are
+//! cursors that pull.
+//!
+//! **Invariants:** durable, then visible; readers pull; one writer gives a log its order; detach
+//! is not stop; the log is the truth. Each is named again where the code keeps it.
+
+mod engine;
+mod error;
+mod log;
+mod options;
+mod reader;
+mod recovery;
+mod registry;
+mod run;
+mod send;
+mod start;
+mod writer;
+
+pub use engine::{Engine, Target};
+pub use error::EngineError;
+pub use options::Options;
+pub use reader::Reader;
+pub use send::{Accepted, Question};

@@ -1,0 +1,429 @@
+//! One generation's log in memory: written by its run, committed by the writer, read by cursors.
+//!
+//! All records stand in one buffer. Up to `visible` they are in storage, and readers may have
+//! them; behind it they wait for the writer. Where readers keep up, the frames of the newest
+//! commit are encoded once and shared; a reader that is further behind encodes what it needs from
+//! the records, which gives the same bytes.
+//!
+//! **Invariant (durable, then visible):** `visible` moves only in [`Log::publish`], which the
+//! writer calls after the commit.
+
+mod reading;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use r1_domain::{
+    cursor::Cursor,
+    event::Event,
+    fold::{Folded, fold},
+    frame,
+    id::{GenerationId, UserId},
+    log::{DamagedLog, Position, Records, push, push_chunk},
+    store::{Fold, LogAppend, Terminal},
+};
+use slab::Slab;
+use tokio::{sync::Notify, time::Instant};
+
+pub(crate) use reading::Found;
+use reading::SLICE;
+
+/// A position is remembered for every so many events, so that a cursor is found without a walk
+/// through the whole log.
+const INDEX_EVERY: u64 = 256;
+/// At most so many bytes of one log go into one commit.
+const TAKE: usize = 256 * 1024;
+/// More bytes of records than this are not added up on the runtime's threads.
+const FOLD_HERE: usize = 64 * 1024;
+/// A fold into the generation's own rows is due when so many bytes, or so much time, have gathered since the last.
+const FOLD_BYTES: usize = 256 * 1024;
+const FOLD_AFTER: Duration = Duration::from_secs(30);
+
+/// A generation's log, shared by its run, the writer and its readers.
+pub(crate) struct Log {
+    id: GenerationId,
+    owner: UserId,
+    state: Mutex<LogState>,
+    /// Something was published, or the log was let go: for those who wait for either.
+    moved: Notify,
+}
+
+struct LogState {
+    records: Vec<u8>,
+    /// The newest event in `records`.
+    head: Cursor,
+    /// Readers may go so far.
+    visible: Position,
+    /// `index[i]` is the position after event `i * INDEX_EVERY`.
+    index: Vec<Position>,
+    /// Where the next fold begins, and since when.
+    folded: Position,
+    folded_at: Instant,
+    /// What goes into storage with the terminal event, until it is there.
+    terminal: Option<Terminal>,
+    phase: Phase,
+    /// Whether the writer knows that there is something to take, or has it in hand.
+    queued: bool,
+    /// Since when a commit fails.
+    stalled: Option<Instant>,
+    newest_frames: Option<NewestFrames>,
+    /// One slot per reader; filled while it waits.
+    waiting: Slab<Option<Waker>>,
+}
+
+/// What can still happen to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// More may be appended.
+    Open,
+    /// The terminal event is appended, not yet stored.
+    Ending,
+    /// The terminal event is visible.
+    Ended,
+    /// This process has no more to do with it; readers shall come back.
+    Abandoned,
+}
+
+/// The frames of the newest commit, for the readers that were up to date before it.
+struct NewestFrames {
+    from: usize,
+    to: Position,
+    frames: Bytes,
+}
+
+/// What the writer took: to be committed, then published.
+pub(crate) struct Taken {
+    pub(crate) append: LogAppend,
+    from: Position,
+    to: Position,
+    folded: bool,
+    records: Bytes,
+}
+
+impl Taken {
+    /// How much a commit with it writes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let fold = self.append.fold.as_ref().map_or(0, |fold| fold.records.len());
+        let text = self.append.terminal.as_ref().map_or(0, |terminal| terminal.text.len());
+        self.append.records.len() + fold + text
+    }
+}
+
+/// What came of a chunk.
+pub(crate) struct Appended {
+    /// The log was idle: the writer must be told.
+    pub(crate) tell_writer: bool,
+    /// Bytes that wait for the writer.
+    pub(crate) backlog: usize,
+    /// Another process has the log: the chunk is nowhere, and the run must end.
+    pub(crate) fenced: bool,
+}
+
+impl Log {
+    /// The log of a new generation, `start` appended but not visible.
+    pub(crate) fn new(id: GenerationId, owner: UserId, start: &Event) -> Self {
+        let mut records = Vec::with_capacity(512);
+        push(&mut records, start);
+        let head = Cursor { epoch: 1, seq: 1 };
+        Self::with(id, owner, records, head, Position::START, Phase::Open)
+    }
+
+    /// The log of a generation that is read from storage: all of it visible.
+    pub(crate) fn stored(id: GenerationId, owner: UserId, records: Vec<u8>) -> Result<Self, DamagedLog> {
+        let mut walk = Records::new(&records, Position::START);
+        let mut index = vec![Position::START];
+        let mut phase = Phase::Open;
+        while let Some(record) = walk.next_record()? {
+            if record.cursor.seq.is_multiple_of(INDEX_EVERY) {
+                index.push(walk.position());
+            }
+            if record.kind.is_terminal() {
+                phase = Phase::Ended;
+            }
+        }
+        let end = walk.position();
+        let log = Self::with(id, owner, records, end.cursor, end, phase);
+        log.state.lock().index = index;
+        Ok(log)
+    }
+
+    fn with(id: GenerationId, owner: UserId, records: Vec<u8>, head: Cursor, visible: Position, phase: Phase) -> Self {
+        let state = LogState {
+            // `start`, or all that came from storage, is in the generation's own row already.
+            folded: Position { offset: records.len(), cursor: head },
+            records,
+            head,
+            visible,
+            index: vec![Position::START],
+            folded_at: Instant::now(),
+            terminal: None,
+            phase,
+            queued: false,
+            stalled: None,
+            newest_frames: None,
+            waiting: Slab::new(),
+        };
+        Self { id, owner, state: Mutex::new(state), moved: Notify::new() }
+    }
+
+    pub(crate) fn id(&self) -> GenerationId {
+        self.id
+    }
+
+    pub(crate) fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    /// The records of `start`, for the commit that accepts the generation.
+    pub(crate) fn start_records(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.state.lock().records)
+    }
+
+    /// Makes all that is in `records` visible: it came into storage by another commit than the
+    /// writer's (the one that accepted the generation).
+    pub(crate) fn accepted(&self) {
+        let mut state = self.state.lock();
+        state.visible = Position { offset: state.records.len(), cursor: state.head };
+        wake(state);
+    }
+
+    /// Appends a chunk.
+    pub(crate) fn append_chunk(&self, text: &str) -> Appended {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Appended { tell_writer: false, backlog: 0, fenced: true };
+        }
+        push_chunk(&mut state.records, text);
+        let tell_writer = state.advance();
+        Appended { tell_writer, backlog: state.records.len() - state.visible.offset, fenced: false }
+    }
+
+    /// Appends a take-over. True if the writer must be told.
+    pub(crate) fn append_resumed(&self, epoch: u32) -> bool {
+        let mut state = self.state.lock();
+        push(&mut state.records, &Event::Resumed { generation_id: self.id, epoch });
+        state.head.epoch = epoch;
+        state.advance()
+    }
+
+    /// Appends the terminal event. True if the writer must be told.
+    pub(crate) fn append_terminal(&self, event: &Event, terminal: Terminal) -> bool {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        push(&mut state.records, event);
+        state.phase = Phase::Ending;
+        state.terminal = Some(terminal);
+        state.advance()
+    }
+
+    /// Waits until the backlog is at most `bytes`, or nothing will ever be taken again.
+    pub(crate) async fn backlog_below(&self, bytes: usize) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if state.records.len() - state.visible.offset <= bytes || state.phase == Phase::Abandoned {
+                    return;
+                }
+            }
+            moved.await;
+        }
+    }
+
+    /// Waits for the terminal event to be stored, or for the end of hope that it will be here and
+    /// now: the log was let go, or storage has failed for `stall_limit`.
+    pub(crate) async fn wait_closed(&self, stall_limit: Duration) {
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            {
+                let state = self.state.lock();
+                if matches!(state.phase, Phase::Ended | Phase::Abandoned) || state.is_stalled(stall_limit) {
+                    return;
+                }
+            }
+            moved.await;
+        }
+    }
+
+    /// What the writer shall commit next. The log stays queued until [`Log::publish`] or, if this
+    /// gives nothing, until now: so nothing is taken twice.
+    pub(crate) fn take(&self) -> Option<Taken> {
+        let mut state = self.state.lock();
+        let from = state.visible;
+        let Some(to) = state.take_to() else {
+            state.queued = false;
+            return None;
+        };
+        let records = Bytes::copy_from_slice(&state.records[from.offset..to.offset]);
+        let whole = to.offset == state.records.len();
+        let terminal = if whole { state.terminal.clone() } else { None };
+        let due = to.offset - state.folded.offset >= FOLD_BYTES || state.folded_at.elapsed() >= FOLD_AFTER;
+        let fold = (terminal.is_some() || due).then(|| Fold {
+            first_seq: state.folded.cursor.seq + 1,
+            records: Bytes::copy_from_slice(&state.records[state.folded.offset..to.offset]),
+        });
+        let append = LogAppend {
+            generation_id: self.id,
+            epoch: to.cursor.epoch,
+            first_seq: from.cursor.seq + 1,
+            records: records.clone(),
+            fold,
+            terminal,
+        };
+        Some(Taken { folded: append.fold.is_some(), append, from, to, records })
+    }
+
+    /// The commit with `taken` in it is done: shows it to the readers. True if there is more.
+    pub(crate) fn publish(&self, taken: &Taken) -> bool {
+        // Encoded outside the lock, once for all who wait. What is larger than a slice each reader
+        // takes in slices of its own.
+        let wanted = taken.records.len() <= SLICE && !self.state.lock().waiting.is_empty();
+        let frames = wanted.then(|| encode(self.id, &taken.records, taken.from.cursor));
+        let mut state = self.state.lock();
+        state.newest_frames =
+            frames.map(|frames| NewestFrames { from: taken.from.offset, to: taken.to, frames: Bytes::from(frames) });
+        state.visible = taken.to;
+        state.stalled = None;
+        if taken.folded {
+            state.folded = taken.to;
+            state.folded_at = Instant::now();
+        }
+        if taken.append.terminal.is_some() {
+            state.phase = Phase::Ended;
+            state.terminal = None;
+        }
+        let more = state.records.len() > state.visible.offset;
+        state.queued = more;
+        wake(state);
+        self.moved.notify_waiters();
+        more
+    }
+
+    /// A commit failed, or hangs, since then. What was taken is still there and will be taken again:
+    /// the log stays queued. Readers are sent away once that has lasted for `limit`.
+    pub(crate) fn stall(&self, since: Instant, limit: Duration) {
+        let mut state = self.state.lock();
+        if state.records.len() == state.visible.offset {
+            return;
+        }
+        state.stalled.get_or_insert(since);
+        if state.is_stalled(limit) {
+            wake(state);
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// This process has nothing more to do with the log: readers shall come back, here or elsewhere.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Ended {
+            state.phase = Phase::Abandoned;
+        }
+        wake(state);
+        self.moved.notify_waiters();
+    }
+
+    /// Whether the terminal event is stored, or another process has the log.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Ended | Phase::Abandoned)
+    }
+
+    /// Adds up what is visible.
+    pub(crate) async fn fold(&self) -> Result<Folded, DamagedLog> {
+        let visible = {
+            let state = self.state.lock();
+            state.records[..state.visible.offset].to_vec()
+        };
+        fold_aside(visible).await
+    }
+
+    /// All chunks, visible or not, joined: what the message will say.
+    pub(crate) async fn text(&self) -> Result<String, DamagedLog> {
+        let records = self.state.lock().records.clone();
+        Ok(fold_aside(records).await?.text)
+    }
+
+    /// The newest event, visible or not.
+    pub(crate) fn head(&self) -> Cursor {
+        self.state.lock().head
+    }
+}
+
+impl LogState {
+    /// After a push: counts the event and says whether the writer must be told.
+    fn advance(&mut self) -> bool {
+        self.head.seq += 1;
+        if self.head.seq.is_multiple_of(INDEX_EVERY) {
+            self.index.push(Position { offset: self.records.len(), cursor: self.head });
+        }
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    fn is_stalled(&self, limit: Duration) -> bool {
+        self.stalled.is_some_and(|since| since.elapsed() >= limit)
+    }
+
+    /// Up to where the next commit goes: all of it, or as many whole records as [`TAKE`] holds.
+    fn take_to(&self) -> Option<Position> {
+        let end = Position { offset: self.records.len(), cursor: self.head };
+        match end.offset - self.visible.offset {
+            _ if self.phase == Phase::Abandoned => None,
+            0 => None,
+            pending if pending <= TAKE => Some(end),
+            _ => Some(self.walk(self.visible, TAKE, end)),
+        }
+    }
+
+    /// The position after the first records from `from` on that fill `bytes`, at most `end`.
+    fn walk(&self, from: Position, bytes: usize, end: Position) -> Position {
+        let mut records = Records::new(&self.records[..end.offset], from);
+        // The records were checked when they came in, so there is no error to hand on: at the
+        // worst the slice is longer.
+        while records.position().offset - from.offset < bytes {
+            if !matches!(records.next_record(), Ok(Some(_))) {
+                return end;
+            }
+        }
+        records.position()
+    }
+}
+
+/// Adds records up; many of them on a thread where that holds nobody up.
+async fn fold_aside(records: Vec<u8>) -> Result<Folded, DamagedLog> {
+    if records.len() <= FOLD_HERE {
+        return fold(&records);
+    }
+    let damaged = |_| DamagedLog { offset: 0 };
+    tokio::task::spawn_blocking(move || fold(&records)).await.map_err(damaged)?
+}
+
+/// Wakes all who wait, after giving the lock back.
+fn wake(mut state: parking_lot::MutexGuard<'_, LogState>) {
+    let wakers: Vec<Waker> = state.waiting.iter_mut().filter_map(|(_, waiting)| waiting.take()).collect();
+    drop(state);
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+/// The frames of `records`, which begin after `from`.
+fn encode(id: GenerationId, records: &[u8], from: Cursor) -> Vec<u8> {
+    let mut frames = Vec::with_capacity(records.len() * 2 + 128);
+    let mut walk = Records::new(records, Position { offset: 0, cursor: from });
+    while let Ok(Some(record)) = walk.next_record() {
+        frame::encode(&mut frames, id, &record);
+    }
+    frames
+}
+
+/// A log on the shelf of its readers.
+pub(crate) type SharedLog = Arc<Log>;

@@ -1,0 +1,277 @@
+//! The log and its readers without a store: the test is the writer.
+
+use std::task::{Context, Poll, Waker};
+
+use proptest::prelude::*;
+use r1_domain::{
+    event::{Failure, Start},
+    generation::State,
+    id::{ConversationId, MessageId},
+    time::Timestamp,
+};
+
+use super::*;
+use crate::reader::Reader;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn new_log() -> SharedLog {
+    let now = Timestamp::from_micros(1);
+    let id = GenerationId::new(now);
+    let start = Event::Start(Start {
+        conversation_id: ConversationId::new(now),
+        generation_id: id,
+        message_id: MessageId::new(now),
+        model: "local/test".to_owned(),
+    });
+    let log = Arc::new(Log::new(id, UserId::new(now), &start));
+    log.accepted();
+    log
+}
+
+fn end(log: &Log) {
+    let failure = Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: false };
+    let event = Event::Error(failure);
+    let terminal = Terminal {
+        state: State::Failed,
+        payload: event.payload(),
+        text: String::new(),
+        finish_reason: None,
+        failure: None,
+        usage: None,
+        ended_at: Timestamp::from_micros(2),
+    };
+    log.append_terminal(&event, terminal);
+}
+
+/// Reads what is ready.
+fn drain(reader: &mut Reader, into: &mut Vec<u8>) -> bool {
+    let context = Context::from_waker(Waker::noop());
+    loop {
+        match reader.poll_frames(&context) {
+            Poll::Ready(Some(frames)) => into.extend_from_slice(&frames),
+            Poll::Ready(None) => return true,
+            Poll::Pending => return false,
+        }
+    }
+}
+
+fn read_all(log: &SharedLog) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    assert!(drain(&mut Reader::new(log.clone(), Position::START, LIMIT), &mut bytes), "the log has ended");
+    bytes
+}
+
+#[test]
+fn nothing_is_visible_before_its_commit() {
+    let log = new_log();
+    let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
+    let mut got = Vec::new();
+    drain(&mut reader, &mut got);
+    let start = got.len();
+    assert!(start > 0);
+    assert!(log.append_chunk("secret").tell_writer);
+    assert!(!log.append_chunk("s").tell_writer, "the writer is told once");
+    drain(&mut reader, &mut got);
+    assert_eq!(got.len(), start, "not stored yet");
+    let taken = log.take().unwrap();
+    log.stall(Instant::now(), LIMIT);
+    drain(&mut reader, &mut got);
+    assert_eq!(got.len(), start, "the commit failed");
+    drop(taken);
+    let taken = log.take().unwrap();
+    assert_eq!(taken.append.first_seq, 2);
+    assert!(!log.publish(&taken));
+    drain(&mut reader, &mut got);
+    assert!(String::from_utf8(got).unwrap().contains("secret"));
+}
+
+#[test]
+fn what_comes_during_a_commit_is_for_the_next() {
+    let log = new_log();
+    log.append_chunk("a");
+    let taken = log.take().unwrap();
+    assert!(!log.append_chunk("b").tell_writer, "the writer has the log in hand");
+    assert!(log.publish(&taken), "there is more");
+    let taken = log.take().unwrap();
+    assert_eq!((taken.append.first_seq, log.publish(&taken)), (3, false));
+    assert!(log.take().is_none());
+    assert!(log.append_chunk("c").tell_writer);
+}
+
+#[test]
+fn a_cursor_is_found_exactly_or_not_at_all() {
+    let log = new_log();
+    for i in 0..1000 {
+        log.append_chunk(&i.to_string());
+    }
+    let taken = log.take().unwrap();
+    log.publish(&taken);
+    for seq in [1, 2, 255, 256, 257, 512, 1000, 1001] {
+        let cursor = Cursor { epoch: 1, seq };
+        assert_eq!(log.position_after(cursor).unwrap().unwrap().cursor, cursor, "{seq}");
+        assert!(log.position_after(Cursor { epoch: 2, seq }).unwrap().is_none(), "another epoch");
+    }
+    assert!(log.position_after(Cursor { epoch: 1, seq: 1002 }).unwrap().is_none());
+    log.append_chunk("not visible");
+    assert!(log.position_after(Cursor { epoch: 1, seq: 1002 }).unwrap().is_none());
+}
+
+#[test]
+fn an_abandoned_log_sends_its_readers_away() {
+    let log = new_log();
+    let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
+    log.abandon();
+    let mut got = Vec::new();
+    assert!(drain(&mut reader, &mut got));
+    assert!(String::from_utf8(got).unwrap().ends_with("retry: 2000\n\n"));
+    assert!(log.append_chunk("x").fenced);
+}
+
+#[test]
+fn a_log_that_can_not_be_stored_sends_its_readers_away_in_time() {
+    let log = new_log();
+    let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
+    let mut got = Vec::new();
+    drain(&mut reader, &mut got);
+    log.stall(Instant::now() - LIMIT, LIMIT);
+    assert!(!drain(&mut reader, &mut got), "nothing waits for storage");
+    log.append_chunk("x");
+    log.stall(Instant::now(), LIMIT);
+    assert!(!drain(&mut reader, &mut got), "not for long enough");
+    let taken = log.take().unwrap();
+    log.publish(&taken);
+    log.append_chunk("y");
+    log.stall(Instant::now() - LIMIT, LIMIT);
+    assert!(drain(&mut reader, &mut got));
+    let got = String::from_utf8(got).unwrap();
+    assert!(got.contains("\"x\"") && !got.contains("\"y\"") && got.ends_with("retry: 2000\n\n"), "{got}");
+}
+
+#[test]
+fn a_large_commit_comes_in_slices() {
+    let log = new_log();
+    let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
+    drain(&mut reader, &mut Vec::new());
+    for _ in 0..20_000 {
+        log.append_chunk("a");
+    }
+    let taken = log.take().unwrap();
+    log.publish(&taken);
+    let context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(frames)) = reader.poll_frames(&context) {
+        assert!(frames.len() <= 256 * 1024, "{} bytes at once", frames.len());
+    }
+}
+
+#[test]
+fn the_terminal_carries_everything_since_the_last_fold() {
+    let log = new_log();
+    log.append_chunk(&"x".repeat(FOLD_BYTES));
+    let taken = log.take().unwrap();
+    assert_eq!(taken.append.fold.as_ref().unwrap().first_seq, 2);
+    log.publish(&taken);
+    log.append_chunk("y");
+    let taken = log.take().unwrap();
+    assert!(taken.append.fold.is_none());
+    log.publish(&taken);
+    end(&log);
+    let taken = log.take().unwrap();
+    let fold = taken.append.fold.as_ref().unwrap();
+    assert_eq!(fold.first_seq, 3, "from after the first fold on");
+    assert!(taken.append.terminal.is_some());
+    log.publish(&taken);
+    assert!(log.is_closed());
+}
+
+/// What can happen to a log, in any order.
+#[derive(Debug, Clone)]
+enum Step {
+    Append(String),
+    Take,
+    Publish,
+    Fail,
+    Attach(usize),
+    Read(usize),
+    Detach(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => ".{0,40}".prop_map(Step::Append),
+        1 => "[a-z]{3000,6000}".prop_map(Step::Append),
+        4 => Just(Step::Take),
+        4 => Just(Step::Publish),
+        1 => Just(Step::Fail),
+        2 => any::<usize>().prop_map(Step::Attach),
+        6 => any::<usize>().prop_map(Step::Read),
+        1 => any::<usize>().prop_map(Step::Detach),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+proptest! {
+    /// Whoever attaches whenever, wherever, sees the same bytes: the replay's, from its cursor on.
+    #[test]
+    fn live_readers_get_what_a_replay_gets(steps in steps()) {
+        let log = new_log();
+        let mut stored: Vec<u8> = log.start_records().to_vec();
+        let mut in_hand: Option<Taken> = None;
+        let mut readers: Vec<(Cursor, Reader, Vec<u8>)> = Vec::new();
+        let mut gone: Vec<(Cursor, Vec<u8>)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Append(text) => { log.append_chunk(&text); }
+                Step::Take => if in_hand.is_none() { in_hand = log.take(); }
+                Step::Publish => if let Some(taken) = in_hand.take() {
+                    stored.extend_from_slice(&taken.append.records);
+                    log.publish(&taken);
+                },
+                Step::Fail => if in_hand.take().is_some() { log.stall(Instant::now(), LIMIT); }
+                Step::Attach(n) => {
+                    let seq = n as u64 % (log.head().seq + 2);
+                    let cursor = if seq == 0 { Cursor::BEGINNING } else { Cursor { epoch: 1, seq } };
+                    if let Some(position) = log.position_after(cursor).unwrap() {
+                        readers.push((cursor, Reader::new(log.clone(), position, LIMIT), Vec::new()));
+                    }
+                }
+                Step::Read(n) => if !readers.is_empty() {
+                    let n = n % readers.len();
+                    let (_, reader, got) = &mut readers[n];
+                    drain(reader, got);
+                },
+                Step::Detach(n) => if !readers.is_empty() {
+                    let (cursor, _, got) = readers.swap_remove(n % readers.len());
+                    gone.push((cursor, got));
+                },
+            }
+        }
+        if let Some(taken) = in_hand.take() {
+            stored.extend_from_slice(&taken.append.records);
+            log.publish(&taken);
+        }
+        end(&log);
+        while let Some(taken) = log.take() {
+            stored.extend_from_slice(&taken.append.records);
+            log.publish(&taken);
+        }
+        let replay = read_all(&log);
+        // The same from storage.
+        let again = Arc::new(Log::stored(log.id(), log.owner(), stored).unwrap());
+        prop_assert_eq!(&read_all(&again), &replay);
+        for (cursor, mut reader, mut got) in readers {
+            prop_assert!(drain(&mut reader, &mut got));
+            let position = again.position_after(cursor).unwrap().unwrap();
+            let mut expected = Vec::new();
+            drain(&mut Reader::new(again.clone(), position, LIMIT), &mut expected);
+            prop_assert_eq!(&got, &expected);
+        }
+        // Who left early had a beginning of it.
+        for (cursor, got) in gone {
+            let position = again.position_after(cursor).unwrap().unwrap();
+            let mut expected = Vec::new();
+            drain(&mut Reader::new(again.clone(), position, LIMIT), &mut expected);
+            prop_assert!(expected.starts_with(&got));
+        }
+    }
+}

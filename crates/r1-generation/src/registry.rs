@@ -1,0 +1,117 @@
+//! The logs that this process knows: those of its runs, and those that readers follow again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use r1_domain::id::{ConversationId, GenerationId, UserId};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::EngineError,
+    log::{Log, SharedLog},
+};
+
+/// One run of this process.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) log: SharedLog,
+    pub(crate) conversation_id: ConversationId,
+    /// Cancelled = stopped by the user.
+    pub(crate) stop: CancellationToken,
+}
+
+/// A log that was read from storage, alive while somebody reads it. The lock is held while it is
+/// read, so that all who come at once share one read.
+type Shelf = Arc<tokio::sync::Mutex<Weak<Log>>>;
+
+/// Held by the one request with an idempotency key that is being decided.
+type KeyLock = Arc<tokio::sync::Mutex<()>>;
+
+#[derive(Default)]
+pub(crate) struct Registry {
+    running: Mutex<HashMap<GenerationId, Running>>,
+    keys: Mutex<HashMap<(UserId, String), KeyLock>>,
+    stored: Mutex<HashMap<(UserId, GenerationId), Shelf>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&self, running: Running) {
+        self.running.lock().insert(running.log.id(), running);
+    }
+
+    /// Adds a run unless its user has `limit` already. False if it was not added.
+    pub(crate) fn insert_within(&self, limit: Option<usize>, run: Running) -> bool {
+        let mut running = self.running.lock();
+        let of_user = |other: &&Running| other.log.owner() == run.log.owner();
+        if limit.is_some_and(|limit| running.values().filter(of_user).count() >= limit) {
+            return false;
+        }
+        running.insert(run.log.id(), run);
+        true
+    }
+
+    pub(crate) fn remove(&self, id: GenerationId) -> Option<Running> {
+        self.running.lock().remove(&id)
+    }
+
+    /// A run of this user.
+    pub(crate) fn get(&self, owner: UserId, id: GenerationId) -> Option<Running> {
+        self.running.lock().get(&id).filter(|running| running.log.owner() == owner).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Running> {
+        self.running.lock().values().cloned().collect()
+    }
+
+    /// Requests with the same idempotency key are decided one after the other, so that a repeat finds
+    /// what the first made instead of meeting its limits.
+    pub(crate) async fn lock_key(&self, owner: UserId, key: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut keys = self.keys.lock();
+            keys.retain(|_, lock| Arc::strong_count(lock) > 1);
+            keys.entry((owner, key.to_owned())).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
+
+    /// The runs in one conversation of this user.
+    pub(crate) fn in_conversation(&self, owner: UserId, id: ConversationId) -> Vec<Running> {
+        let running = self.running.lock();
+        running.values().filter(|r| r.conversation_id == id && r.log.owner() == owner).cloned().collect()
+    }
+
+    /// The log of `id` from storage, read by `load` once for all who follow it at the same time.
+    /// None is what `load` gave: it is not kept.
+    pub(crate) async fn stored<F, L>(
+        &self,
+        owner: UserId,
+        id: GenerationId,
+        load: F,
+    ) -> Result<Option<SharedLog>, EngineError>
+    where
+        F: FnOnce() -> L,
+        L: Future<Output = Result<Option<SharedLog>, EngineError>>,
+    {
+        let shelf = {
+            let mut stored = self.stored.lock();
+            // Nobody reads it and nobody is about to.
+            let idle = |shelf: &Shelf| {
+                Arc::strong_count(shelf) == 1 && shelf.try_lock().is_ok_and(|log| log.strong_count() == 0)
+            };
+            stored.retain(|key, shelf| *key == (owner, id) || !idle(shelf));
+            stored.entry((owner, id)).or_default().clone()
+        };
+        let mut shelved = shelf.lock().await;
+        if let Some(log) = shelved.upgrade() {
+            return Ok(Some(log));
+        }
+        let log = load().await?;
+        if let Some(log) = &log {
+            *shelved = Arc::downgrade(log);
+        }
+        Ok(log)
+    }
+}

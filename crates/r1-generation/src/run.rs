@@ -1,0 +1,238 @@
+//! A run: asks the model and appends what comes, until the answer ends one way or another.
+//!
+//! **Invariant (detach is not stop):** a run knows no reader. It ends by the model, the user's
+//! stop, a limit or the server's shutdown.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt};
+use r1_domain::{
+    cursor::Cursor,
+    event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
+    generation::GenerationRequest,
+    id::{ConversationId, GenerationId, MessageId, UserId},
+    provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ResolvedModel},
+    store::{Store, Terminal},
+    time::Clock,
+};
+use rand::RngExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{log::SharedLog, options::Options, registry::Registry, writer::Queue};
+
+/// A request that failed in a way that may pass is sent again so often, if nothing came.
+const RETRIES: u32 = 2;
+/// The pause before the first of them, doubled for each further one, give or take half.
+const RETRY_PAUSE: Duration = Duration::from_millis(400);
+/// A provider that asks for a longer pause than this gets no second request.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// At most so many bytes wait for storage; then the provider waits.
+const READ_AHEAD: usize = 1024 * 1024;
+
+/// All that a run needs.
+pub(crate) struct Run {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) options: Options,
+    pub(crate) log: SharedLog,
+    pub(crate) model: ResolvedModel,
+    pub(crate) request: GenerationRequest,
+    pub(crate) owner: UserId,
+    pub(crate) generation_id: GenerationId,
+    pub(crate) conversation_id: ConversationId,
+    pub(crate) message_id: MessageId,
+    /// The log's newest event before the run.
+    pub(crate) before: Cursor,
+    /// The answer so far, of a run that is taken over.
+    pub(crate) partial_answer: Option<String>,
+    /// Cancelled = stopped by the user.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled = the server goes down and will wait no longer.
+    pub(crate) abort: CancellationToken,
+}
+
+/// How a run ended.
+enum Ending {
+    Completed {
+        finish_reason: String,
+        usage: Option<Usage>,
+    },
+    Stopped,
+    Failed(Failure),
+    /// The log is another process's, now or after the next start: nothing more is to be written.
+    LeftBehind,
+}
+
+impl Run {
+    /// Runs to the end and appends the terminal event. The writer makes it visible.
+    pub(crate) async fn run(self) {
+        let deadline = Instant::now() + self.options.answer_time;
+        // A panic on the way, in a provider's code say, must not leave an answer that runs for ever.
+        let answer = AssertUnwindSafe(self.answer()).catch_unwind();
+        let ending = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Ending::Stopped,
+            () = self.abort.cancelled() => self.aborted(),
+            () = tokio::time::sleep_until(deadline) => Ending::Failed(Failure {
+                code: "generation_timeout".to_owned(),
+                message: format!("The answer took longer than {:?}.", self.options.answer_time),
+                retryable: true,
+            }),
+            ending = answer => ending.unwrap_or_else(|_| {
+                tracing::error!(generation_id = %self.generation_id, "generation {} panicked", self.generation_id);
+                Ending::Failed(Failure {
+                    code: "internal".to_owned(),
+                    message: "Something went wrong on the server while it wrote this answer.".to_owned(),
+                    retryable: true,
+                })
+            }),
+        };
+        // The future that held the provider's connection is gone by now: it is closed.
+        self.finish(ending).await;
+    }
+
+    /// The server goes down. What the next one can go on with is left to it, without an end; what
+    /// it can't is interrupted now.
+    fn aborted(&self) -> Ending {
+        let nothing_said = self.log.head() == self.before;
+        if nothing_said || self.model.provider.can_continue() {
+            Ending::LeftBehind
+        } else {
+            Ending::Failed(interrupted("The server was stopped while it wrote this answer."))
+        }
+    }
+
+    async fn answer(&self) -> Ending {
+        let turns = match self.store.history(self.owner, self.message_id, self.options.history_bytes).await {
+            // An answer that failed before its first word is no turn: some providers refuse empty ones.
+            Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect(),
+            Err(error) => {
+                tracing::error!(generation_id = %self.generation_id, source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
+                return Ending::Failed(Failure {
+                    code: "storage_unavailable".to_owned(),
+                    message: "The conversation could not be read. Try again in a moment.".to_owned(),
+                    retryable: true,
+                });
+            }
+        };
+        let request = CompletionRequest {
+            model: self.model.upstream_name.clone(),
+            turns,
+            partial_answer: self.partial_answer.clone(),
+            temperature: self.request.temperature,
+            max_tokens: self.request.max_tokens,
+            seed: self.request.seed,
+            user_key: self.owner.to_string(),
+            use_invalid_key: self.request.use_invalid_key,
+        };
+        let mut failures = 0;
+        loop {
+            let before = self.log.head();
+            let error = match self.attempt(request.clone()).await {
+                Ok(ending) => return ending,
+                Err(error) => error,
+            };
+            // Once a word is in the log there is no second try: it would be said twice.
+            let may_retry = error.retryable && failures < RETRIES && self.log.head() == before;
+            let pause = error.retry_after.unwrap_or_else(|| backoff(failures));
+            if !may_retry || pause > LONGEST_RETRY_AFTER {
+                tracing::warn!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} failed: {}", self.generation_id, error.code.as_str());
+                return Ending::Failed(Failure {
+                    code: error.code.as_str().to_owned(),
+                    message: error.message,
+                    retryable: error.retryable,
+                });
+            }
+            failures += 1;
+            tracing::info!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} is tried again", self.generation_id);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn attempt(&self, request: CompletionRequest) -> Result<Ending, ProviderError> {
+        let mut stream: CompletionStream = self.model.provider.complete(request).await?;
+        let mut room = self.options.answer_bytes.saturating_sub(self.partial_answer.as_ref().map_or(0, String::len));
+        while let Some(delta) = stream.next().await {
+            match delta? {
+                Delta::Text(text) => {
+                    let fits = &text[..text.floor_char_boundary(room)];
+                    room -= fits.len();
+                    if !fits.is_empty() {
+                        let appended = self.log.append_chunk(fits);
+                        if appended.fenced {
+                            return Ok(Ending::LeftBehind);
+                        }
+                        if appended.tell_writer {
+                            self.queue.push(&self.log);
+                        }
+                        if appended.backlog > READ_AHEAD {
+                            self.log.backlog_below(READ_AHEAD / 2).await;
+                        }
+                    }
+                    if room == 0 || fits.len() < text.len() {
+                        return Ok(Ending::Completed { finish_reason: "length".to_owned(), usage: None });
+                    }
+                }
+                Delta::Done { finish_reason, usage } => return Ok(Ending::Completed { finish_reason, usage }),
+            }
+        }
+        Err(ProviderError {
+            code: r1_domain::provider::ProviderErrorCode::Truncated,
+            message: "The provider's answer broke off.".to_owned(),
+            retryable: true,
+            retry_after: None,
+        })
+    }
+
+    async fn finish(&self, ending: Ending) {
+        let text = match self.log.text().await {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(generation_id = %self.generation_id, "generation {} has an unreadable log: {error}", self.generation_id);
+                String::new()
+            }
+        };
+        let (event, finish_reason, failure, usage) = match ending {
+            Ending::LeftBehind => {
+                self.log.abandon();
+                self.registry.remove(self.generation_id);
+                return;
+            }
+            Ending::Completed { finish_reason, usage } => {
+                let outcome = Outcome::Completed { finish_reason: finish_reason.clone() };
+                (self.end(outcome, usage), Some(finish_reason), None, usage)
+            }
+            Ending::Stopped => (self.end(Outcome::Stopped, None), None, None, None),
+            Ending::Failed(failure) => (Event::Error(failure.clone()), None, Some(failure), None),
+        };
+        let terminal = Terminal {
+            state: event.state(),
+            payload: event.payload(),
+            text,
+            finish_reason,
+            failure,
+            usage,
+            ended_at: self.clock.now(),
+        };
+        if self.log.append_terminal(&event, terminal) {
+            self.queue.push(&self.log);
+        }
+    }
+
+    fn end(&self, outcome: Outcome, usage: Option<Usage>) -> Event {
+        Event::End(End { conversation_id: self.conversation_id, message_id: self.message_id, outcome, usage })
+    }
+}
+
+/// The failure of a run that died with its process.
+pub(crate) fn interrupted(message: &str) -> Failure {
+    Failure { code: INTERRUPTED.to_owned(), message: message.to_owned(), retryable: true }
+}
+
+fn backoff(failures: u32) -> Duration {
+    let jitter = rand::rng().random_range(0.5..1.5);
+    (RETRY_PAUSE * 2u32.pow(failures)).mul_f64(jitter)
+}

@@ -1,0 +1,187 @@
+//! The one writer of a process: commits what has gathered in all logs while the last commit ran.
+//!
+//! At low load every chunk has its own commit at once; at high load commits grow by themselves.
+//! No timer is involved.
+//!
+//! **Invariant (one writer):** [`Writer::run`] is the only caller of `Store::log_append`, and it
+//! waits for one commit before it takes for the next, so records reach storage in the order in
+//! which their runs appended them.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use r1_domain::store::{AppendOutcome, Store, StoreError};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    log::{SharedLog, Taken},
+    registry::Registry,
+};
+
+/// At most so many bytes of records in one commit, so that none takes long.
+const COMMIT_BYTES: usize = 1024 * 1024;
+/// At most so many generations end in one commit: an end writes the whole message, its row in the
+/// search index and its log.
+const COMMIT_ENDS: usize = 16;
+/// Pause after a failed commit: doubles from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// The way to the writer: logs that have something to take. Each stands in it once at most, so it
+/// is as long as there are runs.
+#[derive(Default)]
+pub(crate) struct Queue {
+    logs: Mutex<Vec<SharedLog>>,
+    filled: Notify,
+}
+
+impl Queue {
+    /// Tells the writer about a log. Call it when an append says so, and only then.
+    pub(crate) fn push(&self, log: &SharedLog) {
+        self.logs.lock().push(log.clone());
+        self.filled.notify_one();
+    }
+}
+
+/// What goes into one commit.
+type Batch = Vec<(SharedLog, Taken)>;
+
+pub(crate) struct Writer {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) stall_limit: Duration,
+}
+
+impl Writer {
+    /// Writes until `closing`, then until the queue is empty.
+    pub(crate) async fn run(self, closing: CancellationToken) {
+        let mut batch = Batch::new();
+        let mut pause = RETRY.0;
+        let mut failing_since = None;
+        loop {
+            if self.gather(&mut batch) == 0 {
+                tokio::select! {
+                    biased;
+                    () = self.queue.filled.notified() => continue,
+                    () = closing.cancelled() => return,
+                }
+            }
+            let since = *failing_since.get_or_insert_with(Instant::now);
+            match self.commit(&batch, since).await {
+                Ok(outcomes) => {
+                    (pause, failing_since) = (RETRY.0, None);
+                    self.publish(&mut batch, &outcomes);
+                }
+                // Not the storage but something in the batch: find out what, and let the rest live.
+                Err(StoreError::Internal(_)) if batch.len() > 1 => self.commit_one_by_one(&mut batch, since).await,
+                Err(error @ StoreError::Internal(_)) => self.give_up(&mut batch, &error),
+                Err(error) => {
+                    self.stall(&mut batch, since, &error);
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        // Going down: what can't be stored now is not stored, and nobody saw it.
+                        () = closing.cancelled() => return,
+                    }
+                    pause = (pause * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    /// One commit, however long it takes: a storage that hangs sends the readers away.
+    async fn commit(&self, batch: &Batch, since: Instant) -> Result<Vec<AppendOutcome>, StoreError> {
+        let appends = batch.iter().map(|(_, taken)| taken.append.clone()).collect();
+        let mut commit = self.store.log_append(appends);
+        loop {
+            tokio::select! {
+                biased;
+                outcomes = &mut commit => return outcomes,
+                () = tokio::time::sleep(self.stall_limit) => {
+                    tracing::error!(logs = batch.len(), "the log has not been written for {:?}", since.elapsed());
+                    for running in self.registry.all() {
+                        running.log.stall(since, self.stall_limit);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn commit_one_by_one(&self, batch: &mut Batch, since: Instant) {
+        for one in std::mem::take(batch) {
+            let mut alone = vec![one];
+            match self.commit(&alone, since).await {
+                Ok(outcomes) => self.publish(&mut alone, &outcomes),
+                Err(error @ StoreError::Internal(_)) => self.give_up(&mut alone, &error),
+                Err(error) => self.stall(&mut alone, since, &error),
+            }
+        }
+    }
+
+    /// Lets logs go that can't be stored whatever we do: their runs end, and the next start of the
+    /// server finds what is stored of them.
+    fn give_up(&self, batch: &mut Batch, error: &StoreError) {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        for (log, _) in batch.drain(..) {
+            tracing::error!(source, generation_id = %log.id(), "generation {} can't be stored: {error}", log.id());
+            self.let_go(&log);
+        }
+    }
+
+    fn let_go(&self, log: &SharedLog) {
+        log.abandon();
+        if let Some(running) = self.registry.remove(log.id()) {
+            running.stop.cancel();
+        }
+    }
+
+    /// Takes from every queued log, up to the size of one commit. Gives back how many logs.
+    fn gather(&self, batch: &mut Batch) -> usize {
+        let mut logs = std::mem::take(&mut *self.queue.logs.lock());
+        let (mut bytes, mut ends) = (0, 0);
+        let mut waiting = logs.drain(..);
+        while bytes < COMMIT_BYTES && ends < COMMIT_ENDS {
+            let Some(log) = waiting.next() else { break };
+            if let Some(taken) = log.take() {
+                bytes += taken.bytes();
+                ends += usize::from(taken.append.terminal.is_some());
+                batch.push((log, taken));
+            }
+        }
+        let rest: Vec<SharedLog> = waiting.collect();
+        if !rest.is_empty() {
+            // They are first in the next commit.
+            self.queue.logs.lock().splice(0..0, rest);
+            self.queue.filled.notify_one();
+        }
+        batch.len()
+    }
+
+    fn publish(&self, batch: &mut Batch, outcomes: &[AppendOutcome]) {
+        for ((log, taken), outcome) in batch.drain(..).zip(outcomes) {
+            match outcome {
+                AppendOutcome::Stored => {
+                    if log.publish(&taken) {
+                        self.queue.push(&log);
+                    }
+                }
+                AppendOutcome::Fenced => {
+                    tracing::warn!(generation_id = %log.id(), "another process has taken over generation {}", log.id());
+                    self.let_go(&log);
+                }
+            }
+            if log.is_closed() {
+                self.registry.remove(log.id());
+            }
+        }
+    }
+
+    fn stall(&self, batch: &mut Batch, since: Instant, error: &StoreError) {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(source, logs = batch.len(), "the log can't be written: {error}");
+        for (log, _) in batch.drain(..) {
+            log.stall(since, self.stall_limit);
+            self.queue.push(&log);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The engine over a real database and a scripted provider: what no reader should ever notice.
+
+use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use futures::{FutureExt, future::BoxFuture, stream};
+use r1_domain::{
+    generation::State,
+    id::{NodeId, UserId},
+    provider::{CompletionRequest, CompletionStream, Delta, Models, Provider, ProviderError},
+    store::{IdempotencyKey, Store},
+    time::{Clock, SystemClock},
+    user::NewUser,
+};
+use r1_generation::{Engine, EngineError, Options, Question, Reader, Target};
+use r1_store_sqlite::{SqliteOptions, SqliteStore};
+use r1_testkit::provider::{Plan, ScriptedModels, ScriptedProvider};
+
+const OPTIONS: Options = Options {
+    runs_per_user: Some(2),
+    answer_bytes: 100,
+    answer_time: Duration::from_secs(60),
+    max_tokens: 100,
+    history_bytes: 10_000,
+    stall_limit: Duration::from_secs(60),
+};
+
+struct World {
+    engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+    user: UserId,
+    _dir: tempfile::TempDir,
+}
+
+async fn world(provider: Arc<dyn Provider>) -> Result<World> {
+    let dir = tempfile::tempdir()?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&SqliteOptions::new(dir.path()))?);
+    let user = UserId::new(SystemClock.now());
+    let account = NewUser {
+        id: user,
+        username: "ada".to_owned(),
+        email: "ada@example.com".to_owned(),
+        password_hash: "x".into(),
+        is_admin: false,
+        created_at: SystemClock.now(),
+    };
+    store.user_create(account, None).await?;
+    let engine = engine(&store, provider);
+    Ok(World { engine, store, user, _dir: dir })
+}
+
+fn engine(store: &Arc<dyn Store>, provider: Arc<dyn Provider>) -> Arc<Engine> {
+    let models: Arc<dyn Models> = ScriptedModels::new(provider);
+    let clock = Arc::new(SystemClock);
+    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), OPTIONS))
+}
+
+fn question(text: &str) -> Question {
+    Question {
+        text: text.to_owned(),
+        conversation_id: None,
+        parent_id: None,
+        model: None,
+        temperature: None,
+        max_tokens: None,
+        use_invalid_key: false,
+        idempotency: None,
+    }
+}
+
+async fn read(mut reader: Reader) -> String {
+    let mut bytes = Vec::new();
+    while let Some(frames) = std::future::poll_fn(|context| reader.poll_frames(context)).await {
+        bytes.extend_from_slice(&frames);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A provider whose stream panics after a word.
+struct Panicking;
+
+impl Provider for Panicking {
+    fn complete(&self, _: CompletionRequest) -> BoxFuture<'static, Result<CompletionStream, ProviderError>> {
+        let mut said = false;
+        let answer = stream::poll_fn(move |_| {
+            assert!(!std::mem::replace(&mut said, true), "a defect in the provider");
+            Poll::Ready(Some(Ok(Delta::Text("word".to_owned()))))
+        });
+        async move { Ok(Box::pin(answer) as CompletionStream) }.boxed()
+    }
+
+    fn can_continue(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_answer_and_nothing_else() -> Result<()> {
+    let world = world(Arc::new(Panicking)).await?;
+    for _ in 0..3 {
+        let accepted = world.engine.send(world.user, question("go")).await?;
+        let id = accepted.generation_id;
+        let text = read(accepted.reader).await;
+        ensure!(text.contains("\"word\"") && text.contains(r#""code": "internal""#), "{text}");
+        assert_eq!(world.engine.stop(world.user, id).await?.state, State::Failed);
+    }
+    assert_eq!(world.engine.running(), 0, "and takes no place among the runs");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_answers_limit_cuts_between_characters_and_ends_it() -> Result<()> {
+    let provider = ScriptedProvider::new(false);
+    let world = world(provider.clone()).await?;
+    let accepted = world.engine.send(world.user, question("go")).await?;
+    let run = provider.next_run().await;
+    run.text(&"x".repeat(98)).await?;
+    // Three bytes where two fit.
+    run.text("漢").await?;
+    run.dropped().await;
+    let folded = accepted.reader.fold().await?;
+    assert_eq!(folded.text, "x".repeat(98));
+    ensure!(folded.terminal.context("an end")?.1.contains(r#""finish_reason": "length""#));
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_user_has_so_many_runs_however_they_come() -> Result<()> {
+    let provider = ScriptedProvider::new(false);
+    provider.plan_always(Plan::Stall);
+    let world = world(provider).await?;
+    let sends = (0..6).map(|i| world.engine.send(world.user, question(&i.to_string())));
+    let results = futures::future::join_all(sends.map(|send| send.map(|sent| sent.map(|a| a.generation_id)))).await;
+    let accepted = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(accepted, 2, "as many as there may be, not fewer: {results:?}");
+    ensure!(results.iter().all(|result| matches!(result, Ok(_) | Err(EngineError::TooManyRuns { limit: 2 }))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeated_key_meets_no_limit() -> Result<()> {
+    let provider = ScriptedProvider::new(false);
+    provider.plan_always(Plan::Stall);
+    let world = world(provider.clone()).await?;
+    world.engine.send(world.user, question("another")).await?;
+    let key = IdempotencyKey { key: "k".to_owned(), fingerprint: [7; 32] };
+    let ask = || Question { idempotency: Some(key.clone()), ..question("once") };
+    let results = futures::future::join_all((0..10).map(|_| world.engine.send(world.user, ask()))).await;
+    let mut ids = results.into_iter().map(|sent| sent.map(|a| a.generation_id)).collect::<Result<Vec<_>, _>>()?;
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one generation for all");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_can_go_on_is_left_to_the_next_start() -> Result<()> {
+    let provider = ScriptedProvider::new(true);
+    let world = world(provider.clone()).await?;
+    let accepted = world.engine.send(world.user, question("go")).await?;
+    let id = accepted.generation_id;
+    let run = provider.next_run().await;
+    run.text("The sentence ").await?;
+    let mut reader = accepted.reader;
+    let mut seen = String::new();
+    while !seen.contains("The sentence ") {
+        let frames = std::future::poll_fn(|context| reader.poll_frames(context)).await.context("a frame")?;
+        seen.push_str(&String::from_utf8_lossy(&frames));
+    }
+    world.engine.drain(Duration::ZERO).await;
+    let seen = seen + &read(reader).await;
+    ensure!(seen.ends_with("retry: 2000\n\n") && !seen.contains(r#""type": "e"#), "no terminal event: {seen}");
+
+    let next = engine(&world.store, provider.clone());
+    assert_eq!(next.recover().await?, 1);
+    let run = provider.next_run().await;
+    assert_eq!(run.request().partial_answer.as_deref(), Some("The sentence "));
+    run.text("ends.").await?;
+    run.done().await?;
+    let reader = next.attach(world.user, Target::Generation(id), None).await?.context("a stream")?;
+    let folded = reader.fold().await?;
+    assert_eq!((folded.text.as_str(), folded.last.epoch), ("The sentence ends.", 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_draining_engine_takes_nothing_and_finishes_what_it_has() -> Result<()> {
+    let provider = ScriptedProvider::new(false);
+    let world = world(provider.clone()).await?;
+    let accepted = world.engine.send(world.user, question("go")).await?;
+    let run = provider.next_run().await;
+    let engine = world.engine.clone();
+    let mut draining = pin!(engine.drain(Duration::from_secs(60)));
+    ensure!(draining.as_mut().now_or_never().is_none(), "it waits for the run");
+    ensure!(matches!(world.engine.send(world.user, question("more")).await, Err(EngineError::Draining)));
+    run.text("whole").await?;
+    run.done().await?;
+    draining.await;
+    assert_eq!(accepted.reader.fold().await?.text, "whole");
+    Ok(())
+}

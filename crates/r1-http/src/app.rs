@@ -1,0 +1,73 @@
+//! What handlers share.
+
+use std::{sync::Arc, time::Duration};
+
+use r1_auth::Auth;
+use r1_domain::{provider::Models, store::Store, time::Clock};
+use r1_generation::Engine;
+
+use crate::limits::{AttachPermits, RequestRate};
+
+/// What of the configuration handlers need.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where browsers reach the server, if it was said; with `https` cookies are Secure.
+    pub public_url: Option<http::Uri>,
+    /// Other origins whose pages may call the API with a bearer token.
+    pub cors_origins: Vec<http::HeaderValue>,
+    /// Proxies whose `X-Forwarded-For` says who the client is.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// A word that tells this instance's cookies from another's on the same host.
+    pub instance: String,
+    /// Largest request body, in bytes; sign-in and other forms have a smaller bound of their own.
+    pub body_bytes: usize,
+    /// Longest message, in characters.
+    pub message_chars: usize,
+    /// Streams that one user may follow at once; none: any number.
+    pub attaches_per_user: Option<usize>,
+    /// Requests per minute and user; none: any number.
+    pub requests_per_minute: Option<u32>,
+    /// Pause after which a quiet stream gets a heartbeat.
+    pub heartbeat: Duration,
+}
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`], for the handlers alone.
+pub struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) models: Arc<dyn Models>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+    pub(crate) attaches: AttachPermits,
+    pub(crate) requests: RequestRate,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        auth: Arc<Auth>,
+        store: Arc<dyn Store>,
+        models: Arc<dyn Models>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        let attaches = AttachPermits::new(settings.attaches_per_user);
+        let requests = RequestRate::new(settings.requests_per_minute);
+        Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, requests }))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

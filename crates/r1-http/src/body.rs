@@ -1,0 +1,181 @@
+//! Request bodies: read within a bound, parsed strictly, refused with the field's name.
+//!
+//! A question may be long; everything else is a small form. Whoever is not signed in sends forms
+//! only, so strangers can't make the server hold much.
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::{DefaultBodyLimit, FromRequest, Request},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    app::App,
+    error::{ApiError, FieldProblem},
+};
+
+/// A client has so long to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Largest form, in bytes, where questions may not be smaller still.
+const FORM_BYTES: usize = 64 * 1024;
+
+/// A JSON form.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        parse_json(&read_json(request, form_bytes(app)).await?).map(Self)
+    }
+}
+
+/// A JSON body of any size that is let through, before it is parsed, for those who need its bytes too.
+pub(crate) struct RawJson(pub(crate) Bytes);
+
+impl RawJson {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        parse_json(&self.0)
+    }
+}
+
+impl FromRequest<App> for RawJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        read_json(request, app.settings.body_bytes).await.map(Self)
+    }
+}
+
+async fn read_json(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    if content_type(request.headers()) != "application/json" {
+        return Err(ApiError::media_type("application/json"));
+    }
+    read(request, limit).await
+}
+
+fn form_bytes(app: &App) -> usize {
+    FORM_BYTES.min(app.settings.body_bytes)
+}
+
+/// A form that may be JSON or form-encoded.
+pub(crate) struct JsonOrForm<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for JsonOrForm<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let limit = form_bytes(app);
+        let kind = content_type(request.headers()).into_owned();
+        match kind.as_str() {
+            "application/json" => parse_json(&read(request, limit).await?).map(Self),
+            "application/x-www-form-urlencoded" => {
+                let body = read(request, limit).await?;
+                let form = serde_urlencoded::Deserializer::new(form_pairs(&body));
+                serde_path_to_error::deserialize(form).map(Self).map_err(|error| field_error(&error))
+            }
+            _ => Err(ApiError::media_type("application/json or application/x-www-form-urlencoded")),
+        }
+    }
+}
+
+fn form_pairs(body: &[u8]) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(body)
+}
+
+/// The media type without its parameters, in small letters: case does not count (RFC 9110 §8.3.1).
+fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    if media_type.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(media_type.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(media_type)
+    }
+}
+
+async fn read(mut request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    DefaultBodyLimit::max(limit).apply(&mut request);
+    match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large(limit)),
+        Ok(Err(_)) => Err(ApiError::malformed("The body could not be read.")),
+        Err(_) => Err(ApiError::request_timeout()),
+    }
+}
+
+fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| if error.inner().is_data() { field_error(&error) } else { malformed_json(error.inner()) })?;
+    json.end().map_err(|error| malformed_json(&error))?;
+    Ok(value)
+}
+
+fn malformed_json(error: &serde_json::Error) -> ApiError {
+    ApiError::malformed(format!("The body is not JSON: line {}, column {}.", error.line(), error.column()))
+}
+
+/// A value of the wrong kind, a missing field, or one that does not belong there.
+fn field_error<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> ApiError {
+    let text = error.inner().to_string();
+    let quoted = text.split('`').nth(1).unwrap_or_default();
+    let path = error.path().to_string();
+    let (field, message) = if text.starts_with("missing field") {
+        (quoted.to_owned(), "is missing".to_owned())
+    } else if text.starts_with("unknown field") {
+        // The path ends in the unknown name already, where there is one.
+        (quoted.to_owned(), "is not a field of this request".to_owned())
+    } else {
+        // The position is of no use to somebody who did not write the JSON by hand.
+        let message = text.split(" at line ").next().unwrap_or_default().to_owned();
+        (if path == "." { "body".to_owned() } else { path }, message)
+    };
+    ApiError::invalid(vec![FieldProblem { field, message }])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only parsed")]
+    struct Form {
+        message: String,
+        temperature: Option<f64>,
+    }
+
+    fn problem(body: &str) -> (u16, String, String) {
+        let document = parse_json::<Form>(body.as_bytes()).unwrap_err().document("r");
+        let field = document.errors.first();
+        (document.status, field.map(|f| f.field.clone()).unwrap_or_default(), document.detail)
+    }
+
+    #[test]
+    fn the_case_of_a_media_type_does_not_count() {
+        for value in ["application/json", "Application/JSON; charset=UTF-8", " APPLICATION/json ;x=y"] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]);
+            assert_eq!(content_type(&headers), "application/json", "{value}");
+        }
+        assert_eq!(content_type(&HeaderMap::new()), "");
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert_eq!(problem("{").0, 400);
+        assert_eq!(problem("{\"message\":\"x\"} x").0, 400);
+        assert_eq!(problem("[]").0, 422);
+        assert_eq!(problem("{}").1, "message");
+        assert_eq!(problem(r#"{"message":"x","extra":1}"#).1, "extra");
+        assert_eq!(problem(r#"{"message":1}"#).1, "message");
+        assert_eq!(problem(r#"{"message":"x","temperature":"hot"}"#).1, "temperature");
+        assert_eq!(problem("\u{0}").0, 400);
+    }
+}

@@ -1,0 +1,27 @@
+//! The outside over HTTP: routes, problem documents, event streams.
+//!
+//! A request passes [`host`] (is it meant for this server), [`problem`] (request id, log line, error
+//! bodies), then a handler under `v1/`, one file per operation, which extracts, calls and encodes.
+//! Every route is in [`router`]. Status codes are in [`error`] and nowhere else.
+
+mod api_document;
+mod app;
+mod body;
+mod client;
+mod cookie;
+mod docs;
+mod error;
+mod host;
+mod limits;
+mod listing;
+mod problem;
+mod retry_body;
+mod router;
+mod session;
+mod sse;
+mod text;
+mod v1;
+
+pub use app::{App, Settings};
+pub use client::Arrival;
+pub use router::{openapi, router};

@@ -1,0 +1,53 @@
+//! Who sends a request: a bearer token, or the page's cookie.
+
+use axum::extract::FromRequestParts;
+use http::{header, request::Parts};
+use r1_auth::Authenticated;
+use r1_domain::{
+    id::{SessionId, UserId},
+    user::User,
+};
+
+use crate::{app::App, cookie::check_site, error::ApiError};
+
+/// A signed-in caller.
+pub(crate) struct Caller {
+    pub(crate) user: User,
+    pub(crate) session_id: SessionId,
+}
+
+impl Caller {
+    pub(crate) fn id(&self) -> UserId {
+        self.user.id
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Authenticated { user, session_id } = authenticate(parts, app).await?;
+        app.requests.check(user.id)?;
+        // Somebody is here: a model that went to sleep may wake while they type.
+        app.models.warm();
+        Ok(Self { user, session_id })
+    }
+}
+
+async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, ApiError> {
+    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+        let (scheme, token) =
+            value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or_else(ApiError::unauthenticated)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::unauthenticated());
+        }
+        return Ok(app.auth.authenticate_bearer(token.trim()).await?);
+    }
+    match app.settings.session_secret(&parts.headers) {
+        Some(secret) => {
+            check_site(parts)?;
+            Ok(app.auth.authenticate_cookie(&secret).await?)
+        }
+        None => Err(ApiError::unauthenticated()),
+    }
+}

@@ -1,0 +1,8 @@
+//! The operations under `/api/v1`, one file each; the folders are the nouns.
+
+pub(crate) mod auth;
+pub(crate) mod chat;
+pub(crate) mod conversations;
+pub(crate) mod health;
+pub(crate) mod list_models;
+mod params;

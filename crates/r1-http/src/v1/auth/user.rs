@@ -1,0 +1,33 @@
+//! An account on the wire.
+
+use serde::Serialize;
+
+use crate::text::rfc3339;
+
+/// An account.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = User)]
+pub(crate) struct UserBody {
+    /// Identifier.
+    id: String,
+    /// Sign-in name.
+    username: String,
+    /// E-mail address.
+    email: String,
+    /// Whether the account administers the instance.
+    is_admin: bool,
+    /// When it was made.
+    created_at: String,
+}
+
+impl From<r1_domain::user::User> for UserBody {
+    fn from(user: r1_domain::user::User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            username: user.username,
+            email: user.email,
+            is_admin: user.is_admin,
+            created_at: rfc3339(user.created_at),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A question on the wire, and its checks.
+
+use http::HeaderMap;
+use r1_generation::Question;
+use serde::Deserialize;
+
+use super::idempotency::idempotency_key;
+use crate::{
+    app::App,
+    body::RawJson,
+    error::{ApiError, FieldProblem},
+};
+
+/// Most tokens that a request may ask for. What a model or a provider allows may be less.
+const MOST_TOKENS: u32 = 1_000_000;
+
+/// A question.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChatRequest {
+    /// The question.
+    #[schema(
+        example = "Explain quantum computing in exactly 3 short paragraphs",
+        min_length = 1,
+        max_length = 200_000
+    )]
+    message: String,
+    /// The conversation; not given: one is made and named after the question.
+    conversation_id: Option<String>,
+    /// The message to follow, for a branch; not given: the conversation's newest.
+    parent_id: Option<String>,
+    /// `provider/model` or a bare name; not given: the default.
+    model: Option<String>,
+    /// How free the answer is; the provider's default if not given.
+    #[schema(minimum = 0.0, maximum = 2.0)]
+    temperature: Option<f64>,
+    /// At most so many tokens of answer.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    max_tokens: Option<u32>,
+    /// Run with a key that the provider rejects, to see how an error streams.
+    #[serde(default)]
+    use_invalid_key: bool,
+}
+
+/// Parses and checks a question; all faulty fields at once.
+pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJson) -> Result<Question, ApiError> {
+    let request: ChatRequest = body.parse()?;
+    let mut faults = Faults(Vec::new());
+
+    let most = app.settings.message_chars;
+    if request.message.trim().is_empty() {
+        faults.add("message", "must not be empty");
+    } else if request.message.len() > most && request.message.chars().count() > most {
+        faults.add("message", format!("must have at most {most} characters"));
+    }
+    let conversation_id = faults.parse("conversation_id", request.conversation_id.as_deref());
+    let parent_id = faults.parse("parent_id", request.parent_id.as_deref());
+    if request.parent_id.is_some() && request.conversation_id.is_none() {
+        faults.add("parent_id", "needs the conversation_id of its conversation");
+    }
+    if request.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+        faults.add("temperature", "must be 0 to 2");
+    }
+    if request.max_tokens.is_some_and(|tokens| !(1..=MOST_TOKENS).contains(&tokens)) {
+        faults.add("max_tokens", format!("must be 1 to {MOST_TOKENS}"));
+    }
+    if request.model.as_ref().is_some_and(|model| model.is_empty() || model.len() > 256) {
+        faults.add("model", "must have 1 to 256 characters");
+    }
+    if !faults.0.is_empty() {
+        return Err(ApiError::invalid(faults.0));
+    }
+    Ok(Question {
+        idempotency: idempotency_key(headers, route, &body.0)?,
+        text: request.message,
+        conversation_id,
+        parent_id,
+        model: request.model,
+        temperature: request.temperature,
+        max_tokens: request.max_tokens,
+        use_invalid_key: request.use_invalid_key,
+    })
+}
+
+struct Faults(Vec<FieldProblem>);
+
+impl Faults {
+    fn add(&mut self, field: &str, message: impl Into<String>) {
+        self.0.push(FieldProblem { field: field.to_owned(), message: message.into() });
+    }
+
+    fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, field: &str, text: Option<&str>) -> Option<T> {
+        text.and_then(|text| text.parse().map_err(|error: T::Err| self.add(field, error.to_string())).ok())
+    }
+}

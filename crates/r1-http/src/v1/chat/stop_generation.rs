@@ -1,0 +1,47 @@
+use axum::extract::State;
+use r1_domain::id::GenerationId;
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    error::{ApiResult, Problem},
+    session::Caller,
+    v1::params::PathId,
+};
+
+/// How a generation stands.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Generation)]
+pub(crate) struct GenerationBody {
+    /// The generation.
+    generation_id: String,
+    /// Its conversation.
+    conversation_id: String,
+    /// Its message.
+    message_id: String,
+    /// `stopped`, or how it had ended before.
+    status: &'static str,
+}
+
+/// Stops an answer, from any device. The message keeps the text written so far.
+#[utoipa::path(
+    post, path = "/chat/generations/{id}/stop", tag = "chat",
+    params(("id" = String, Path, description = "The generation.")),
+    responses(
+        (status = 200, description = "It has ended: stopped now, or before in the way that `status` says.", body = GenerationBody),
+        (status = 404, description = "There is none with this id, or it is not yours.", body = Problem),
+    )
+)]
+pub(crate) async fn stop_generation(
+    State(app): State<App>,
+    caller: Caller,
+    PathId(id): PathId<GenerationId>,
+) -> ApiResult<axum::Json<GenerationBody>> {
+    let generation = app.engine.stop(caller.id(), id).await?;
+    Ok(axum::Json(GenerationBody {
+        generation_id: generation.id.to_string(),
+        conversation_id: generation.conversation_id.to_string(),
+        message_id: generation.message_id.to_string(),
+        status: generation.state.as_str(),
+    }))
+}

@@ -1,0 +1,85 @@
+//! Conversations and messages on the wire.
+
+use r1_domain::{conversation::Conversation, cursor::EventId, message::Message};
+use serde::Serialize;
+
+use crate::text::rfc3339;
+
+/// A conversation.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Conversation)]
+pub(crate) struct ConversationBody {
+    /// Identifier.
+    id: String,
+    /// Title.
+    title: String,
+    /// The newest message of the branch that was last written to.
+    head_message_id: Option<String>,
+    /// When it was made.
+    created_at: String,
+    /// When it last changed; lists are sorted by it.
+    updated_at: String,
+}
+
+impl From<Conversation> for ConversationBody {
+    fn from(conversation: Conversation) -> Self {
+        Self {
+            id: conversation.id.to_string(),
+            title: conversation.title,
+            head_message_id: conversation.head.map(|id| id.to_string()),
+            created_at: rfc3339(conversation.created_at),
+            updated_at: rfc3339(conversation.updated_at),
+        }
+    }
+}
+
+/// A message.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Message)]
+pub(crate) struct MessageBody {
+    /// Identifier.
+    id: String,
+    /// The message that this one follows; null for a first one. Siblings are branches.
+    parent_id: Option<String>,
+    /// `user`, `assistant` or `system`.
+    role: &'static str,
+    /// The text; of a running answer, the text so far.
+    content: String,
+    /// `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`.
+    status: &'static str,
+    /// The model that wrote it, as `provider/model`.
+    model: Option<String>,
+    /// The newest generation of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation_id: Option<String>,
+    /// Of a running answer: the event up to which `content` goes. Follow on from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_event_id: Option<String>,
+    /// Why the model ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<String>,
+    /// Code of the error that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<String>,
+    /// When it was made.
+    created_at: String,
+}
+
+impl From<Message> for MessageBody {
+    fn from(message: Message) -> Self {
+        let last_event = message.generation_id.zip(message.last_event);
+        Self {
+            id: message.id.to_string(),
+            parent_id: message.parent_id.map(|id| id.to_string()),
+            role: message.role.as_str(),
+            content: message.content,
+            status: message.state.as_str(),
+            model: message.model,
+            generation_id: message.generation_id.map(|id| id.to_string()),
+            last_event_id: last_event.map(|(generation_id, cursor)| EventId { generation_id, cursor }.to_string()),
+            finish_reason: message.finish_reason,
+            error_code: message.error_code,
+            created_at: rfc3339(message.created_at),
+        }
+    }
+}

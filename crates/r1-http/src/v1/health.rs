@@ -1,0 +1,109 @@
+//! Health: is it alive, is it ready, and what is wrong with its parts.
+
+use std::time::Duration;
+
+use axum::{extract::State, response::IntoResponse};
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::app::App;
+
+/// The database has so long to answer.
+const PING_TIME: Duration = Duration::from_secs(2);
+
+/// How the server is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Health)]
+pub(crate) struct HealthBody {
+    /// `ok`, `draining` or `failed`. Providers don't count: history and sign-in work without them.
+    status: &'static str,
+    /// Version of the server.
+    version: &'static str,
+    /// The database.
+    database: Part,
+    /// Each provider by name, the local model among them.
+    providers: Vec<NamedPart>,
+}
+
+/// How one part is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Part {
+    /// `ok` or `failed`.
+    status: &'static str,
+}
+
+/// How one provider is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct NamedPart {
+    /// Its name in the configuration.
+    name: String,
+    /// `ok` or `degraded`; the local model: `idle`, `fetching`, `starting`, `ready`, `failed`.
+    status: &'static str,
+    /// What a person should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+async fn database_works(app: &App) -> bool {
+    match tokio::time::timeout(PING_TIME, app.store.ping()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!("the database fails its health check: {error}");
+            false
+        }
+        Err(_) => {
+            tracing::warn!("the database did not answer its health check in time");
+            false
+        }
+    }
+}
+
+/// How the server and its parts are.
+#[utoipa::path(
+    get, path = "/health", tag = "health", security(()),
+    responses(
+        (status = 200, description = "Process and database work.", body = HealthBody),
+        (status = 503, description = "The database does not.", body = HealthBody),
+    )
+)]
+pub(crate) async fn get_health(State(app): State<App>) -> impl IntoResponse {
+    let works = database_works(&app).await;
+    let (code, status) = match (works, app.engine.is_draining()) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        (true, true) => (StatusCode::OK, "draining"),
+        (true, false) => (StatusCode::OK, "ok"),
+    };
+    let providers = app.models.health().into_iter();
+    let body = HealthBody {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        database: Part { status: if works { "ok" } else { "failed" } },
+        providers: providers.map(|p| NamedPart { name: p.name, status: p.status, detail: p.detail }).collect(),
+    };
+    (code, axum::Json(body))
+}
+
+/// The process runs.
+#[utoipa::path(
+    get, path = "/health/live", tag = "health", security(()),
+    responses((status = 204, description = "It runs."))
+)]
+pub(crate) async fn get_liveness() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// The server takes new work.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "health", security(()),
+    responses(
+        (status = 204, description = "Send requests here."),
+        (status = 503, description = "It is shutting down, or its database does not work."),
+    )
+)]
+pub(crate) async fn get_readiness(State(app): State<App>) -> StatusCode {
+    if app.engine.is_draining() || !database_works(&app).await {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::NO_CONTENT
+    }
+}

@@ -1,0 +1,282 @@
+//! All configured providers: which one has a model, what can be asked, how each is.
+//!
+//! A model is `provider/model` where the part before the first `/` is the name of a configured
+//! provider; any other name is one of the default provider's, slashes and all (OpenRouter's have
+//! some). Names are passed through as they are: only the provider knows what it has. The exception
+//! is the local model, whose names are known here.
+//!
+//! **Invariant:** finding a model and telling health never wait and never ask anybody.
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, join_all};
+use r1_domain::provider::{ModelInfo, Models, Provider, ProviderHealth, ResolvedModel, UnknownModel};
+
+use crate::openai::{ConfigFault, FIRST_MODEL, OpenAi, OpenAiConfig, is_model_name};
+
+#[cfg(test)]
+mod tests;
+
+/// What OpenAI itself is asked for when nobody says otherwise; its list of models starts anywhere.
+const OPENAI_HOST: &str = "api.openai.com";
+const OPENAI_MODEL: &str = "gpt-4o-mini";
+
+/// A model that runs on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalModel {
+    /// Its name, without the provider's.
+    pub name: String,
+    /// What a person should know about it.
+    pub description: Option<String>,
+}
+
+/// The provider of the local model. Its supervisor lives elsewhere; this is all the catalogue needs
+/// of it. None of the methods may block.
+pub trait LocalProvider: Provider {
+    /// What it runs, the default first; not empty.
+    fn models(&self) -> Vec<LocalModel>;
+
+    /// How it is; `name` is what it is called in the configuration.
+    fn health(&self, name: &str) -> ProviderHealth;
+
+    /// Somebody may soon ask.
+    fn warm(&self);
+}
+
+/// The local model in the catalogue.
+#[derive(Clone)]
+pub struct LocalEntry {
+    /// What it is called, as the `provider` of `provider/model`; usually `local`.
+    pub name: String,
+    /// Who runs it.
+    pub provider: Arc<dyn LocalProvider>,
+}
+
+/// What the catalogue is made of.
+#[derive(Clone, Default)]
+pub struct CatalogConfig {
+    /// Providers by URL, in the order in which they are listed.
+    pub providers: Vec<OpenAiConfig>,
+    /// The local model, if it is switched on.
+    pub local: Option<LocalEntry>,
+    /// Whose model is asked when a name has no provider. Without it: the first by URL, else the
+    /// local one.
+    pub default_provider: Option<String>,
+    /// What is asked when no model is named: bare, or as `provider/model`, which then also names the
+    /// default provider. Without it: the default provider's first.
+    pub default_model: Option<String>,
+}
+
+/// Why there is no catalogue: everything that is wrong, at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct CatalogError {
+    /// The faults; not empty.
+    pub faults: Vec<CatalogFault>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogFault {
+    /// Of one provider.
+    #[error(transparent)]
+    Provider(#[from] ConfigFault),
+    /// Two providers of the same name.
+    #[error("there are two providers named '{0}'")]
+    Twice(String),
+    /// Nothing to ask.
+    #[error("there is no provider: configure one, or switch the local model on")]
+    Empty,
+    /// The default provider is not configured.
+    #[error("the default provider '{0}' is not configured")]
+    UnknownDefaultProvider(String),
+    /// The default model is none that the local provider has, or no name at all.
+    #[error("the default model '{0}' does not exist")]
+    UnknownDefaultModel(String),
+}
+
+/// One provider as the catalogue keeps it.
+struct Entry {
+    name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Remote(OpenAi),
+    Local(Arc<dyn LocalProvider>),
+}
+
+/// All configured providers.
+pub struct Catalog {
+    entries: Vec<Entry>,
+    /// Index of the default provider.
+    default: usize,
+    /// The default model, without the provider's name.
+    default_model: String,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.entries.iter().map(|entry| &entry.name).collect();
+        f.debug_struct("Catalog").field("providers", &names).field("default", &self.default_name()).finish()
+    }
+}
+
+impl Catalog {
+    /// Makes the providers' clients. Nobody is asked anything yet.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn new(config: CatalogConfig) -> Result<Self, CatalogError> {
+        let mut faults = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut openai = None;
+        for provider in config.providers {
+            let name = provider.name.clone();
+            if reqwest::Url::parse(&provider.base_url).is_ok_and(|url| url.host_str() == Some(OPENAI_HOST)) {
+                openai.get_or_insert_with(|| name.clone());
+            }
+            match OpenAi::new(provider) {
+                Ok(provider) => entries.push(Entry { name, kind: Kind::Remote(provider) }),
+                Err(wrong) => faults.extend(wrong.into_iter().map(CatalogFault::from)),
+            }
+        }
+        if let Some(local) = config.local {
+            entries.push(Entry { name: local.name, kind: Kind::Local(local.provider) });
+        }
+        for (i, entry) in entries.iter().enumerate() {
+            if entries[..i].iter().any(|earlier| earlier.name == entry.name) {
+                faults.push(CatalogFault::Twice(entry.name.clone()));
+            }
+        }
+        if entries.is_empty() && faults.is_empty() {
+            faults.push(CatalogFault::Empty);
+        }
+        if !faults.is_empty() {
+            return Err(CatalogError { faults });
+        }
+        let index = |name: &str| entries.iter().position(|entry| entry.name == name);
+        let qualified = config.default_model.as_deref().and_then(|model| model.split_once('/'));
+        let qualified = qualified.and_then(|(provider, model)| Some((index(provider)?, model)));
+        let default = match (&config.default_provider, qualified) {
+            (Some(name), _) => index(name).ok_or_else(|| CatalogFault::UnknownDefaultProvider(name.clone())),
+            (None, Some((default, _))) => Ok(default),
+            (None, None) => Ok(0),
+        };
+        let default = default.map_err(|fault| CatalogError { faults: vec![fault] })?;
+        let default_model = match (&config.default_model, qualified) {
+            // `default_provider = "openrouter"`, `default_model = "openrouter/auto"`: the name wins
+            // its prefix only where it means the same provider.
+            (Some(_), Some((provider, model))) if provider == default => model.to_owned(),
+            (Some(model), _) => model.clone(),
+            (None, _) => entries[default].first_model(openai.as_deref()),
+        };
+        let catalog = Self { entries, default, default_model };
+        match catalog.find(catalog.default, &catalog.default_model) {
+            Ok(_) => Ok(catalog),
+            Err(UnknownModel { name }) => Err(CatalogError { faults: vec![CatalogFault::UnknownDefaultModel(name)] }),
+        }
+    }
+
+    /// The default model, as `provider/model`.
+    #[must_use]
+    pub fn default_name(&self) -> String {
+        format!("{}/{}", self.entries[self.default].name, self.default_model)
+    }
+
+    /// Whether the local model is what is asked by default, so that it is worth starting early.
+    #[must_use]
+    pub fn is_local_default(&self) -> bool {
+        matches!(self.entries[self.default].kind, Kind::Local(_))
+    }
+
+    fn find(&self, index: usize, model: &str) -> Result<ResolvedModel, UnknownModel> {
+        let entry = &self.entries[index];
+        let provider: Arc<dyn Provider> = match &entry.kind {
+            Kind::Remote(provider) if is_model_name(model) => Arc::new(provider.clone()),
+            Kind::Local(provider) if provider.models().iter().any(|local| local.name == model) => provider.clone(),
+            _ => return Err(UnknownModel { name: model.to_owned() }),
+        };
+        Ok(ResolvedModel { provider, name: format!("{}/{model}", entry.name), upstream_name: model.to_owned() })
+    }
+}
+
+impl Entry {
+    fn first_model(&self, openai: Option<&str>) -> String {
+        match &self.kind {
+            Kind::Local(provider) => provider.models().into_iter().next().map(|model| model.name).unwrap_or_default(),
+            Kind::Remote(provider) => match provider.configured_models().first() {
+                Some(model) => model.clone(),
+                None if openai == Some(&self.name) => OPENAI_MODEL.to_owned(),
+                None => FIRST_MODEL.to_owned(),
+            },
+        }
+    }
+
+    async fn list(&self) -> Vec<LocalModel> {
+        match &self.kind {
+            Kind::Local(provider) => provider.models(),
+            Kind::Remote(provider) => {
+                let names = provider.models().await.unwrap_or_default();
+                names.iter().map(|name| LocalModel { name: name.clone(), description: None }).collect()
+            }
+        }
+    }
+}
+
+impl Models for Catalog {
+    fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel> {
+        let Some(name) = name else { return self.find(self.default, &self.default_model) };
+        let qualified = name.split_once('/').and_then(|(provider, model)| {
+            let index = self.entries.iter().position(|entry| entry.name == provider)?;
+            Some((index, model))
+        });
+        let (index, model) = qualified.unwrap_or((self.default, name));
+        self.find(index, model).map_err(|_| UnknownModel { name: name.to_owned() })
+    }
+
+    /// The default model comes first, whether or not its provider lists it.
+    fn list(&self) -> BoxFuture<'_, Vec<ModelInfo>> {
+        Box::pin(async move {
+            let lists = join_all(self.entries.iter().map(Entry::list)).await;
+            let default = self.default_name();
+            let mut models = Vec::new();
+            for (entry, list) in self.entries.iter().zip(lists) {
+                models.extend(list.into_iter().map(|model| {
+                    let id = format!("{}/{}", entry.name, model.name);
+                    let is_default = id == default;
+                    ModelInfo { id, provider: entry.name.clone(), is_default, description: model.description }
+                }));
+            }
+            match models.iter().position(|model| model.is_default) {
+                Some(found) => models[..=found].rotate_right(1),
+                None => models.insert(
+                    0,
+                    ModelInfo {
+                        id: default,
+                        provider: self.entries[self.default].name.clone(),
+                        is_default: true,
+                        description: None,
+                    },
+                ),
+            }
+            models
+        })
+    }
+
+    fn health(&self) -> Vec<ProviderHealth> {
+        let health = |entry: &Entry| match &entry.kind {
+            Kind::Remote(provider) => provider.health(),
+            Kind::Local(provider) => provider.health(&entry.name),
+        };
+        self.entries.iter().map(health).collect()
+    }
+
+    fn warm(&self) {
+        for entry in &self.entries {
+            if let Kind::Local(provider) = &entry.kind {
+                provider.warm();
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! An answer on its way: body bytes in, deltas out.
+//!
+//! An answer is finished when the provider has said so, by a finish reason or by `[DONE]`; what
+//! ends otherwise broke off. After the first word of a finish only the count of tokens may still
+//! come, so from then on silence and a broken connection are an end like any other.
+//!
+//! **Invariant:** exactly one terminal item, after which there is nothing; and no more of the body
+//! is read than was polled for (one chunk of the transport and one event at most).
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::Stream;
+use http_body::Body;
+use r1_domain::{
+    event::Usage,
+    provider::{Delta, ProviderError},
+};
+use tokio::time::{Instant, Sleep};
+
+use super::{
+    error,
+    events::{self, Finish, NotJson},
+};
+use crate::{continuation::Seam, health::Health, sse::Decoder};
+
+#[cfg(test)]
+mod tests;
+
+/// How long the count of tokens, or `[DONE]`, may come after the finish reason.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the end of the body may come after `[DONE]`. It comes in the same packet nearly always,
+/// and only once it was seen can the connection serve the next request.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// Who answers, and what is told about how it went.
+#[derive(Debug, Clone)]
+pub(super) struct Answerer {
+    /// The provider's name.
+    pub(super) name: Arc<str>,
+    /// Where outcomes go; none for a request that was made to fail.
+    pub(super) health: Option<Arc<Health>>,
+}
+
+impl Answerer {
+    pub(super) fn succeeded(&self) {
+        if let Some(health) = &self.health {
+            health.succeeded();
+        }
+    }
+
+    pub(super) fn failed(&self, error: ProviderError) -> ProviderError {
+        if let Some(health) = &self.health {
+            health.failed(error.code);
+        }
+        error
+    }
+}
+
+type Item = Result<Delta, ProviderError>;
+
+/// The stream of an answer.
+pub(super) struct Answer<B> {
+    answerer: Answerer,
+    body: B,
+    /// What came of the body and has not been read.
+    chunk: Bytes,
+    decoder: Decoder,
+    seam: Option<Seam>,
+    silence: Silence,
+    finish_reason: Option<&'static str>,
+    usage: Option<Usage>,
+    /// `[DONE]` has come.
+    done: bool,
+    /// The terminal item, while text goes before it.
+    terminal: Option<Item>,
+    ended: bool,
+    /// Data that was no JSON.
+    skipped: u64,
+}
+
+impl<B> Answer<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    pub(super) fn new(answerer: Answerer, body: B, seam: Option<Seam>, idle_timeout: Duration) -> Self {
+        Self {
+            answerer,
+            body,
+            chunk: Bytes::new(),
+            decoder: Decoder::default(),
+            seam,
+            silence: Silence::new(idle_timeout),
+            finish_reason: None,
+            usage: None,
+            done: false,
+            terminal: None,
+            ended: false,
+            skipped: 0,
+        }
+    }
+
+    /// Reads one event; gives its text, if it has some.
+    fn read(&mut self, said: Result<events::Said, NotJson>) -> Option<String> {
+        let Ok(said) = said else {
+            if self.skipped == 0 {
+                tracing::warn!(provider = %self.answerer.name, "data from the provider was not json and is skipped");
+            }
+            self.skipped += 1;
+            return None;
+        };
+        if said.usage.is_some() {
+            self.usage = said.usage;
+        }
+        let failure = match (&said.error, said.finish) {
+            (Some(words), _) => Some(error::of_words(&self.answerer.name, words)),
+            (None, Some(Finish::Failed)) => Some(error::of_words(&self.answerer.name, &error::ErrorWords::default())),
+            _ => None,
+        };
+        if let Some(failure) = failure {
+            self.terminal = Some(Err(failure));
+        } else if let Some(Finish::Reason(reason)) = said.finish {
+            self.finish_reason = Some(reason);
+            self.silence.allow(GRACE);
+        }
+        if said.text.is_empty() {
+            return None;
+        }
+        match &mut self.seam {
+            None => Some(said.text),
+            Some(seam) => seam.push(said.text),
+        }
+    }
+
+    /// The end of the body, or of patience: a finish if there was a word of one, else this.
+    fn end(&mut self, otherwise: impl FnOnce(&str) -> ProviderError) {
+        let reason = self.finish_reason.or(self.done.then_some("stop"));
+        self.terminal = Some(match reason {
+            Some(reason) => Ok(Delta::Done { finish_reason: reason.to_owned(), usage: self.usage }),
+            None => Err(otherwise(&self.answerer.name)),
+        });
+    }
+
+    /// Reads events out of the chunk at hand until there is text or a terminal item.
+    fn read_chunk(&mut self) -> Option<String> {
+        while self.terminal.is_none() && !self.done {
+            let event = match self.decoder.next(&mut self.chunk) {
+                Ok(Some(data)) => event_of(data),
+                Ok(None) => break,
+                Err(_) => {
+                    self.terminal = Some(Err(error::invalid(&self.answerer.name, "sent a line of more than 1 MiB")));
+                    break;
+                }
+            };
+            if let Some(text) = self.read_event(event) {
+                return Some(text);
+            }
+        }
+        None
+    }
+
+    fn read_event(&mut self, event: Event) -> Option<String> {
+        match event {
+            Event::Empty => None,
+            Event::Done => {
+                self.done = true;
+                self.silence.allow(LINGER);
+                None
+            }
+            Event::Said(said) => self.read(said),
+        }
+    }
+
+    /// Gives the terminal item, after text that was held back.
+    fn last(&mut self) -> Option<Item> {
+        let terminal = self.terminal.take()?;
+        if let Some(held) = self.seam.as_mut().and_then(Seam::finish) {
+            self.terminal = Some(terminal);
+            return Some(Ok(Delta::Text(held)));
+        }
+        self.ended = true;
+        if self.skipped > 1 {
+            tracing::debug!(provider = %self.answerer.name, skipped = self.skipped, "data that was not json, in all");
+        }
+        Some(match terminal {
+            Ok(done) => {
+                self.answerer.succeeded();
+                Ok(done)
+            }
+            Err(error) => Err(self.answerer.failed(error)),
+        })
+    }
+}
+
+/// What an event's data is.
+enum Event {
+    Empty,
+    Done,
+    Said(Result<events::Said, NotJson>),
+}
+
+fn event_of(data: &[u8]) -> Event {
+    match data.trim_ascii() {
+        b"" => Event::Empty,
+        b"[DONE]" => Event::Done,
+        data => Event::Said(events::parse(data)),
+    }
+}
+
+impl<B> Stream for Answer<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let this = &mut *self;
+        loop {
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            if let Some(text) = this.read_chunk() {
+                return Poll::Ready(Some(Ok(Delta::Text(text))));
+            }
+            if let Some(item) = this.last() {
+                return Poll::Ready(Some(item));
+            }
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Anything else is trailers.
+                    if let Ok(chunk) = frame.into_data() {
+                        this.chunk = chunk;
+                        this.silence.broken();
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => this.end(error::truncated),
+                Poll::Ready(None) => {
+                    let left = this.decoder.finish().map(event_of);
+                    let text = left.and_then(|event| this.read_event(event));
+                    if this.terminal.is_none() {
+                        this.end(error::truncated);
+                    }
+                    if let Some(text) = text {
+                        return Poll::Ready(Some(Ok(Delta::Text(text))));
+                    }
+                }
+                Poll::Pending => {
+                    std::task::ready!(this.silence.poll(cx));
+                    let allowed = this.silence.allowed;
+                    this.end(|name| error::silent(name, allowed));
+                }
+            }
+        }
+    }
+}
+
+/// How long nothing has come. Costs a look at the clock per chunk: the timer itself is only moved
+/// when it goes off too early.
+struct Silence {
+    allowed: Duration,
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    fn new(allowed: Duration) -> Self {
+        Self { allowed, since: Instant::now(), timer: Box::pin(tokio::time::sleep(allowed)) }
+    }
+
+    /// Something came.
+    fn broken(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// From here on so much is enough, if it is less.
+    fn allow(&mut self, allowed: Duration) {
+        if allowed < self.allowed {
+            self.allowed = allowed;
+            self.since = Instant::now();
+            self.timer.as_mut().reset(self.since + allowed);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            std::task::ready!(self.timer.as_mut().poll(cx));
+            let end = self.since + self.allowed;
+            if Instant::now() >= end {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(end);
+        }
+    }
+}

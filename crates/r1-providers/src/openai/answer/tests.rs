@@ -1,0 +1,158 @@
+use std::convert::Infallible;
+
+use futures::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use proptest::prelude::*;
+use r1_domain::provider::ProviderErrorCode as Code;
+
+use super::*;
+
+/// As a provider sent it, with most of what can be in a stream.
+const RECORDED: &str = concat!(
+    "\u{feff}: OPENROUTER PROCESSING\r\n\r\n",
+    "data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\r\n\r\n",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Grüße, \"},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "event: message\ndata:{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"🌍\\n\"},\"finish_reason\":null}]}\n\n",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":null,\"reasoning_content\":\"hm\"}}]}\n\n",
+    "data: this is not JSON\n\n",
+    "data: {\"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"two lines\"}}]}\n\n",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\r",
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n",
+    "data: [DONE]\n\n",
+);
+
+fn answerer() -> Answerer {
+    Answerer { name: "p".into(), health: Some(Arc::default()) }
+}
+
+fn answer(pieces: Vec<Vec<u8>>) -> Answer<impl Body<Data = Bytes, Error = Infallible> + Unpin> {
+    let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+    Answer::new(answerer(), StreamBody::new(stream::iter(frames)), None, Duration::from_secs(60))
+}
+
+async fn items(pieces: Vec<Vec<u8>>) -> Vec<Item> {
+    answer(pieces).collect().await
+}
+
+async fn of(body: &str) -> (String, Item) {
+    split(items(vec![body.as_bytes().to_vec()]).await)
+}
+
+fn split(mut items: Vec<Item>) -> (String, Item) {
+    let last = items.pop().unwrap();
+    let texts = items.into_iter().map(|item| match item {
+        Ok(Delta::Text(text)) if !text.is_empty() => text,
+        other => panic!("{other:?} is not the last item"),
+    });
+    (texts.collect(), last)
+}
+
+fn done(reason: &str) -> Item {
+    Ok(Delta::Done { finish_reason: reason.to_owned(), usage: None })
+}
+
+fn code(item: &Item) -> Code {
+    item.as_ref().unwrap_err().code
+}
+
+const A: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+
+#[tokio::test]
+async fn a_recorded_stream_cut_at_every_position_gives_the_same_deltas() {
+    let whole = items(vec![RECORDED.as_bytes().to_vec()]).await;
+    let usage = Some(Usage { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7, estimated: false });
+    assert_eq!(
+        split(whole.clone()),
+        ("Grüße, 🌍\ntwo lines".to_owned(), Ok(Delta::Done { finish_reason: "stop".to_owned(), usage }))
+    );
+    for cut in 0..=RECORDED.len() {
+        let (head, tail) = RECORDED.as_bytes().split_at(cut);
+        assert_eq!(items(vec![head.to_vec(), tail.to_vec()]).await, whole, "cut at {cut}");
+    }
+    assert_eq!(items(RECORDED.bytes().map(|byte| vec![byte]).collect()).await, whole, "byte by byte");
+}
+
+proptest! {
+    #[test]
+    fn any_cuts_give_the_same_deltas(sizes in proptest::collection::vec(1usize..80, 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (mut rest, mut pieces) = (RECORDED.as_bytes(), Vec::new());
+        for size in sizes {
+            let (head, tail) = rest.split_at(size.min(rest.len()));
+            pieces.push(head.to_vec());
+            rest = tail;
+        }
+        pieces.push(rest.to_vec());
+        runtime.block_on(async {
+            prop_assert_eq!(items(pieces).await, items(vec![RECORDED.as_bytes().to_vec()]).await);
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn each_ending_has_its_meaning() {
+    let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
+    assert_eq!(of(&format!("{A}{finish}")).await, ("a".to_owned(), done("length")), "a finish without [DONE]");
+    assert_eq!(of(&format!("{A}data: [DONE]\n\n")).await, ("a".to_owned(), done("stop")), "[DONE] without a finish");
+    assert_eq!(of(&format!("{A}data: [DONE]")).await, ("a".to_owned(), done("stop")), "not closed");
+    assert_eq!(of(&format!("{A}data: [DONE]\n\n{A}")).await.0, "a", "nothing after [DONE] counts");
+    let both =
+        A.replace("}}]", "},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}");
+    let (text, last) = of(&both).await;
+    assert_eq!(text, "a", "text, finish and usage at once");
+    assert!(matches!(last, Ok(Delta::Done { usage: Some(Usage { total_tokens: 2, .. }), .. })), "{last:?}");
+    for broken in [A, "", ": nothing\n\n", "data: {\"choices\":[{\"delta\":{\"content\":\"a"] {
+        assert_eq!(code(&of(broken).await.1), Code::Truncated, "{broken:?}");
+    }
+    let (text, last) =
+        of(&format!("{A}data: {{\"error\":{{\"type\":\"server_error\"}}}}\n\n{A}data: [DONE]\n\n")).await;
+    assert_eq!((text.as_str(), code(&last), last.unwrap_err().retryable), ("a", Code::Failed, true));
+    assert_eq!(code(&of(&finish.replace("length", "error")).await.1), Code::Failed);
+}
+
+#[tokio::test]
+async fn a_line_that_is_not_json_is_skipped_and_counted() {
+    let mut answer = answer(vec![format!("data: <b>\n\n{A}data: {{\n\ndata: [DONE]\n\n").into_bytes()]);
+    assert_eq!(answer.next().await, Some(Ok(Delta::Text("a".to_owned()))));
+    assert_eq!(answer.next().await, Some(done("stop")));
+    assert_eq!(answer.next().await, None);
+    assert_eq!(answer.skipped, 2);
+}
+
+#[tokio::test]
+async fn an_endless_line_is_refused() {
+    let endless = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 65_536]))));
+    let items: Vec<_> = Answer::new(answerer(), StreamBody::new(endless), None, GRACE).collect().await;
+    assert_eq!(items.len(), 1);
+    assert_eq!(code(&items[0]), Code::InvalidResponse);
+}
+
+#[tokio::test]
+async fn silence_ends_an_answer_unless_it_was_finished() {
+    let then_silent = |body: &str| {
+        let first = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(body.to_owned())))]);
+        let body = StreamBody::new(first.chain(stream::pending()));
+        Answer::new(answerer(), body, None, Duration::from_millis(30)).collect::<Vec<_>>()
+    };
+    let (text, last) = split(then_silent(A).await);
+    assert_eq!((text.as_str(), code(&last)), ("a", Code::Timeout));
+    let finished = A.replace("}}]", "},\"finish_reason\":\"stop\"}]");
+    assert_eq!(split(then_silent(&finished).await), ("a".to_owned(), done("stop")));
+    assert_eq!(split(then_silent("data: [DONE]\n\n").await), (String::new(), done("stop")));
+}
+
+#[tokio::test]
+async fn an_echo_is_taken_out_and_half_an_echo_given_in_full() {
+    let go_on = |body: String| async move {
+        let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(body)))]));
+        let seam = Some(Seam::new("aab", "aab"));
+        split(Answer::new(answerer(), body, seam, Duration::from_secs(60)).collect().await)
+    };
+    let b = A.replace("\"a\"", "\"b c\"");
+    assert_eq!(go_on(format!("{A}{A}{b}data: [DONE]\n\n")).await, (" c".to_owned(), done("stop")));
+    assert_eq!(go_on(format!("{A}{A}data: [DONE]\n\n")).await, ("aa".to_owned(), done("stop")));
+    let (text, last) = go_on(format!("{A}{A}")).await;
+    assert_eq!((text.as_str(), code(&last)), ("aa", Code::Truncated), "held text comes before an error too");
+}

@@ -1,0 +1,322 @@
+//! The JSON of a chunk (`chat.completion.chunk`) and of a whole answer (`chat.completion`), read as
+//! far as we know it.
+//!
+//! Unknown fields are read over and never passed on; so are `reasoning_content` and tool calls.
+//! What providers write differently is met with patience: `content` may be absent, null, a string
+//! or an array of parts, numbers may be missing, an error may be an object or a string.
+//!
+//! **Invariant:** of a chunk, only the text becomes an allocation.
+
+use std::fmt;
+
+use r1_domain::event::Usage;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::error::ErrorWords;
+
+#[cfg(test)]
+mod tests;
+
+/// What one event says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// New text; may be empty.
+    pub(super) text: String,
+    /// Why the answer ends, if it does.
+    pub(super) finish: Option<Finish>,
+    /// The newest count, if there is one.
+    pub(super) usage: Option<Usage>,
+    /// That the answer failed.
+    pub(super) error: Option<ErrorWords>,
+}
+
+/// Why an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// One of OpenAI's words, or `other`.
+    Reason(&'static str),
+    /// The provider gave up.
+    Failed,
+}
+
+/// Data that is no JSON object of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotJson;
+
+/// Reads one event's data. Bytes that are no UTF-8 become U+FFFD within the text: a damaged letter
+/// is better than a lost word.
+pub(super) fn parse(data: &[u8]) -> Result<Said, NotJson> {
+    if let Ok(wire) = serde_json::from_slice::<Wire<'_>>(data) {
+        return Ok(wire.into());
+    }
+    if std::str::from_utf8(data).is_ok() {
+        return Err(NotJson);
+    }
+    let repaired = String::from_utf8_lossy(data);
+    serde_json::from_str::<Wire<'_>>(&repaired).map(Into::into).map_err(|_| NotJson)
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(default, deserialize_with = "first")]
+    choices: Option<Choice>,
+    #[serde(default, borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    error: Option<&'a RawValue>,
+    /// vLLM's older form of an error: no `error`, but `"object": "error"` beside the message.
+    #[serde(default)]
+    object: Word,
+    #[serde(default, borrow)]
+    message: Option<&'a RawValue>,
+}
+
+impl From<Wire<'_>> for Said {
+    fn from(wire: Wire<'_>) -> Self {
+        let choice = wire.choices.unwrap_or_default();
+        let said = choice.delta.or(choice.message).unwrap_or_default();
+        let error = match (wire.error, wire.object.0) {
+            (Some(error), _) => Some(ErrorWords::from_json(error.get())),
+            (None, Known::Error) => Some(ErrorWords::from_json(wire.message.map_or("", RawValue::get))),
+            _ => None,
+        };
+        Self {
+            text: said.content.0,
+            finish: choice.finish_reason.finish(),
+            usage: wire.usage.and_then(|usage| serde_json::from_str::<Counts>(usage.get()).ok()).map(Into::into),
+            error,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Choice {
+    delta: Option<Delta>,
+    /// In place of `delta` where the answer comes whole.
+    message: Option<Delta>,
+    finish_reason: Word,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Delta {
+    content: Text,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+}
+
+impl From<Counts> for Usage {
+    fn from(counts: Counts) -> Self {
+        let prompt_tokens = counts.prompt_tokens.unwrap_or(0);
+        let completion_tokens = counts.completion_tokens.unwrap_or(0);
+        let total_tokens = counts.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
+        Self { prompt_tokens, completion_tokens, total_tokens, estimated: false }
+    }
+}
+
+/// Of a list only the first: we never ask for more than one choice.
+fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Choice>, D::Error> {
+    struct First;
+    impl<'de> Visitor<'de> for First {
+        type Value = Option<Choice>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of choices")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut choices: A) -> Result<Self::Value, A::Error> {
+            let first = choices.next_element()?;
+            while choices.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(first)
+        }
+    }
+    deserializer.deserialize_any(First)
+}
+
+/// A word that decides something, of those that we know.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    #[default]
+    Nothing,
+    Stop,
+    Length,
+    ContentFilter,
+    ToolCalls,
+    Error,
+    Other,
+}
+
+#[derive(Default)]
+struct Word(Known);
+
+impl Word {
+    fn read(word: &str) -> Self {
+        let is = |known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
+        Self(if word.is_empty() {
+            Known::Nothing
+        } else if is(&["stop", "eos", "end_turn", "stop_sequence", "complete"]) {
+            Known::Stop
+        } else if is(&["length", "max_tokens", "model_length"]) {
+            Known::Length
+        } else if is(&["content_filter", "safety"]) {
+            Known::ContentFilter
+        } else if is(&["tool_calls", "function_call", "tool_use"]) {
+            Known::ToolCalls
+        } else if is(&["error", "insufficient_system_resource"]) {
+            Known::Error
+        } else {
+            Known::Other
+        })
+    }
+
+    const fn finish(&self) -> Option<Finish> {
+        Some(match self.0 {
+            Known::Nothing => return None,
+            Known::Stop => Finish::Reason("stop"),
+            Known::Length => Finish::Reason("length"),
+            Known::ContentFilter => Finish::Reason("content_filter"),
+            Known::ToolCalls => Finish::Reason("tool_calls"),
+            Known::Error => Finish::Failed,
+            // Not passed on: it is a word that we don't know.
+            Known::Other => Finish::Reason("other"),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient(Self::read))
+    }
+}
+
+/// Text as a string, as an array of parts, or missing.
+#[derive(Default)]
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+        impl<'de> Visitor<'de> for Parts {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, parts or null")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Text, E> {
+                Ok(Text(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Text, A::Error> {
+                let mut text = String::new();
+                while let Some(part) = parts.next_element::<Part>()? {
+                    // A part of thinking, say, is no part of the answer.
+                    if part.kind.0 {
+                        text.push_str(&part.text.0);
+                    }
+                }
+                Ok(Text(text))
+            }
+
+            fn visit_unit<E>(self) -> Result<Text, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text::default())
+            }
+        }
+        deserializer.deserialize_any(Parts)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: IsText,
+    text: Text,
+}
+
+/// Whether a part's `type` is one for the reader's eyes.
+struct IsText(bool);
+
+impl Default for IsText {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for IsText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient(|word: &str| Self(matches!(word, "text" | "output_text"))))
+    }
+}
+
+/// Reads a word without keeping it; anything but a string is the empty word.
+struct Lenient<F>(F);
+
+impl<'de, T, F: FnOnce(&str) -> T> Visitor<'de> for Lenient<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a word")
+    }
+
+    fn visit_str<E>(self, word: &str) -> Result<T, E> {
+        Ok((self.0)(word))
+    }
+
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok((self.0)(""))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
+        Ok((self.0)(""))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<T, E> {
+        Ok((self.0)(""))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<T, E> {
+        Ok((self.0)(""))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<T, E> {
+        Ok((self.0)(""))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok((self.0)(""))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok((self.0)(""))
+    }
+}

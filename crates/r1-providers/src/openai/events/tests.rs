@@ -1,0 +1,71 @@
+use super::*;
+
+fn text(data: &str) -> String {
+    parse(data.as_bytes()).unwrap().text
+}
+
+fn finish(word: &str) -> Option<Finish> {
+    parse(format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":{word}}}]}}"#).as_bytes()).unwrap().finish
+}
+
+#[test]
+fn content_comes_in_many_shapes() {
+    let content = |content: &str| text(&format!(r#"{{"choices":[{{"index":0,"delta":{{{content}}}}}]}}"#));
+    assert_eq!(content(r#""content":"a\n\u00e4""#), "a\nä");
+    assert_eq!(content(r#""content":null"#), "");
+    assert_eq!(content(r#""role":"assistant""#), "");
+    assert_eq!(content(r#""content":null,"reasoning_content":"hm","tool_calls":[{"id":"x"}]"#), "");
+    assert_eq!(
+        content(r#""content":[{"type":"thinking","thinking":[{"text":"hm"}]},{"type":"text","text":"a"}]"#),
+        "a"
+    );
+    assert_eq!(content(r#""content":{"x":1}"#), "");
+    assert_eq!(text(r#"{"choices":[]}"#), "");
+    assert_eq!(text(r#"{"choices":null,"new":{"field":[1]}}"#), "");
+    assert_eq!(text(r#"{"choices":[{"delta":null}]}"#), "");
+    assert_eq!(text(r#"{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}"#), "a");
+    assert_eq!(text(r#"{"choices":[{"message":{"role":"assistant","content":"whole"}}]}"#), "whole");
+}
+
+#[test]
+fn only_words_that_we_know_are_passed_on() {
+    assert_eq!(finish("null"), None);
+    assert_eq!(finish(r#""""#), None);
+    assert_eq!(finish("3"), None);
+    assert_eq!(finish(r#""STOP""#), Some(Finish::Reason("stop")));
+    assert_eq!(finish(r#""max_tokens""#), Some(Finish::Reason("length")));
+    assert_eq!(finish(r#""<script>""#), Some(Finish::Reason("other")));
+    assert_eq!(finish(r#""error""#), Some(Finish::Failed));
+}
+
+#[test]
+fn counts_may_be_incomplete() {
+    let usage = |usage: &str| parse(format!(r#"{{"choices":[],"usage":{usage}}}"#).as_bytes()).unwrap().usage;
+    assert_eq!(usage("null"), None);
+    assert_eq!(usage(r#"{"prompt_tokens":"x"}"#), None);
+    let counted = usage(r#"{"prompt_tokens":2,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":1}}"#);
+    assert_eq!(counted.unwrap().total_tokens, 5);
+}
+
+#[test]
+fn errors_come_in_many_shapes() {
+    for data in [
+        r#"{"error":{"message":"Overloaded","type":"overloaded_error","code":529}}"#,
+        r#"{"error":"Overloaded"}"#,
+        r#"{"object":"error","message":"Overloaded","code":500}"#,
+        r#"{"error":null,"choices":[{"delta":{"content":"x"}}]}"#,
+    ] {
+        let said = parse(data.as_bytes()).unwrap();
+        assert_eq!(said.error.is_some(), said.text.is_empty(), "{data}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_replaced() {
+    let said = parse(b"{\"choices\":[{\"delta\":{\"content\":\"a\xffb\"}}]}").unwrap();
+    assert_eq!(said.text, "a\u{fffd}b");
+    assert_eq!(parse(b"\xff"), Err(NotJson));
+    for data in ["", "null", "nonsense", "{\"choices\":", "3"] {
+        assert_eq!(parse(data.as_bytes()), Err(NotJson), "{data}");
+    }
+}

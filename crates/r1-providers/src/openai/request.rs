@@ -1,0 +1,154 @@
+//! The request's body (OpenAI API reference, "Create chat completion").
+
+use r1_domain::provider::CompletionRequest;
+use serde::Serialize;
+
+use super::config::{Continues, MaxTokensField, OpenAiConfig};
+use crate::continuation::Seam;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continue_final_message: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add_generation_prompt: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    prefix: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// The body for a request, and the seam to put its answer through, where it goes on from a partial
+/// answer.
+pub(super) fn encode<'a>(
+    config: &OpenAiConfig,
+    model: &'a str,
+    request: &'a CompletionRequest,
+) -> (Body<'a>, Option<Seam>) {
+    let message = |role: r1_domain::message::Role, content| Message { role: role.as_str(), content, prefix: false };
+    let mut messages: Vec<_> = request.turns.iter().map(|turn| message(turn.role, turn.content.as_str())).collect();
+    let partial = request.partial_answer.as_deref().filter(|partial| !partial.is_empty());
+    let mut seam = None;
+    let mut vllm = None;
+    if let Some(partial) = partial {
+        let sent = if config.continues == Continues::Plain { partial.trim_end() } else { partial };
+        seam = Some(Seam::new(partial, sent));
+        if !sent.is_empty() {
+            let role = r1_domain::message::Role::Assistant.as_str();
+            messages.push(Message { role, content: sent, prefix: config.continues == Continues::Prefix });
+            vllm = (config.continues == Continues::Vllm).then_some(());
+        }
+    }
+    let (max_tokens, max_completion_tokens) = match config.max_tokens_field {
+        MaxTokensField::MaxTokens => (Some(request.max_tokens), None),
+        MaxTokensField::MaxCompletionTokens => (None, Some(request.max_tokens)),
+    };
+    let body = Body {
+        model,
+        messages,
+        stream: true,
+        stream_options: config.include_usage.then_some(StreamOptions { include_usage: true }),
+        temperature: request.temperature,
+        max_tokens,
+        max_completion_tokens,
+        seed: config.send_seed.then_some(request.seed),
+        user: config.send_user.then_some(request.user_key.as_str()),
+        continue_final_message: vllm.map(|()| true),
+        add_generation_prompt: vllm.map(|()| false),
+    };
+    (body, seam)
+}
+
+#[cfg(test)]
+mod tests {
+    use r1_domain::message::{Role, Turn};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn request() -> CompletionRequest {
+        CompletionRequest {
+            model: "m".to_owned(),
+            turns: vec![Turn { role: Role::User, content: "Hi".to_owned() }],
+            partial_answer: None,
+            temperature: None,
+            max_tokens: 9,
+            seed: u64::MAX,
+            user_key: "u1".to_owned(),
+            use_invalid_key: false,
+        }
+    }
+
+    fn body(change: impl FnOnce(&mut OpenAiConfig, &mut CompletionRequest)) -> Value {
+        let (mut config, mut request) = (OpenAiConfig::new("x", "http://x"), request());
+        change(&mut config, &mut request);
+        serde_json::to_value(encode(&config, "m", &request).0).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_sent_that_was_not_asked_for() {
+        assert_eq!(
+            body(|_, _| {}),
+            json!({
+                "model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
+                "stream_options": {"include_usage": true}, "max_tokens": 9,
+            })
+        );
+        let full = body(|config, request| {
+            config.max_tokens_field = MaxTokensField::MaxCompletionTokens;
+            (config.send_seed, config.send_user, config.include_usage) = (true, true, false);
+            request.temperature = Some(0.5);
+        });
+        assert_eq!(
+            full,
+            json!({
+                "model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": true, "temperature": 0.5,
+                "max_completion_tokens": 9, "seed": u64::MAX, "user": "u1",
+            })
+        );
+    }
+
+    #[test]
+    fn each_kind_of_continuation_has_its_words() {
+        let partial = |continues, text: &str| {
+            body(|config, request| {
+                config.continues = continues;
+                request.partial_answer = Some(text.to_owned());
+            })
+        };
+        let plain = partial(Continues::Plain, "So far. \n");
+        assert_eq!(plain["messages"][1], json!({"role": "assistant", "content": "So far."}));
+        assert_eq!(plain.get("continue_final_message"), None);
+        assert_eq!(partial(Continues::Plain, " \n")["messages"].as_array().unwrap().len(), 1);
+        let vllm = partial(Continues::Vllm, "So far. ");
+        assert_eq!(vllm["messages"][1], json!({"role": "assistant", "content": "So far. "}));
+        assert_eq!((&vllm["continue_final_message"], &vllm["add_generation_prompt"]), (&json!(true), &json!(false)));
+        let prefix = partial(Continues::Prefix, "So far");
+        assert_eq!(prefix["messages"][1], json!({"role": "assistant", "content": "So far", "prefix": true}));
+        assert_eq!(partial(Continues::Vllm, "").get("continue_final_message"), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! The client and the catalogue against the scripted upstream, over real sockets.
+
+#[cfg(test)]
+mod catalog;
+#[cfg(test)]
+mod connection;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod support;

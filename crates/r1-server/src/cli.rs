@@ -1,0 +1,203 @@
+//! The command line. `gpt-r1` alone is `gpt-r1 serve`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// What was asked for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gpt-r1",
+    version,
+    about = "A self-hosted ChatGPT in one binary, whose answer streams never break.",
+    after_help = "Every setting is described in config.default.toml; `gpt-r1 config check` shows what is in force."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    /// What to do; `serve` if nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What beats the configuration file and the environment. Each stands before or after the command.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Options {
+    /// Read this file instead of gpt-r1.toml in the working directory.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep database, signing key and lock here.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Listen here: an IP address or "localhost"; 0.0.0.0 lets other machines in.
+    #[arg(long, global = true, value_name = "HOST")]
+    host: Option<String>,
+    /// Where the API listens, such as :8000 or 127.0.0.1:8000.
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    api_addr: Option<String>,
+    /// Where the page listens, such as :3000 or 127.0.0.1:3000.
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    web_addr: Option<String>,
+}
+
+impl From<Options> for Flags {
+    fn from(options: Options) -> Self {
+        let Options { config, data_dir, host, api_addr, web_addr } = options;
+        Self { config, data_dir, host, api_addr, web_addr }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server (the default).
+    Serve,
+    /// Look at the configuration.
+    Config {
+        /// What about it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Look after models.
+    Model {
+        /// What about them.
+        #[command(subcommand)]
+        command: ModelCommand,
+    },
+    /// Look after accounts.
+    User {
+        /// What about them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Print the API's OpenAPI document.
+    Openapi,
+    /// The child process that runs the local model. Started by the server only.
+    #[command(hide = true)]
+    LocalModel(LocalModelArgs),
+}
+
+/// What the supervisor tells the child.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct LocalModelArgs {
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    #[arg(long)]
+    pub(crate) socket: PathBuf,
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) threads: usize,
+    #[arg(long)]
+    pub(crate) context: Option<usize>,
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub(crate) kv_budget: usize,
+}
+
+/// About the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting in force and where it comes from, or all faults at once (then the exit
+    /// status is 1).
+    Check,
+}
+
+/// About models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// List the models that can be asked.
+    List,
+    /// Fetch the local model now, so that the first start needn't.
+    Pull {
+        /// Only if the server would use it: nothing is fetched where a provider is configured.
+        #[arg(long)]
+        if_needed: bool,
+    },
+}
+
+/// About accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account. Asks for a password; without a terminal, makes one up and prints it.
+    Add {
+        /// Sign-in name.
+        name: String,
+        /// E-mail address; it serves as a sign-in name too.
+        #[arg(long)]
+        email: String,
+        /// Make an administrator.
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List all accounts, oldest first.
+    List,
+    /// Lock an account and end its sessions.
+    Disable {
+        /// Sign-in name or e-mail address.
+        name: String,
+    },
+    /// Unlock an account.
+    Enable {
+        /// Sign-in name or e-mail address.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_and_flags_stand_anywhere() {
+        let bare = parse("gpt-r1").unwrap();
+        assert!(bare.command.is_none());
+        for line in [
+            "gpt-r1 --host 0.0.0.0 --data-dir d",
+            "gpt-r1 serve --host 0.0.0.0 --data-dir d",
+            "gpt-r1 --data-dir d serve --host 0.0.0.0",
+        ] {
+            let flags = Flags::from(parse(line).unwrap().options);
+            assert_eq!(flags.host.as_deref(), Some("0.0.0.0"), "{line}");
+            assert_eq!(flags.data_dir.as_deref(), Some(std::path::Path::new("d")));
+        }
+    }
+
+    #[test]
+    fn commands_are_read() {
+        let user = |line: &str| match parse(line).unwrap().command {
+            Some(Command::User { command }) => command,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            user("gpt-r1 user add demo_user --email demo@example.com --admin"),
+            UserCommand::Add {
+                name: "demo_user".to_owned(),
+                email: "demo@example.com".to_owned(),
+                admin: true,
+                password_stdin: false
+            }
+        );
+        assert_eq!(user("gpt-r1 user disable a --data-dir d"), UserCommand::Disable { name: "a".to_owned() });
+        assert!(parse("gpt-r1 user add demo_user").is_err(), "without --email");
+        assert!(parse("gpt-r1 nonsense").is_err());
+        let child = parse("gpt-r1 local-model --model m --socket s --name n --threads 1").unwrap().command;
+        assert!(matches!(child, Some(Command::LocalModel(args)) if args.kv_budget == 64 << 20));
+        assert_eq!(parse("gpt-r1 --version").unwrap_err().kind(), clap::error::ErrorKind::DisplayVersion);
+    }
+}

@@ -1,0 +1,225 @@
+//! The configuration: read once at the start, checked as a whole, then passed around as plain values.
+//!
+//! [`layers`] lays the default file, a file, the environment and the flags over one another;
+//! [`reader`] asks for settings by type; [`assemble`] and [`providers`] put them together and look
+//! for contradictions; [`warnings`] says what is allowed but risky; [`show`] prints what is in force.
+//!
+//! **Invariant:** a [`Config`] has no fault that could be seen without touching network or
+//! database; and no secret of it can be printed.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use r1_auth::{AuthConfig, key::SigningKey};
+use secrecy::SecretString;
+
+mod assemble;
+mod fault;
+mod layers;
+mod listen;
+mod providers;
+mod reader;
+mod show;
+mod units;
+mod value;
+mod warnings;
+
+pub(crate) use fault::Faults;
+pub(crate) use layers::Flags;
+pub(crate) use providers::{Continues, DefaultModel, ProviderConfig};
+
+/// Everything that an operator decides.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where database, signing key and lock live.
+    pub(crate) data_dir: PathBuf,
+    /// What answers a request that names no model.
+    pub(crate) default_model: DefaultModel,
+    /// `[server]`.
+    pub(crate) server: ServerConfig,
+    /// `[database]`.
+    pub(crate) database: DatabaseConfig,
+    /// `[auth]`, and the attempt limits.
+    pub(crate) auth: AuthConfig,
+    /// The signing key, where it is given; else it is made in the data directory.
+    pub(crate) secret_key: Option<SigningKey>,
+    /// `[limits]`.
+    pub(crate) limits: LimitsConfig,
+    /// `[stream]`.
+    pub(crate) stream: StreamConfig,
+    /// `[generation]`.
+    pub(crate) generation: GenerationConfig,
+    /// `[providers.NAME]`, by name.
+    pub(crate) providers: Vec<ProviderConfig>,
+    /// `[local_model]`; none if it is not offered.
+    pub(crate) local_model: Option<LocalModelConfig>,
+    /// `[log]`.
+    pub(crate) log: LogConfig,
+}
+
+/// Where one port listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// This has to work. Always there.
+    pub(crate) required: Option<SocketAddr>,
+    /// This is taken where there is such an address: [::1] beside 127.0.0.1, for `localhost`.
+    pub(crate) optional: Option<SocketAddr>,
+}
+
+/// How the server is reached.
+#[derive(Debug)]
+pub(crate) struct ServerConfig {
+    /// Port of the API.
+    pub(crate) api: Listen,
+    /// Port of the page.
+    pub(crate) web: Listen,
+    /// Where browsers reach it from outside: scheme and host, path `/`.
+    pub(crate) public_url: Option<http::Uri>,
+    /// Origins that may call the API from a browser.
+    pub(crate) cors_origins: Vec<http::HeaderValue>,
+    /// Proxies whose `X-Forwarded-For` says who the client is.
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    /// How long running answers get after SIGTERM.
+    pub(crate) shutdown_deadline: Duration,
+}
+
+/// Which database.
+#[derive(Debug)]
+pub(crate) enum Database {
+    /// SQLite, in this directory: the data directory.
+    Sqlite(PathBuf),
+    /// A server; the URL may hold a password. Always with a fault: this version has no store for it.
+    Postgres(#[expect(dead_code, reason = "read once a Postgres store is part of the build")] SecretString),
+}
+
+/// Where everything is stored.
+#[derive(Debug)]
+pub(crate) struct DatabaseConfig {
+    /// Which database.
+    pub(crate) database: Database,
+    /// SQLite: every commit survives a power loss.
+    pub(crate) sync_all: bool,
+}
+
+/// What one user, one request or one answer may cost. None is "any number".
+#[derive(Debug)]
+pub(crate) struct LimitsConfig {
+    /// Request body, in bytes.
+    pub(crate) body: usize,
+    /// Message, in characters.
+    pub(crate) message_chars: usize,
+    /// Answers being written, per user.
+    pub(crate) runs_per_user: Option<usize>,
+    /// Streams followed, per user.
+    pub(crate) attaches_per_user: Option<usize>,
+    /// Requests per minute and user.
+    pub(crate) requests_per_minute: Option<u32>,
+    /// Answer, in bytes.
+    pub(crate) answer_size: usize,
+    /// Answer, from accepted to finished.
+    pub(crate) answer_time: Duration,
+    /// Answer, in tokens, where the request names no limit.
+    pub(crate) max_tokens: u32,
+}
+
+/// How answers are streamed.
+#[derive(Debug)]
+pub(crate) struct StreamConfig {
+    /// Pause after which a quiet stream gets a comment.
+    pub(crate) heartbeat: Duration,
+    /// How long a finished answer's log is kept.
+    pub(crate) retention: Duration,
+    /// How long storage may stand still before readers are sent away.
+    pub(crate) stall_limit: Duration,
+    /// How long a reader may take nothing.
+    pub(crate) write_timeout: Duration,
+}
+
+/// How answers are made.
+#[derive(Debug)]
+pub(crate) struct GenerationConfig {
+    /// Newest bytes of a conversation that go to the model.
+    pub(crate) history: usize,
+    /// How long an Idempotency-Key is remembered.
+    pub(crate) idempotency_ttl: Duration,
+}
+
+/// What runs the local model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum LocalEngine {
+    /// Our own.
+    #[default]
+    Builtin,
+    /// llama.cpp's server.
+    LlamaServer,
+}
+
+/// The model on this machine.
+#[derive(Debug)]
+pub(crate) struct LocalModelConfig {
+    /// What runs it.
+    pub(crate) engine: LocalEngine,
+    /// llama.cpp's server: a path, or a name looked for on PATH.
+    pub(crate) llama_server_path: PathBuf,
+    /// A GGUF file; none is the pinned one.
+    pub(crate) path: Option<PathBuf>,
+    /// Its name behind `local/`.
+    pub(crate) name: String,
+    /// Threads; none is all cores but one.
+    pub(crate) threads: Option<usize>,
+    /// Tokens in a conversation; none is what the model can.
+    pub(crate) context: Option<usize>,
+    /// Memory that keeps conversations warm, in bytes; none is what the engine thinks right.
+    pub(crate) kv_budget: Option<u64>,
+    /// Unused for so long, it is stopped.
+    pub(crate) idle_unload: Duration,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What is logged.
+#[derive(Debug)]
+pub(crate) struct LogConfig {
+    /// A level or a filter, as `tracing_subscriber::EnvFilter` reads it.
+    pub(crate) level: String,
+    /// How lines look.
+    pub(crate) format: LogFormat,
+}
+
+/// A configuration without faults.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// What is allowed but risky, one sentence each.
+    pub(crate) warnings: Vec<String>,
+    /// Every setting in force with its source, secrets masked: for `config check`.
+    pub(crate) effective: String,
+}
+
+/// Reads and checks all layers. `environment` is the process's, so that tests bring their own.
+///
+/// # Errors
+/// All faults at once.
+pub(crate) fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Loaded, Faults> {
+    let defaults = layers::defaults();
+    let layers = layers::Layers::read(&defaults, flags, environment);
+    let mut reader = reader::Reader::new(defaults, layers.given, layers.faults);
+    let config = assemble::assemble(&mut reader, environment);
+    if !reader.faults.is_empty() {
+        return Err(Faults(reader.faults));
+    }
+    let warnings = warnings::warnings(&config, &reader);
+    let effective = show::effective(&config, &reader);
+    Ok(Loaded { config, warnings, effective })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Providers, and which of them answers when nobody says which.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{
+    reader::{Reader, Wrong},
+    value::Origin,
+};
+
+/// The settings of a provider.
+pub(crate) const PROVIDER_KEYS: [&str; 6] =
+    ["base_url", "api_key", "api_key_env", "models", "continues", "idle_timeout"];
+/// The name that the local model has to itself.
+pub(crate) const LOCAL: &str = "local";
+/// The provider that `OPENAI_API_KEY` and `OPENAI_BASE_URL` make.
+const OPENAI: &str = "openai";
+const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+/// OpenAI lists its models in no order that would say which to take.
+const OPENAI_MODEL: &str = "gpt-4o-mini";
+
+/// How a provider goes on from a partial answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Continues {
+    /// It does not.
+    #[default]
+    None,
+    /// A last turn of the assistant's is continued.
+    Plain,
+    /// `continue_final_message`.
+    Vllm,
+    /// `prefix: true`.
+    Prefix,
+}
+
+/// A provider of models in the OpenAI wire format.
+#[derive(Debug, Clone)]
+pub(crate) struct ProviderConfig {
+    /// Its name here: what stands before the `/` of a model.
+    pub(crate) name: String,
+    /// Up to and without `/chat/completions`, and without a slash at its end.
+    pub(crate) base_url: String,
+    /// The key, if it needs one.
+    pub(crate) api_key: Option<SecretString>,
+    /// The models to list; empty: ask it.
+    pub(crate) models: Vec<String>,
+    /// How it goes on from a partial answer.
+    pub(crate) continues: Continues,
+    /// Longest silence within an answer.
+    pub(crate) idle_timeout: Duration,
+}
+
+/// What answers a request that names no model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DefaultModel {
+    /// Name of the provider; `local` for the local model.
+    pub(crate) provider: String,
+    /// Its name for the model; none: the first that it lists.
+    pub(crate) model: Option<String>,
+}
+
+/// Reads all `providers.NAME`.
+pub(crate) fn read(reader: &mut Reader, environment: &[(String, String)]) -> Vec<ProviderConfig> {
+    let mut names: Vec<String> = reader
+        .given()
+        .keys()
+        .filter_map(|key| key.strip_prefix("providers.")?.rsplit_once('.').map(|(name, _)| name.to_owned()))
+        .collect();
+    names.dedup();
+    names.into_iter().map(|name| provider(reader, environment, name)).collect()
+}
+
+fn provider(reader: &mut Reader, environment: &[(String, String)], name: String) -> ProviderConfig {
+    let key = |setting: &str| format!("providers.{name}.{setting}");
+    // Any setting of it that is given says where it stands.
+    let first = PROVIDER_KEYS.iter().map(|setting| key(setting)).find(|key| reader.is_given(key)).unwrap_or_default();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        let remedy = "name it with lower-case letters, digits, \"-\" and \"_\"";
+        reader.fault(&first, "belongs to a provider whose name can't stand before a model's", remedy);
+    } else if name == LOCAL {
+        let remedy = "give the provider another name; the local model is set in [local_model]";
+        reader.fault(&first, "belongs to a provider named \"local\", which is the local model's name", remedy);
+    }
+    let base_url = if reader.is_given(&key("base_url")) {
+        reader.read(&key("base_url"), |value| {
+            let url = value.text().map_or("", |text| text.trim().trim_end_matches('/'));
+            web_url(url).map(|_| url.to_owned())
+        })
+    } else {
+        if name != OPENAI {
+            reader.fault(&first, "belongs to a provider without a base_url", format!("set providers.{name}.base_url"));
+        }
+        OPENAI_BASE_URL.to_owned()
+    };
+    let api_key = api_key(reader, environment, &name);
+    let models = reader.list(&key("models"));
+    let continues = optional(reader, &key("continues"), Continues::None, |reader, key| {
+        let words = [
+            ("none", Continues::None),
+            ("plain", Continues::Plain),
+            ("vllm", Continues::Vllm),
+            ("prefix", Continues::Prefix),
+        ];
+        reader.word(key, &words)
+    });
+    let idle_timeout = optional(reader, &key("idle_timeout"), Duration::from_secs(60), |reader, key| {
+        reader.duration(key, Duration::from_millis(100), Duration::from_secs(3600))
+    });
+    ProviderConfig { name, base_url, api_key, models, continues, idle_timeout }
+}
+
+fn optional<T>(reader: &mut Reader, key: &str, otherwise: T, read: impl FnOnce(&mut Reader, &str) -> T) -> T {
+    if reader.is_given(key) { read(reader, key) } else { otherwise }
+}
+
+fn api_key(reader: &mut Reader, environment: &[(String, String)], name: &str) -> Option<SecretString> {
+    let (key, key_env) = (format!("providers.{name}.api_key"), format!("providers.{name}.api_key_env"));
+    let direct = reader.secret(&key);
+    let variable = if reader.is_given(&key_env) { reader.text(&key_env) } else { String::new() };
+    if variable.is_empty() {
+        return direct;
+    }
+    if direct.is_some() {
+        // The environment beats the file, as always; side by side they contradict one another.
+        if matches!(reader.origin(&key), Origin::Environment(_))
+            && !matches!(reader.origin(&key_env), Origin::Environment(_))
+        {
+            return direct;
+        }
+        reader.fault(&key_env, "is set beside api_key", "keep one of the two");
+        return direct;
+    }
+    let found = environment.iter().find(|(name, value)| *name == variable && !value.trim().is_empty());
+    match found {
+        Some((_, value)) => Some(SecretString::from(value.trim())),
+        None => {
+            reader.fault(
+                &key_env,
+                format!("names {variable}, which is not set"),
+                format!("set {variable} in the environment"),
+            );
+            None
+        }
+    }
+}
+
+/// Reads an http(s) URL with a host, and without what does not belong into one.
+pub(crate) fn web_url(text: &str) -> Result<http::Uri, Wrong> {
+    // Never repeated: people put keys into URLs.
+    let wrong = |problem: &str| Wrong::new(problem, "write it like \"https://api.example.com/v1\"");
+    let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return Err(wrong("must be a URL with http:// or https:// and a host"));
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(wrong("must not hold a user name or password"));
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err(wrong("must not have a \"?\" or \"#\" part"));
+    }
+    Ok(uri)
+}
+
+/// Finds out what answers a request that names no model.
+pub(crate) fn default_model(
+    reader: &mut Reader,
+    providers: &[ProviderConfig],
+    local_name: Option<&str>,
+) -> DefaultModel {
+    let wish = reader.text("default_model");
+    let known = |name: &str| name == LOCAL || providers.iter().any(|provider| provider.name == name);
+    let openai_wanted = matches!(reader.origin("default_model"), Origin::Environment(name) if name == "OPENAI_MODEL");
+    // Left from another program: a warning says so.
+    let wish = if openai_wanted && !known(OPENAI) { String::new() } else { wish };
+
+    if let Some((provider, model)) = wish.split_once('/')
+        && known(provider)
+    {
+        if provider == LOCAL && local_name.is_none() {
+            let remedy = "set local_model.enabled to \"auto\", or name a model of another provider";
+            reader.fault("default_model", "names the local model, which is off", remedy);
+        } else if provider == LOCAL && local_name != Some(model) {
+            let problem =
+                format!("names a local model \"{model}\", but there is only \"{}\"", local_name.unwrap_or(""));
+            reader.fault(
+                "default_model",
+                problem,
+                "set local_model.name and local_model.path, or name the one there is",
+            );
+        }
+        return DefaultModel { provider: provider.to_owned(), model: Some(model.to_owned()).filter(|m| !m.is_empty()) };
+    }
+    let provider = default_provider(reader, providers, local_name);
+    if provider == LOCAL && !wish.is_empty() && local_name != Some(wish.as_str()) {
+        let problem = format!("names \"{wish}\", but no provider is configured that could have it");
+        reader.fault(
+            "default_model",
+            problem,
+            "add [providers.NAME] and write \"NAME/model\", or remove default_model",
+        );
+    }
+    let model = Some(wish).filter(|wish| !wish.is_empty());
+    let model = model.or_else(|| match providers.iter().find(|found| found.name == provider) {
+        Some(found) => found
+            .models
+            .first()
+            .cloned()
+            .or_else(|| (found.base_url == OPENAI_BASE_URL).then(|| OPENAI_MODEL.to_owned())),
+        None => local_name.map(str::to_owned),
+    });
+    DefaultModel { provider, model }
+}
+
+fn default_provider(reader: &mut Reader, providers: &[ProviderConfig], local_name: Option<&str>) -> String {
+    let from_environment = ["api_key", "base_url"].iter().any(|setting| {
+        let origin = reader.origin(&format!("providers.{OPENAI}.{setting}"));
+        matches!(origin, Origin::Environment(name) if name.starts_with("OPENAI_"))
+    });
+    match providers {
+        _ if from_environment => OPENAI.to_owned(),
+        [only] => only.name.clone(),
+        [] => {
+            if local_name.is_none() {
+                let remedy = "set OPENAI_API_KEY, add [providers.NAME], or set local_model.enabled to \"auto\"";
+                reader.fault("local_model.enabled", "leaves nothing to answer with: no provider is configured", remedy);
+            }
+            LOCAL.to_owned()
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|provider| provider.name.as_str()).collect();
+            let problem = format!("must say which of {} providers answers by default", names.len());
+            reader.fault("default_model", problem, format!("write \"NAME/model\" with one of {}", names.join(", ")));
+            several[0].name.clone()
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Listeners and the accept loop.
+//!
+//! One router on every listener. Each connection has TCP_NODELAY, a bound on the time until its
+//! request's header is there, a bound on the time that a write may wait, and a place among a
+//! bounded number.
+
+mod write_timeout;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use r1_http::Arrival;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+
+use self::write_timeout::WriteTimeout;
+use crate::config::Listen;
+
+/// Connections at the same time; further ones wait in the kernel's queue.
+const MOST_CONNECTIONS: usize = 16_384;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// From accepting a connection, or from the answer before, until a request's header is whole.
+const HEADER_TIME: Duration = Duration::from_secs(30);
+/// Most bytes of a request's header, and of what is buffered for one connection.
+const BUFFER: usize = 64 * 1024;
+/// After accepting failed (too many open files, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address to listen at that can't be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error("port {} on {} is in use; stop the other program, or choose another with {flag} ADDRESS:PORT", .addr.port(), .addr.ip())]
+    InUse { addr: SocketAddr, flag: &'static str },
+    #[error("can't listen at {addr}; choose another with {flag} ADDRESS:PORT")]
+    Other {
+        addr: SocketAddr,
+        flag: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Binds one port. `flag` is named in errors.
+pub(crate) fn bind(listen: &Listen, flag: &'static str) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::with_capacity(2);
+    if let Some(addr) = listen.required {
+        listeners.push(bind_one(addr, flag)?);
+    }
+    if let Some(addr) = listen.optional {
+        match bind_one(addr, flag) {
+            Ok(listener) => listeners.push(listener),
+            // Somebody else would answer to half of all `localhost`s.
+            Err(error @ ListenError::InUse { .. }) => return Err(error),
+            // A machine without IPv6.
+            Err(ListenError::Other { .. }) => {}
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind_one(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for the connections of the life before.
+        socket.set_reuse_address(true)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { addr, flag },
+        _ => ListenError::Other { addr, flag, source },
+    })
+}
+
+/// Accepts and serves connections.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    router: Router,
+    write_timeout: Duration,
+    places: Arc<Semaphore>,
+    connections: TaskTracker,
+    /// Cancelled = idle connections close, busy ones after their answer.
+    closing: CancellationToken,
+}
+
+impl Acceptor {
+    pub(crate) fn new(router: Router, write_timeout: Duration) -> Self {
+        Self {
+            router,
+            write_timeout,
+            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            connections: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// Accepts from `listener` until [`Acceptor::close`].
+    pub(crate) fn listen(&self, listener: TcpListener) {
+        let acceptor = self.clone();
+        self.connections.spawn(async move {
+            tokio::select! {
+                () = acceptor.closing.cancelled() => {}
+                () = acceptor.accept_all(&listener) => {}
+            }
+        });
+    }
+
+    async fn accept_all(&self, listener: &TcpListener) {
+        // A listener that can't say where it is gets the stricter rules.
+        let on_loopback = listener.local_addr().map_or(true, |addr| addr.ip().to_canonical().is_loopback());
+        loop {
+            let Ok(place) = self.places.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let connection = self.clone().connection(stream, Arrival { peer: peer.ip(), on_loopback });
+                    self.connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("a connection can't be accepted: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, arrival: Arrival) {
+        // Without it a chunk may wait 40 ms for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let io = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
+        let router = self.router;
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(arrival);
+            router.clone().call(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIME)
+            .max_buf_size(BUFFER)
+            .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        // A client that goes away is nothing to report.
+        if let Err(error) = ended {
+            tracing::trace!("a connection ended: {error}");
+        }
+    }
+
+    /// Accepts nothing more and closes idle connections. Gives busy ones `deadline` to finish.
+    pub(crate) async fn close(self, deadline: Duration) {
+        self.closing.cancel();
+        self.connections.close();
+        if tokio::time::timeout(deadline, self.connections.wait()).await.is_err() {
+            tracing::info!(connections = self.connections.len(), "leaving connections that do not close");
+        }
+    }
+}

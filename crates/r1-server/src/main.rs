@@ -1,0 +1,112 @@
+//! The binary `gpt-r1`: reads the command line and the configuration, and hands over.
+//!
+//! [`serve`] is the server: it puts the crates together and sees them through their life. The other
+//! commands are short guests beside it.
+
+mod cli;
+mod config;
+mod housekeeping;
+mod listen;
+mod local_provider;
+mod model_command;
+mod models;
+mod serve;
+mod telemetry;
+mod user_command;
+
+use std::{io::Write, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Parser;
+use r1_auth::{Auth, key::SigningKey};
+use r1_domain::{store::Store, time::SystemClock};
+use r1_local_model::{ChildOptions, run_child};
+
+use crate::{
+    cli::{Cli, Command, ConfigCommand, LocalModelArgs, UserCommand},
+    config::{Config, Loaded},
+};
+
+fn main() -> ExitCode {
+    let Cli { options, command } = Cli::parse();
+    match run(&options.into(), command.unwrap_or(Command::Serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of causes in one line each; no backtrace: these are errors for people.
+            let _ = writeln!(std::io::stderr(), "gpt-r1: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
+    match command {
+        // Neither looks at the configuration.
+        Command::LocalModel(args) => return run_local_model(args),
+        Command::Openapi => {
+            let document = r1_http::openapi().to_pretty_json()?;
+            return Ok(writeln!(std::io::stdout(), "{document}")?);
+        }
+        _ => {}
+    }
+    let Loaded { config, warnings, effective } = config::load(flags, &environment())?;
+    match command {
+        Command::Config { command: ConfigCommand::Check } => {
+            for warning in &warnings {
+                writeln!(std::io::stderr(), "warning: {warning}")?;
+            }
+            Ok(std::io::stdout().write_all(effective.as_bytes())?)
+        }
+        Command::Model { command } => runtime()?.block_on(model_command::run(command, &config)),
+        Command::User { command } => runtime()?.block_on(run_user(command, config)),
+        Command::Serve | Command::LocalModel(_) | Command::Openapi => {
+            telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+            runtime()?.block_on(serve::serve(config))
+        }
+    }
+}
+
+/// The variables of this process that are text.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime can't be started")
+}
+
+/// The process inside the process: see [`r1_local_model`].
+fn run_local_model(args: LocalModelArgs) -> anyhow::Result<()> {
+    let file = args.model.display().to_string();
+    let ended = run_child(ChildOptions {
+        model: args.model,
+        socket: args.socket,
+        name: args.name,
+        threads: args.threads,
+        context: args.context,
+        kv_budget_bytes: args.kv_budget,
+        follow_parent: true,
+    });
+    ended.with_context(|| format!("the local model {file} can't be used"))
+}
+
+async fn run_user(command: UserCommand, config: Config) -> anyhow::Result<()> {
+    let store: Arc<dyn Store> = Arc::new(serve::open_guest(&config)?);
+    // Only passwords are made here; no token is.
+    let key = signing_key(&config)?;
+    let auth = Auth::new(store.clone(), Arc::new(SystemClock), &key, config.auth)?;
+    user_command::run(command, &auth, store.as_ref(), &mut std::io::stdout()).await
+}
+
+/// The key that signs access tokens: given, or in the data directory.
+fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
+    match &config.secret_key {
+        Some(key) => Ok(key.clone()),
+        None => Ok(SigningKey::load_or_create(&config.data_dir.join("signing-key"))?),
+    }
+}

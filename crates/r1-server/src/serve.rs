@@ -1,0 +1,211 @@
+//! The server's life: put together, recover, listen, drain, end.
+//!
+//! The only place that knows which crates there are. Whatever can refuse to start does so before
+//! the first connection is accepted, with one error that says what to do.
+
+use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use r1_auth::{Auth, setup};
+use r1_domain::{
+    id::NodeId,
+    provider::Models,
+    store::Store,
+    time::{Clock, SystemClock},
+};
+use r1_generation::{Engine, Options};
+use r1_http::{App, Settings};
+use r1_store_sqlite::{SqliteOptions, SqliteStore};
+use secrecy::ExposeSecret;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{Config, Database, Listen},
+    housekeeping,
+    listen::{Acceptor, bind},
+    models::Wired,
+    signing_key,
+};
+
+/// After the last run has ended, connections get so long to take their last bytes.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it can't start, or how it failed to end well.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    // Before anybody can know that we are here.
+    let mut signals = Signals::new()?;
+    raise_open_files();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node_id = NodeId::new(clock.now());
+    let store: Arc<dyn Store> = Arc::new(open(&config)?);
+    let key = signing_key(&config)?;
+    let instance = key.instance();
+    let api = bind(&config.server.api, "--api-addr")?;
+    let web = bind(&config.server.web, "--web-addr")?;
+
+    let closing = CancellationToken::new();
+    let background = TaskTracker::new();
+    let models = Wired::new(&config, &closing)?;
+    let engine =
+        Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
+    let taken_over = engine.recover().await?;
+    if taken_over > 0 {
+        tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");
+    }
+    let setup_code = setup::offer(store.as_ref()).await?;
+    let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?);
+
+    let app = App::new(
+        engine.clone(),
+        auth,
+        store.clone(),
+        models.catalog.clone() as Arc<dyn Models>,
+        clock.clone(),
+        settings(&config, instance),
+    );
+    let acceptor = Acceptor::new(r1_http::router(app), config.stream.write_timeout);
+    let addresses = Addresses::of(&api, &web, &config);
+    for listener in api.into_iter().chain(web) {
+        acceptor.listen(listener);
+    }
+    let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
+    background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
+    models.start();
+
+    if let Err(error) = addresses.announce(setup_code.as_ref().map(ExposeSecret::expose_secret)) {
+        tracing::warn!("nobody reads standard output: {error}");
+    }
+    tracing::info!(api = %addresses.api, web = %addresses.web, "ready");
+
+    let name = signals.next().await;
+    tracing::info!(running = engine.running(), "{name}: shutting down");
+    let drained = async {
+        engine.drain(config.server.shutdown_deadline).await;
+        acceptor.close(CLOSE_TIME).await;
+        closing.cancel();
+        background.close();
+        background.wait().await;
+        models.shutdown().await;
+    };
+    tokio::select! {
+        () = drained => tracing::info!("ended"),
+        // What readers saw is stored; what is not stored nobody saw.
+        name = signals.next() => tracing::warn!("{name} again: ending at once"),
+    }
+    Ok(())
+}
+
+/// The serving process's database.
+fn open(config: &Config) -> anyhow::Result<SqliteStore> {
+    Ok(SqliteStore::open(&sqlite_options(config)?)?)
+}
+
+/// The database for a short command beside the serving process.
+pub(crate) fn open_guest(config: &Config) -> anyhow::Result<SqliteStore> {
+    Ok(SqliteStore::open_guest(&sqlite_options(config)?)?)
+}
+
+fn sqlite_options(config: &Config) -> anyhow::Result<SqliteOptions> {
+    match &config.database.database {
+        Database::Sqlite(_) => {
+            let options = SqliteOptions::new(&config.data_dir);
+            Ok(SqliteOptions { sync_all: config.database.sync_all, ..options })
+        }
+        Database::Postgres(_) => anyhow::bail!("this version keeps its data in SQLite; unset DATABASE_URL"),
+    }
+}
+
+fn engine_options(config: &Config) -> Options {
+    Options {
+        runs_per_user: config.limits.runs_per_user,
+        answer_bytes: config.limits.answer_size,
+        answer_time: config.limits.answer_time,
+        max_tokens: config.limits.max_tokens,
+        history_bytes: config.generation.history,
+        stall_limit: config.stream.stall_limit,
+    }
+}
+
+fn settings(config: &Config, instance: String) -> Settings {
+    Settings {
+        public_url: config.server.public_url.clone(),
+        cors_origins: config.server.cors_origins.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        instance,
+        body_bytes: config.limits.body,
+        message_chars: config.limits.message_chars,
+        attaches_per_user: config.limits.attaches_per_user,
+        requests_per_minute: config.limits.requests_per_minute,
+        heartbeat: config.stream.heartbeat,
+    }
+}
+
+/// As many open files as the operating system lets us have: each reader is one.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!("the limit on open files stays as it is: {error}");
+    }
+}
+
+/// Where people find the server.
+struct Addresses {
+    api: String,
+    web: String,
+}
+
+impl Addresses {
+    fn of(api: &[TcpListener], web: &[TcpListener], config: &Config) -> Self {
+        Self { api: url(api, &config.server.api), web: url(web, &config.server.web) }
+    }
+
+    /// Two lines on standard output, for people and for scripts.
+    fn announce(&self, setup_code: Option<&str>) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "GPT.R1 {}", env!("CARGO_PKG_VERSION"))?;
+        if let Some(code) = setup_code {
+            writeln!(out, "  setup code, makes the first administrator at registration: {code}")?;
+        }
+        writeln!(out, "  page  {}", self.web)?;
+        writeln!(out, "  API   {}/api/v1", self.api)?;
+        out.flush()
+    }
+}
+
+fn url(listeners: &[TcpListener], wanted: &Listen) -> String {
+    let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
+    match bound {
+        // Both loopback addresses: what people type.
+        Some(addr) if wanted.optional.is_some() => format!("http://localhost:{}", addr.port()),
+        Some(addr) => format!("http://{}", SocketAddr::new(addr.ip(), addr.port())),
+        None => String::new(),
+    }
+}
+
+/// The two signals that ask for an end.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals can't be received");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The commands beside `serve`.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use crate::support::Setup;
+
+#[tokio::test]
+async fn config_check_shows_what_is_in_force_and_hides_secrets() -> Result<()> {
+    let setup = Setup::new()?.env("OPENAI_API_KEY", "sk-very-secret").set("SERVER__SHUTDOWN_DEADLINE", "7s");
+    let checked = setup.run(&["config", "check"]).await?;
+    ensure!(checked.ok, "{checked:?}");
+    ensure!(checked.stdout.contains("shutdown_deadline") && checked.stdout.contains("7s"), "{}", checked.stdout);
+    ensure!(!checked.stdout.contains("sk-very-secret"), "{}", checked.stdout);
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_faults_are_reported_at_once() -> Result<()> {
+    let setup = Setup::new()?
+        .set("SERVER__HOTS", "x")
+        .set("STREAM__HEARTBEAT", "soon")
+        .set("LIMITS__MAX_TOKENS", "-3")
+        .env("DATABASE_URL", "mysql://x");
+    for args in [&["config", "check"][..], &["serve"]] {
+        let checked = setup.run(args).await?;
+        ensure!(!checked.ok);
+        for word in ["GPT_R1__SERVER__HOTS", "GPT_R1__STREAM__HEARTBEAT", "GPT_R1__LIMITS__MAX_TOKENS", "DATABASE_URL"]
+        {
+            ensure!(checked.stderr.contains(word) || checked.stdout.contains(word), "{word}: {checked:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn users_are_made_listed_and_locked() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    // Beside the running server.
+    let setup = server.setup();
+    let added = setup.run(&["user", "add", "boss", "--email", "boss@example.com", "--admin"]).await?;
+    ensure!(added.ok, "{added:?}");
+    let password = added.stdout.split_whitespace().last().unwrap_or_default().to_owned();
+    let mut client = server.anonymous();
+    client.sign_in("boss", &password).await?;
+    assert_eq!(client.read("/auth/me").await?["is_admin"], true);
+    let again = setup.run(&["user", "add", "Boss", "--email", "other@example.com"]).await?;
+    ensure!(!again.ok && again.stderr.contains("already"), "{again:?}");
+    let listed = setup.run(&["user", "list"]).await?;
+    ensure!(listed.ok && listed.stdout.contains("boss@example.com"), "{listed:?}");
+    ensure!(setup.run(&["user", "disable", "boss"]).await?.ok);
+    ensure!(client.sign_in("boss", &password).await.is_err());
+    ensure!(setup.run(&["user", "enable", "boss"]).await?.ok);
+    client.sign_in("boss", &password).await?;
+    let unknown = setup.run(&["user", "disable", "nobody"]).await?;
+    ensure!(!unknown.ok && unknown.stderr.contains("nobody"), "{unknown:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_document_is_the_checked_in_one() -> Result<()> {
+    let printed = Setup::new()?.run(&["openapi"]).await?;
+    ensure!(printed.ok);
+    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api/openapi.json");
+    ensure!(printed.stdout == std::fs::read_to_string(checked_in)?, "gpt-r1 openapi > docs/api/openapi.json");
+    let version = Setup::new()?.run(&["--version"]).await?;
+    assert_eq!(version.stdout.trim(), format!("gpt-r1 {}", env!("CARGO_PKG_VERSION")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn models_are_listed_without_a_server() -> Result<()> {
+    let listed = Setup::with_local_model()?.run(&["model", "list"]).await?;
+    ensure!(listed.ok && listed.stdout.contains("SmolLM2-135M-Instruct"), "{listed:?}");
+    let missing =
+        Setup::with_local_model()?.set("LOCAL_MODEL__PATH", "/nowhere/model.gguf").run(&["model", "pull"]).await?;
+    ensure!(!missing.ok && missing.stderr.contains("GPT_R1__LOCAL_MODEL__PATH"), "{missing:?}");
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Conversations, and whose they are.
+
+use anyhow::{Context, Result};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use r1_testkit::upstream::{Script, Upstream};
+
+use crate::support::{Setup, expect, expect_problem, id_of};
+
+#[tokio::test]
+async fn conversations_are_made_renamed_listed_and_deleted() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    let client = server.user("ada").await?;
+    let made = client.post("/conversations", &json!({"title": "  First  "})).await?.text().await?;
+    assert_eq!(made.matches("\"id\":\"").count(), 1, "the seed's script greps for exactly one: {made}");
+    let made: Value = serde_json::from_str(&made)?;
+    assert_eq!(made["title"], "First");
+    let id = id_of(&made, "id")?;
+
+    let renamed =
+        client.request(Method::PATCH, &format!("/conversations/{id}")).json(&json!({"title": "Second"})).send();
+    assert_eq!(expect(renamed.await?, StatusCode::OK).await?["title"], "Second");
+    assert_eq!(client.read(&format!("/conversations/{id}")).await?["title"], "Second");
+
+    let untitled = expect(client.post("/conversations", &json!({})).await?, StatusCode::CREATED).await?;
+    assert_eq!(untitled["title"], "New conversation");
+
+    let gone = client.request(Method::DELETE, &format!("/conversations/{id}")).send().await?;
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    expect_problem(client.get(&format!("/conversations/{id}")).await?, 404, "not_found").await?;
+    let list = client.read("/conversations").await?;
+    assert_eq!(list["conversations"].as_array().context("list")?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_that_fit_together() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    let client = server.user("ada").await?;
+    let mut made = Vec::new();
+    for _ in 0..7 {
+        made.push(client.conversation().await?);
+    }
+    made.reverse();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.read(&format!("/conversations?limit=3{cursor}")).await?;
+        for conversation in page["conversations"].as_array().context("page")? {
+            seen.push(id_of(conversation, "id")?);
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, made, "the newest first");
+    for query in ["limit=0", "limit=201", "limit=x", "cursor=garbage", "unknown=1"] {
+        assert_eq!(client.get(&format!("/conversations?{query}")).await?.status(), StatusCode::BAD_REQUEST, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_users_things_do_not_exist() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::new().role().chunk("private").wait_for("never"));
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let (owner, other) = (server.user("owner").await?, server.user("other").await?);
+    let id = owner.conversation().await?;
+    let mut running = owner.ask(&json!({"message": "mine", "conversation_id": id})).await?;
+    let start = running.next_frame().await?.context("start")?;
+    running.next_frame().await?;
+    let generation = id_of(&start.data, "generation_id")?;
+    let message = id_of(&start.data, "message_id")?;
+
+    let requests = [
+        other.request(Method::GET, &format!("/conversations/{id}")),
+        other.request(Method::PATCH, &format!("/conversations/{id}")).json(&json!({"title": "stolen"})),
+        other.request(Method::DELETE, &format!("/conversations/{id}")),
+        other.request(Method::GET, &format!("/conversations/{id}/messages")),
+        other.request(Method::POST, "/chat/stream").json(&json!({"message": "x", "conversation_id": id})),
+        other.request(Method::POST, "/chat").json(&json!({"message": "x", "conversation_id": id})),
+        other.request(Method::GET, &format!("/chat/stream?conversation_id={id}")),
+        other.request(Method::GET, &format!("/chat/stream?generation_id={generation}")),
+        other.request(Method::GET, "/chat/stream").header("last-event-id", start.last_event_id()),
+        other.request(Method::POST, &format!("/chat/generations/{generation}/stop")),
+    ];
+    for request in requests {
+        expect_problem(request.send().await?, 404, "not_found").await?;
+    }
+    let own = other.conversation().await?;
+    let foreign_parent = json!({"message": "x", "conversation_id": own, "parent_id": message});
+    expect_problem(other.post("/chat/stream", &foreign_parent).await?, 404, "not_found").await?;
+    // The newest running generation is the caller's own, or none.
+    assert_eq!(other.get("/chat/stream").await?.status(), StatusCode::NO_CONTENT);
+    assert_eq!(owner.messages(&id).await?.len(), 2, "nothing happened to it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_a_conversation_stops_what_runs_in_it() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::new().role().chunk("on and on").wait_for("never"));
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let id = client.conversation().await?;
+    let stream = client.ask(&json!({"message": "go", "conversation_id": id})).await?;
+    upstream.wait_requests(1).await?;
+    let gone = client.request(Method::DELETE, &format!("/conversations/{id}")).send().await?;
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    let frames = stream.collect_to_end().await?;
+    assert_eq!(frames.last().context("a terminal event")?.data["status"], "stopped");
+    upstream.wait_closed(1).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_without_a_word_is_not_in_the_history() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::error(StatusCode::BAD_REQUEST, "x", "y"));
+    upstream.push(Script::text("fine"));
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let id = client.conversation().await?;
+    for message in ["one", "two"] {
+        client.ask_to_end(&json!({"message": message, "conversation_id": id})).await?;
+    }
+    let asked = upstream.last_request().context("a request")?;
+    let turns = asked.body["messages"].as_array().context("turns")?;
+    assert_eq!(turns.iter().map(|turn| turn["content"].as_str()).collect::<Vec<_>>(), [Some("one"), Some("two")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conversation_is_a_tree() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let id = client.conversation().await?;
+    upstream.respond_with(|request| Script::text(&format!("answer to {}", request.question())));
+    client.ask_to_end(&json!({"message": "one", "conversation_id": id})).await?;
+    let first = client.messages(&id).await?;
+    let answer = id_of(&first[1], "id")?;
+    client.ask_to_end(&json!({"message": "two", "conversation_id": id})).await?;
+    // A branch from the first answer: the second question is not in its history.
+    client.ask_to_end(&json!({"message": "three", "conversation_id": id, "parent_id": answer})).await?;
+    let asked = upstream.last_request().context("a request")?;
+    let texts: Vec<_> =
+        asked.body["messages"].as_array().context("turns")?.iter().map(|m| m["content"].as_str()).collect();
+    assert_eq!(texts, [Some("one"), Some("answer to one"), Some("three")]);
+    let messages = client.messages(&id).await?;
+    assert_eq!(messages[2]["parent_id"], messages[4]["parent_id"], "siblings");
+    // Without a parent the branch that was last written to goes on.
+    client.ask_to_end(&json!({"message": "four", "conversation_id": id})).await?;
+    assert_eq!(client.messages(&id).await?[6]["parent_id"], messages[5]["id"]);
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! GPT.R1 from outside: the real binary, a real database, real sockets, and a scripted upstream in
+//! place of a provider.
+
+mod support;
+
+mod accounts;
+mod bad_input;
+mod chat;
+mod cli;
+mod conversations;
+mod crash;
+mod documents;
+mod local_model;
+mod operations;
+mod providers;
+mod seed;
+mod streams;

@@ -1,0 +1,111 @@
+//! Conversations.
+
+use r1_domain::{
+    conversation::Conversation,
+    id::{ConversationId, UserId},
+    page::{Page, PageCursor, PageRequest},
+    store::{Earlier, IdempotencyKey, StoreError},
+    time::Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{
+    column::{self, Id},
+    error::Fault,
+    idempotency,
+};
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Conversation> {
+    Ok(Conversation {
+        id: column::id(row, 0)?,
+        title: row.get(1)?,
+        head: column::optional_id(row, 2)?,
+        created_at: column::time(row, 3)?,
+        updated_at: column::time(row, 4)?,
+    })
+}
+
+/// Makes a conversation, or says what the key made.
+pub(crate) fn create(
+    db: &Connection,
+    owner: UserId,
+    id: ConversationId,
+    title: &str,
+    key: Option<&IdempotencyKey>,
+    now: Timestamp,
+) -> Result<Result<Conversation, Earlier>, Fault> {
+    if let Some(key) = key {
+        if let Some(earlier) = idempotency::find(db, owner, key)? {
+            return Ok(Err(earlier));
+        }
+        idempotency::insert(db, owner, key, Earlier::Conversation(id), now)?;
+    }
+    insert(db, owner, id, title, now)?;
+    Ok(Ok(Conversation { id, title: title.to_owned(), head: None, created_at: now, updated_at: now }))
+}
+
+pub(crate) fn insert(
+    db: &Connection,
+    owner: UserId,
+    id: ConversationId,
+    title: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let inserted = db
+        .prepare_cached(
+            "INSERT INTO conversation (id, owner_id, title, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
+             ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![id.blob(), owner.blob(), title, now.as_micros()])?;
+    if inserted == 0 { Err(StoreError::Taken { field: "id" }.into()) } else { Ok(()) }
+}
+
+pub(crate) const LIST: &str = "SELECT id, title, head_message_id, created_at, updated_at FROM conversation
+     WHERE owner_id = ?1 AND deleted_at IS NULL AND (updated_at, id) < (?2, ?3)
+     ORDER BY updated_at DESC, id DESC LIMIT ?4";
+
+pub(crate) fn list(db: &Connection, owner: UserId, page: PageRequest) -> Result<Page<Conversation>, Fault> {
+    let (at, id) = column::before(page);
+    let mut statement = db.prepare_cached(LIST)?;
+    let rows = statement.query_map(params![owner.blob(), at, id, column::rows(page)], from_row)?;
+    let items = rows.collect::<Result<_, _>>()?;
+    Ok(column::page(items, page, |last: &Conversation| PageCursor { at: last.updated_at, id: last.id.as_uuid() }))
+}
+
+pub(crate) fn get(db: &Connection, owner: UserId, id: ConversationId) -> Result<Conversation, Fault> {
+    let found = db
+        .prepare_cached(
+            "SELECT id, title, head_message_id, created_at, updated_at FROM conversation
+             WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL",
+        )?
+        .query_row([id.blob(), owner.blob()], from_row)
+        .optional()?;
+    Ok(found.ok_or(StoreError::NotFound)?)
+}
+
+pub(crate) fn rename(
+    db: &Connection,
+    owner: UserId,
+    id: ConversationId,
+    title: &str,
+    now: Timestamp,
+) -> Result<Conversation, Fault> {
+    let renamed = db
+        .prepare_cached(
+            "UPDATE conversation SET title = ?3, updated_at = max(updated_at, ?4)
+             WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL
+             RETURNING id, title, head_message_id, created_at, updated_at",
+        )?
+        .query_row(params![id.blob(), owner.blob(), title, now.as_micros()], from_row)
+        .optional()?;
+    Ok(renamed.ok_or(StoreError::NotFound)?)
+}
+
+pub(crate) fn delete(db: &Connection, owner: UserId, id: ConversationId, now: Timestamp) -> Result<(), Fault> {
+    let deleted = db
+        .prepare_cached(
+            "UPDATE conversation SET deleted_at = ?3 WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL",
+        )?
+        .execute(params![id.blob(), owner.blob(), now.as_micros()])?;
+    if deleted == 0 { Err(StoreError::NotFound.into()) } else { Ok(()) }
+}

@@ -1,0 +1,289 @@
+//! Logs: appending to them, ending them, reading them back.
+//!
+//! **Invariant:** an append goes in whole or not at all, exactly once: only under the generation's
+//! present epoch and only at the seq that comes next. A batch is one commit; when that fails nothing
+//! of it is stored and the same batch may come again.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use r1_domain::{
+    id::{GenerationId, UserId},
+    store::{AppendOutcome, LogAppend, StoreError, StoredLog, Terminal},
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{
+    column::{self, Id},
+    error::Fault,
+    generation, journal,
+    readable::{self, Reach, Readable},
+    search,
+    tail::{Tail, Tails},
+    writer::Session,
+};
+
+/// What a batch will do, before anything is written.
+#[derive(Default)]
+struct Plan<'a> {
+    /// How the table will look: None for a log that ends.
+    tails: HashMap<GenerationId, Option<Tail>>,
+    /// For the journal row.
+    entries: Vec<journal::Entry<'a>>,
+    folds: Vec<FoldedPart>,
+    ends: Vec<(GenerationId, &'a Terminal)>,
+}
+
+/// A row-to-be of `generation_log`.
+struct FoldedPart {
+    id: GenerationId,
+    first_seq: u64,
+    next_seq: u64,
+    records: FoldedRecords,
+}
+
+enum FoldedRecords {
+    /// The writer of the log sent them along.
+    Given(Bytes),
+    /// They must be fetched from the journal, and end with these.
+    Collected { epoch: u32, from_row: Option<i64>, newest_from: u64, newest: Vec<u8> },
+}
+
+/// Appends a batch.
+pub(crate) fn append(session: &mut Session, batch: &[LogAppend]) -> Result<Vec<AppendOutcome>, Fault> {
+    let shared = session.tails()?;
+    let mut plan = Plan::default();
+    let mut outcomes = Vec::with_capacity(batch.len());
+    let row_id = {
+        let tails = shared.lock();
+        for append in batch {
+            outcomes.push(plan.add(&tails, append));
+        }
+        tails.next_row
+    };
+    let wrote_row = !plan.entries.is_empty();
+    plan.write(session, row_id)?;
+    let mut tails = shared.lock();
+    for (id, tail) in plan.tails {
+        tails.set(id, tail);
+    }
+    if wrote_row {
+        tails.next_row += 1;
+    }
+    Ok(outcomes)
+}
+
+impl<'a> Plan<'a> {
+    fn add(&mut self, tails: &Tails, append: &'a LogAppend) -> AppendOutcome {
+        let id = append.generation_id;
+        let staged = match self.tails.get(&id) {
+            Some(staged) => *staged,
+            None => tails.running.get(&id).copied(),
+        };
+        let Some(mut tail) = staged else { return AppendOutcome::Fenced };
+        if append.epoch != tail.epoch || append.first_seq != tail.next_seq {
+            return AppendOutcome::Fenced;
+        }
+        let span = journal::span(&append.records, append.first_seq, 0);
+        let ends = append.terminal.as_ref().is_none_or(|terminal| terminal.state.is_terminal());
+        let Some(span) = span.filter(|_| ends) else {
+            // Refused alone: the others of the batch did nothing wrong.
+            tracing::error!(generation_id = %id, "generation {id} appended what is no log");
+            return AppendOutcome::Fenced;
+        };
+        tail.next_seq = span.next_seq;
+        if append.fold.is_some() || append.terminal.is_some() {
+            self.fold(&mut tail, append);
+        } else if !append.records.is_empty() {
+            tail.oldest_row.get_or_insert(tails.next_row);
+            self.entries.push(journal::Entry {
+                generation_id: id,
+                epoch: append.epoch,
+                first_seq: append.first_seq,
+                records: &append.records,
+            });
+        }
+        if let Some(terminal) = &append.terminal {
+            self.ends.push((id, terminal));
+        }
+        self.tails.insert(id, append.terminal.is_none().then_some(tail));
+        AppendOutcome::Stored
+    }
+
+    /// Moves all that is not folded, this append's records included, into `generation_log`; none of
+    /// it needs to be in this batch's journal row then.
+    fn fold(&mut self, tail: &mut Tail, append: &LogAppend) {
+        let id = append.generation_id;
+        let records = match given(tail, append) {
+            Some(records) => FoldedRecords::Given(records),
+            None => {
+                let (mut newest, mut newest_from) = (Vec::new(), append.first_seq);
+                for entry in self.entries.iter().filter(|entry| entry.generation_id == id) {
+                    newest_from = newest_from.min(entry.first_seq);
+                    newest.extend_from_slice(entry.records);
+                }
+                newest.extend_from_slice(&append.records);
+                FoldedRecords::Collected { epoch: tail.epoch, from_row: tail.oldest_row, newest_from, newest }
+            }
+        };
+        self.entries.retain(|entry| entry.generation_id != id);
+        if tail.folded_to < tail.next_seq {
+            self.folds.push(FoldedPart { id, first_seq: tail.folded_to, next_seq: tail.next_seq, records });
+        }
+        tail.folded_to = tail.next_seq;
+        tail.oldest_row = None;
+    }
+
+    fn write(&self, session: &mut Session, row_id: i64) -> Result<(), Fault> {
+        let row = (!self.entries.is_empty()).then(|| journal::encode(self.entries.iter().copied()));
+        if self.folds.is_empty() && self.ends.is_empty() {
+            // The hot path: one statement is a transaction by itself.
+            return Ok(row.map_or(Ok(()), |row| journal::append(&session.db, row_id, &row))?);
+        }
+        session.transaction(|db| {
+            if let Some(row) = row {
+                journal::append(db, row_id, &row)?;
+            }
+            for part in &self.folds {
+                match &part.records {
+                    FoldedRecords::Given(records) => insert(db, part, records)?,
+                    FoldedRecords::Collected { epoch, from_row, newest_from, newest } => {
+                        let mut records = match from_row {
+                            Some(row) => collect(db, part.id, *epoch, (part.first_seq, *newest_from), *row)?,
+                            None => Vec::new(),
+                        };
+                        records.extend_from_slice(newest);
+                        insert(db, part, &records)?;
+                    }
+                }
+            }
+            for (id, terminal) in &self.ends {
+                end(db, *id, terminal)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The records that came with the append for its fold, from where `generation_log` ends. None where
+/// they are not exactly what is not folded.
+fn given(tail: &Tail, append: &LogAppend) -> Option<Bytes> {
+    let fold = append.fold.as_ref().filter(|fold| fold.first_seq <= tail.folded_to)?;
+    let span = journal::span(&fold.records, fold.first_seq, tail.folded_to)?;
+    (span.next_seq == tail.next_seq).then(|| fold.records.slice(span.cut..))
+}
+
+fn insert(db: &Connection, part: &FoldedPart, records: &[u8]) -> Result<(), Fault> {
+    generation_log_insert(db, part.id, part.first_seq, part.next_seq, records)
+}
+
+/// Adds a folded part of a log.
+pub(crate) fn generation_log_insert(
+    db: &Connection,
+    id: GenerationId,
+    first_seq: u64,
+    next_seq: u64,
+    records: &[u8],
+) -> Result<(), Fault> {
+    db.prepare_cached(
+        "INSERT INTO generation_log (generation_id, first_seq, next_seq, records) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![id.blob(), column::signed(first_seq), column::signed(next_seq), records])?;
+    Ok(())
+}
+
+/// One generation's records in the journal, all those from `first_seq` up to, not including,
+/// `next_seq`.
+fn collect(
+    db: &Connection,
+    id: GenerationId,
+    epoch: u32,
+    (first_seq, next_seq): (u64, u64),
+    from_row: i64,
+) -> Result<Vec<u8>, Fault> {
+    let mut log = Readable::up_to(first_seq);
+    log.add_journal(db, id, epoch, from_row)?;
+    if log.reach == Reach::up_to(next_seq) { Ok(log.records) } else { Err(Fault::Broken("a log is damaged")) }
+}
+
+/// What ends with a log: state and usage, the message's text, the conversation's place in the list,
+/// the search index.
+fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fault> {
+    let usage = terminal.usage.map(|usage| serde_json::to_string(&usage)).transpose();
+    let usage = usage.map_err(|_| Fault::Broken("usage is not JSON"))?;
+    let ended_at = terminal.ended_at.as_micros();
+    let state = terminal.state.as_str();
+    let (message, conversation): ([u8; 16], [u8; 16]) = db
+        .prepare_cached(
+            "UPDATE generation SET state = ?2, usage = ?3, ended_at = ?4, terminal = ?5 WHERE id = ?1
+             RETURNING message_id, conversation_id",
+        )?
+        .query_row(params![id.blob(), state, usage, ended_at, terminal.payload], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let (number, owner): (i64, UserId) = db
+        .prepare_cached(
+            "UPDATE message SET content = ?2, state = ?3, finish_reason = ?4, error_code = ?5 WHERE id = ?1
+             RETURNING number, owner_id",
+        )?
+        .query_row(
+            params![
+                message,
+                terminal.text,
+                state,
+                terminal.finish_reason,
+                terminal.failure.as_ref().map(|failure| &failure.code)
+            ],
+            |row| Ok((row.get(0)?, column::id(row, 1)?)),
+        )?;
+    db.prepare_cached("UPDATE conversation SET updated_at = max(updated_at, ?2) WHERE id = ?1")?
+        .execute(params![conversation, ended_at])?;
+    search::insert(db, number, owner, &terminal.text)?;
+    Ok(())
+}
+
+/// The log of a generation that ended.
+fn ended(db: &Connection, id: GenerationId) -> Result<Vec<u8>, Fault> {
+    let (mut log, mut expected) = (Vec::new(), 1);
+    readable::parts(db, id, |first_seq, next_seq, records| {
+        if first_seq != expected {
+            return Err(Fault::Broken("a log has a gap"));
+        }
+        expected = next_seq;
+        log.extend_from_slice(records);
+        Ok(())
+    })?;
+    Ok(log)
+}
+
+/// Reads a generation with its log.
+pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: GenerationId) -> Result<StoredLog, Fault> {
+    // Before the snapshot: see the table's invariant.
+    let from_row = tails.lock().journal_from(id);
+    let (generation, retired, text, terminal_payload) = db
+        .prepare_cached(
+            "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
+                    g.created_at, g.log_retired, m.content, g.terminal
+             FROM generation g
+             JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
+             JOIN message m ON m.id = g.message_id
+             WHERE g.id = ?1 AND g.owner_id = ?2",
+        )?
+        .query_row([id.blob(), owner.blob()], |row| {
+            Ok((generation::from_row(row)?, row.get::<_, bool>(9)?, row.get(10)?, row.get(11)?))
+        })
+        .optional()?
+        .ok_or(StoreError::NotFound)?;
+    if retired {
+        return Ok(StoredLog { generation, records: None, text, terminal_payload });
+    }
+    let records = if generation.state.is_terminal() {
+        ended(db, id)?
+    } else {
+        let mut log = Readable::folded(db, id)?;
+        log.add_journal(db, id, generation.epoch, from_row)?;
+        log.records
+    };
+    Ok(StoredLog { generation, records: Some(records.into()), text, terminal_payload })
+}

@@ -1,0 +1,113 @@
+//! Messages, and the path from an answer up to the root.
+
+use r1_domain::{
+    id::{ConversationId, MessageId, UserId},
+    message::{Message, Turn},
+    page::{Page, PageCursor, PageRequest},
+    store::StoreError,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{
+    column::{self, Id},
+    conversation,
+    error::Fault,
+};
+
+/// A page ends before the message whose text would make it more: 200 of the longest would be 160 MB.
+const PAGE_BYTES: usize = 1 << 20;
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: column::id(row, 0)?,
+        parent_id: column::optional_id(row, 1)?,
+        role: column::role(row, 2)?,
+        content: row.get(3)?,
+        state: column::state(row, 4)?,
+        model: row.get(5)?,
+        generation_id: column::optional_id(row, 6)?,
+        last_event: None,
+        finish_reason: row.get(7)?,
+        error_code: row.get(8)?,
+        created_at: column::time(row, 9)?,
+    })
+}
+
+pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,
+            error_code, created_at
+     FROM message
+     WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) > (?3, ?4)
+     ORDER BY created_at, id LIMIT ?5";
+
+pub(crate) fn list(
+    db: &Connection,
+    owner: UserId,
+    conversation: ConversationId,
+    page: PageRequest,
+) -> Result<Page<Message>, Fault> {
+    conversation::get(db, owner, conversation)?;
+    let (at, id) = column::after(page);
+    let mut statement = db.prepare_cached(LIST)?;
+    let mut rows = statement.query(params![conversation.blob(), owner.blob(), at, id, column::rows(page)])?;
+    let (mut items, mut bytes): (Vec<Message>, usize) = (Vec::new(), 0);
+    let mut more = false;
+    while let Some(row) = rows.next()? {
+        bytes += row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?.len();
+        // Nothing is read of what comes after.
+        more = items.len() >= page.limit.max(1) || (bytes > PAGE_BYTES && !items.is_empty());
+        if more {
+            break;
+        }
+        items.push(from_row(row)?);
+    }
+    let next = items.last().filter(|_| more).map(|last| PageCursor { at: last.created_at, id: last.id.as_uuid() });
+    Ok(Page { items, next })
+}
+
+pub(crate) fn get(db: &Connection, owner: UserId, id: MessageId) -> Result<Message, Fault> {
+    let found = db
+        .prepare_cached(
+            "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
+                    m.error_code, m.created_at
+             FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
+             WHERE m.id = ?1 AND m.owner_id = ?2",
+        )?
+        .query_row([id.blob(), owner.blob()], from_row)
+        .optional()?;
+    Ok(found.ok_or(StoreError::NotFound)?)
+}
+
+pub(crate) const HISTORY_START: &str = "SELECT m.parent_id
+     FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
+     WHERE m.id = ?1 AND m.owner_id = ?2";
+pub(crate) const HISTORY_STEP: &str = "SELECT parent_id, role, content FROM message WHERE id = ?1 AND owner_id = ?2";
+
+/// Walks up from an answer's question, newest first, until the next turn is one too many.
+///
+/// A step at a time: a statement is a few microseconds, and one that walks by itself could not stop
+/// before it has read what does not fit.
+pub(crate) fn history(db: &Connection, owner: UserId, answer: MessageId, max_bytes: usize) -> Result<Vec<Turn>, Fault> {
+    let mut next: Option<[u8; 16]> = db
+        .prepare_cached(HISTORY_START)?
+        .query_row([answer.blob(), owner.blob()], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::NotFound)?;
+    let mut step = db.prepare_cached(HISTORY_STEP)?;
+    let mut turns: Vec<Turn> = Vec::new();
+    let mut left = max_bytes;
+    while let Some(id) = next {
+        let (parent, turn) = step.query_row([id, owner.blob()], |row| {
+            Ok((row.get(0)?, Turn { role: column::role(row, 1)?, content: row.get(2)? }))
+        })?;
+        match left.checked_sub(turn.content.len()) {
+            Some(rest) => left = rest,
+            // The question goes along whatever its size.
+            None if turns.is_empty() => left = 0,
+            None => break,
+        }
+        turns.push(turn);
+        next = parent;
+    }
+    turns.reverse();
+    Ok(turns)
+}

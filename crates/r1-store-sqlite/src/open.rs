@@ -1,0 +1,224 @@
+//! The data directory: making it, locking it, and saying clearly why it can't be used.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::{
+    connection::{self, Purpose},
+    migration::{self, NEWEST, Schema},
+};
+
+/// The database's file in the data directory.
+const DATABASE: &str = "gpt-r1.db";
+/// The file whose lock says that a process serves from this directory. It stays when the process
+/// ends; the lock goes with the process.
+const LOCK: &str = "lock";
+
+/// How to open a database.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The directory that holds the database and its lock; made if missing.
+    pub data_dir: PathBuf,
+    /// Every commit survives a power loss (`synchronous=FULL`), chunks of running answers included.
+    /// Costs an fsync per commit.
+    pub sync_all: bool,
+    /// At most so many reads run at a time, each on a connection of its own, opened at first need.
+    pub readers: usize,
+}
+
+impl SqliteOptions {
+    /// The defaults: fsync where it counts, four readers.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), sync_all: false, readers: 4 }
+    }
+}
+
+/// Why a database can't be opened, in words that say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory can't be made or entered.
+    #[error(
+        "the data directory {path} can't be made or used; check its owner and permissions, or choose another \
+         with --data-dir"
+    )]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file in it can't be read and written.
+    #[error("{path} can't be opened for reading and writing; check its owner and permissions, and the disk")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another process serves from it.
+    #[error(
+        "the data directory {path} is in use by another gpt-r1 process; stop that one, or choose another \
+         directory with --data-dir"
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file is something else, or damaged.
+    #[error("{path} is no SQLite database, or is damaged; move it away to start afresh, or restore a backup")]
+    NotADatabase {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The database is another program's.
+    #[error("{path} is the database of another program; choose another directory with --data-dir")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A newer version of this program made it.
+    #[error(
+        "{path} was written by a newer gpt-r1 (schema {found}, this one knows up to {known}); run the newer \
+         version, or restore a backup from before the upgrade"
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+        /// The newest that this build knows.
+        known: i64,
+    },
+    /// A build with other migrations made it.
+    #[error(
+        "{path} was made by a build with a different schema {version}; run the build that made it, or export and \
+         start afresh"
+    )]
+    Differs {
+        /// Which.
+        path: PathBuf,
+        /// The version that differs.
+        version: i64,
+    },
+    /// A guest met a database that the serving process must migrate first.
+    #[error("{path} has an older schema and is in use; start the serving process with this version of gpt-r1 first")]
+    Older {
+        /// Which.
+        path: PathBuf,
+    },
+    /// SQLite can't read the tables of running answers. One answer's damaged log is no such thing: it is
+    /// cut where the damage begins.
+    #[error("{path} is damaged; restore a backup")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something else, such as a full disk.
+    #[error("{path} can't be opened")]
+    Failed {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A directory that is ready: its database has this build's schema.
+pub(crate) struct DataDir {
+    pub(crate) database: PathBuf,
+    /// The connection that looked; it becomes the writer's.
+    pub(crate) db: Connection,
+    /// Held for as long as the file is open. None for a guest.
+    pub(crate) lock: Option<File>,
+}
+
+/// Opens the directory for the process that serves from it.
+pub(crate) fn owner(data_dir: &Path) -> Result<DataDir, OpenError> {
+    make_directory(data_dir)?;
+    let Some(lock) = try_lock(data_dir)? else { return Err(OpenError::Locked { path: data_dir.to_owned() }) };
+    let (database, db) = open_database(data_dir, true)?;
+    Ok(DataDir { database, db, lock: Some(lock) })
+}
+
+/// Opens the directory for a short command beside that process. The schema is the owner's business;
+/// where there is no owner the guest is one for as long as it takes to look.
+pub(crate) fn guest(data_dir: &Path) -> Result<DataDir, OpenError> {
+    make_directory(data_dir)?;
+    let lock = try_lock(data_dir)?;
+    let (database, db) = open_database(data_dir, lock.is_some())?;
+    Ok(DataDir { database, db, lock: None })
+}
+
+fn make_directory(path: &Path) -> Result<(), OpenError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+}
+
+/// Opens a file for reading and writing; a new one is its owner's alone.
+fn open_private(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// None when another process has it.
+fn try_lock(data_dir: &Path) -> Result<Option<File>, OpenError> {
+    let path = data_dir.join(LOCK);
+    let file = open_private(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(OpenError::File { path, source: Box::new(source) }),
+    }
+}
+
+fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connection), OpenError> {
+    let path = data_dir.join(DATABASE);
+    // SQLite gives the files beside the database the database's own mode.
+    drop(open_private(&path)?);
+    let opened = (|| {
+        let mut db = connection::open(&path, Purpose::Write)?;
+        let schema = migration::inspect(&db)?;
+        if may_migrate && matches!(schema, Schema::Current | Schema::Older) {
+            db.pragma_update(None, "journal_mode", "wal")?;
+            migration::run(&mut db)?;
+            return Ok((db, Schema::Current));
+        }
+        Ok((db, schema))
+    })();
+    let (db, schema) = opened.map_err(|error| of_sqlite(path.clone(), error))?;
+    match schema {
+        Schema::Current => Ok((path, db)),
+        Schema::Older => Err(OpenError::Older { path }),
+        Schema::Newer(found) => Err(OpenError::Newer { path, found, known: NEWEST }),
+        Schema::Differs(version) => Err(OpenError::Differs { path, version }),
+        Schema::Foreign => Err(OpenError::Foreign { path }),
+    }
+}
+
+fn of_sqlite(path: PathBuf, error: rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::NotADatabase { path },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            OpenError::File { path, source: Box::new(error) }
+        }
+        _ => OpenError::Failed { path, source: Box::new(error) },
+    }
+}

@@ -1,0 +1,272 @@
+//! The store itself: which thread does what, and how durable it must be.
+
+use std::{fs::File, sync::Arc};
+
+use parking_lot::Mutex;
+use r1_domain::{
+    conversation::Conversation,
+    generation::Generation,
+    id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    message::{Message, Turn},
+    page::{Page, PageRequest},
+    session::{NewSession, Rotation, Session, SessionKind, TokenHash},
+    store::{
+        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewTurn, Store, StoreResult, StoredLog,
+        TurnOutcome,
+    },
+    time::Timestamp,
+    user::{NewUser, User},
+};
+use secrecy::SecretString;
+
+use crate::{
+    account,
+    checkpoint::{Checkpointer, Gate, Signal},
+    conversation,
+    error::Fault,
+    generation, idempotency, log, message,
+    open::{self, DataDir, OpenError, SqliteOptions},
+    ping::Ping,
+    purge,
+    reader::Readers,
+    recovery, session,
+    tail::Tails,
+    turn,
+    writer::{self, Synchronous, Writer},
+};
+
+/// The database in a data directory.
+///
+/// Reads need a tokio runtime with its blocking threads; a read that is not awaited to its end
+/// finishes by itself. Dropping the store carries out what is queued, moves the write-ahead log into
+/// the database and gives the directory's lock back; it waits for that, some milliseconds.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // Dropped in this order: the log is cut after the last write, the lock goes last.
+    writer: Writer,
+    _checkpointer: Option<Checkpointer>,
+    readers: Readers,
+    ping: Ping,
+    tails: Option<Arc<Mutex<Tails>>>,
+    _lock: Option<File>,
+}
+
+impl SqliteStore {
+    /// Opens the database for the process that serves from this directory: makes what is missing,
+    /// locks the directory, migrates the schema and reads the journal. Blocks, some milliseconds.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        let DataDir { database, db, lock } = open::owner(&options.data_dir)?;
+        let tails = Tails::load(&db)
+            .map_err(|source| OpenError::Damaged { path: database.clone(), source: Box::new(source) })?;
+        let tails = Some(Arc::new(Mutex::new(tails)));
+        let failed = |source| OpenError::Failed { path: database.clone(), source };
+        let (signal, gate) = (Signal::default(), Gate::default());
+        let checkpointer = Checkpointer::start(&database, signal.clone(), Arc::clone(&gate)).map_err(failed)?;
+        let session = writer::Session::new(db, tails.clone(), options.sync_all);
+        let writer = Writer::start(session, signal, gate).map_err(failed)?;
+        let readers = Readers::new(database.clone(), options.readers);
+        Ok(Self { writer, _checkpointer: Some(checkpointer), readers, ping: Ping::default(), tails, _lock: lock })
+    }
+
+    /// Opens the database for a short command (`user add`, `user list`, …), beside a process that
+    /// may be serving from the same directory: no lock, transactions of its own. Accounts, sessions
+    /// and conversations work; whatever has to do with running generations and their logs is the
+    /// serving process's and gives `Internal`.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub fn open_guest(options: &SqliteOptions) -> Result<Self, OpenError> {
+        let DataDir { database, db, lock } = open::guest(&options.data_dir)?;
+        let failed = |source| OpenError::Failed { path: database.clone(), source };
+        let session = writer::Session::new(db, None, options.sync_all);
+        // SQLite copies the log when its last connection closes; the serving process does otherwise.
+        let writer = Writer::start(session, Signal::default(), Gate::default()).map_err(failed)?;
+        let readers = Readers::new(database.clone(), options.readers);
+        Ok(Self { writer, _checkpointer: None, readers, ping: Ping::default(), tails: None, _lock: lock })
+    }
+
+    fn tails(&self) -> StoreResult<Arc<Mutex<Tails>>> {
+        let guest = Fault::Broken("a guest of the data directory has no part in generations");
+        Ok(self.tails.clone().ok_or(guest)?)
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> StoreResult<()> {
+        self.ping.ask(&self.writer, &self.readers).await
+    }
+
+    async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User> {
+        self.writer.write(move |db| account::create(db, user, setup_code.as_ref())).await
+    }
+
+    async fn user_by_login(&self, login: &str) -> StoreResult<Option<Credentials>> {
+        let login = login.to_owned();
+        self.readers.read(move |db| account::by_login(db, &login)).await
+    }
+
+    async fn user_rehash(&self, id: UserId, old: &SecretString, new: SecretString) -> StoreResult<()> {
+        let old = old.clone();
+        self.writer.write(move |db| account::rehash(db, id, &old, &new)).await
+    }
+
+    async fn user_list(&self, page: PageRequest) -> StoreResult<Page<User>> {
+        self.readers.read(move |db| account::list(db, page)).await
+    }
+
+    async fn user_set_disabled(&self, login: &str, disabled: bool, now: Timestamp) -> StoreResult<User> {
+        let login = login.to_owned();
+        self.writer.write(move |db| account::set_disabled(db, &login, disabled, now)).await
+    }
+
+    async fn setup_code_set(&self, code: TokenHash) -> StoreResult<bool> {
+        self.writer.write(move |db| account::setup_code_set(db, &code)).await
+    }
+
+    async fn session_create(&self, session: NewSession) -> StoreResult<()> {
+        self.writer.write(move |db| session::create(db, &session)).await
+    }
+
+    async fn session_get(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Session>> {
+        self.readers.read(move |db| session::get(db, id, now)).await
+    }
+
+    async fn session_by_cookie(&self, hash: TokenHash, now: Timestamp) -> StoreResult<Option<Session>> {
+        self.readers.read(move |db| session::by_token(db, SessionKind::Cookie, &hash, now)).await
+    }
+
+    async fn session_rotate(
+        &self,
+        old: TokenHash,
+        new: TokenHash,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<Rotation> {
+        self.writer.write(move |db| session::rotate(db, &old, &new, expires_at, now)).await
+    }
+
+    async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()> {
+        self.writer.write(move |db| session::end(db, owner, id, now)).await
+    }
+
+    async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>> {
+        let key = key.clone();
+        self.readers.read(move |db| idempotency::find(db, owner, &key)).await
+    }
+
+    async fn conversation_create(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        title: &str,
+        idempotency: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> StoreResult<Result<Conversation, Earlier>> {
+        let title = title.to_owned();
+        self.writer.write(move |db| conversation::create(db, owner, id, &title, idempotency.as_ref(), now)).await
+    }
+
+    async fn conversation_list(&self, owner: UserId, page: PageRequest) -> StoreResult<Page<Conversation>> {
+        self.readers.read(move |db| conversation::list(db, owner, page)).await
+    }
+
+    async fn conversation_get(&self, owner: UserId, id: ConversationId) -> StoreResult<Conversation> {
+        self.readers.read(move |db| conversation::get(db, owner, id)).await
+    }
+
+    async fn conversation_rename(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        title: &str,
+        now: Timestamp,
+    ) -> StoreResult<Conversation> {
+        let title = title.to_owned();
+        self.writer.write(move |db| conversation::rename(db, owner, id, &title, now)).await
+    }
+
+    async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {
+        self.writer.write(move |db| conversation::delete(db, owner, id, now)).await
+    }
+
+    async fn message_list(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        page: PageRequest,
+    ) -> StoreResult<Page<Message>> {
+        self.readers.read(move |db| message::list(db, owner, conversation, page)).await
+    }
+
+    async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {
+        self.readers.read(move |db| message::get(db, owner, id)).await
+    }
+
+    async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
+        self.writer.run(Synchronous::Full, move |session| turn::begin(session, &turn)).await
+    }
+
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
+        self.readers.read(move |db| message::history(db, owner, answer, max_bytes)).await
+    }
+
+    async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>> {
+        self.writer.run(Synchronous::Normal, move |session| log::append(session, &batch)).await
+    }
+
+    async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
+        self.readers.read(move |db| generation::get(db, owner, id)).await
+    }
+
+    async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize> {
+        self.readers.read(move |db| generation::count_running(db, owner)).await
+    }
+
+    async fn generation_to_follow(
+        &self,
+        owner: UserId,
+        conversation: Option<ConversationId>,
+    ) -> StoreResult<Option<GenerationId>> {
+        self.readers.read(move |db| generation::to_follow(db, owner, conversation)).await
+    }
+
+    async fn log_read(&self, owner: UserId, id: GenerationId) -> StoreResult<StoredLog> {
+        let tails = self.tails()?;
+        self.readers.read(move |db| log::read(db, &tails, owner, id)).await
+    }
+
+    async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>> {
+        let tails = self.tails()?;
+        self.readers.read(move |db| recovery::list_orphaned(db, &tails, node_id)).await
+    }
+
+    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {
+        self.writer.run(Synchronous::Normal, move |session| recovery::take_over(session, id, epoch, node_id)).await
+    }
+
+    async fn purge(
+        &self,
+        logs_before: Timestamp,
+        keys_before: Timestamp,
+        sessions_before: Timestamp,
+        slice: usize,
+    ) -> StoreResult<usize> {
+        let slice = slice.max(1);
+        let run = |work: fn(&rusqlite::Connection, Timestamp, usize) -> Result<usize, Fault>, before| {
+            self.writer.run(Synchronous::Normal, move |session| session.transaction(|db| work(db, before, slice)))
+        };
+        // A transaction each, and room for others between them.
+        let mut gone = run(purge::logs, logs_before).await?;
+        gone += run(purge::keys, keys_before).await?;
+        gone += run(purge::sessions, sessions_before).await?;
+        gone += run(|db, _, slice| purge::conversations(db, slice), logs_before).await?;
+        Ok(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! What every [`Store`] must do: one suite for all of them.
+//!
+//! A case is a plain async function over a store that holds nothing yet. [`crate::store_contract!`]
+//! stamps out a test per case, each on a store of its own:
+//!
+//! ```text
+//! async fn open() -> anyhow::Result<(std::sync::Arc<dyn Store>, impl Sized)> { … }
+//! r1_testkit::store_contract!(open);
+//! ```
+//!
+//! The second value is dropped after the case: a directory, a schema, whatever holds the store.
+//!
+//! **Invariant:** a case knows the port and nothing of what is behind it, and names each instant
+//! itself, so it takes the same course on every store.
+
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use r1_domain::{
+    event::{End, Event, Failure, Outcome, Start, Usage},
+    generation::GenerationRequest,
+    id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
+    log,
+    page::PageRequest,
+    store::{AppendOutcome, Fold, IdempotencyKey, LogAppend, NewTurn, Store, Terminal, TurnOutcome, TurnPlace},
+    time::Timestamp,
+    user::NewUser,
+};
+
+pub mod account;
+pub mod conversation;
+pub mod history;
+pub mod housekeeping;
+pub mod log_append;
+pub mod recovery;
+pub mod session;
+pub mod turn;
+
+/// Stamps out one test per case. Takes an async function that gives an `anyhow::Result` of an
+/// `Arc<dyn Store>` and whatever must live as long. Needs tokio and anyhow where it is used.
+#[macro_export]
+macro_rules! store_contract {
+    ($open:path) => {
+        $crate::store_contract! { @tests $open;
+            account::names_and_addresses_are_unique_without_regard_to_case
+            account::a_setup_code_makes_one_administrator
+            account::a_new_setup_code_replaces_the_old_one
+            account::an_administrator_made_otherwise_ends_the_setup_code
+            account::users_are_listed_oldest_first
+            account::a_disabled_user_has_no_sessions
+            session::a_session_is_found_until_it_ends
+            session::a_session_is_found_until_it_expires
+            session::a_cookie_is_no_refresh_token
+            session::a_refresh_token_works_once
+            session::any_earlier_refresh_token_ends_the_session
+            session::only_its_owner_ends_a_session
+            conversation::one_is_made_read_renamed_and_deleted
+            conversation::another_user_finds_nothing
+            conversation::a_key_makes_one_conversation
+            conversation::an_id_is_not_given_twice
+            conversation::the_list_is_newest_first_and_paged
+            turn::a_new_turn_is_there_as_a_whole
+            turn::a_turn_goes_after_the_head_or_the_named_parent
+            turn::one_generation_runs_in_a_conversation
+            turn::a_key_makes_one_generation_and_comes_before_busy
+            turn::a_refused_turn_leaves_nothing
+            turn::another_user_finds_no_turn
+            turn::messages_are_paged_oldest_first
+            turn::a_page_of_messages_ends_at_a_mebibyte
+            turn::the_generation_to_follow
+            history::the_path_goes_from_the_question_to_the_root
+            history::the_path_ends_where_the_bytes_do
+            history::another_user_has_no_history
+            log_append::what_is_appended_is_read_back
+            log_append::an_append_goes_in_once_and_in_order
+            log_append::a_fenced_append_does_not_hold_up_the_others
+            log_append::folds_change_nothing_that_a_reader_sees
+            log_append::the_terminal_event_ends_all_at_once
+            log_append::a_failure_leaves_its_code
+            log_append::nothing_follows_a_terminal_event
+            log_append::an_empty_batch_is_fine
+            recovery::orphans_are_those_of_other_nodes
+            recovery::one_node_takes_an_orphan_over
+            recovery::a_log_goes_on_after_a_take_over
+            housekeeping::a_store_answers
+            housekeeping::old_logs_are_retired_and_their_text_kept
+            housekeeping::old_keys_and_sessions_go
+            housekeeping::deleted_conversations_go_in_slices
+            housekeeping::what_runs_in_a_deleted_conversation_can_end
+        }
+    };
+    (@tests $open:path; $($file:ident::$case:ident)*) => {$(
+        #[tokio::test]
+        async fn $case() -> anyhow::Result<()> {
+            let (store, _guard) = $open().await?;
+            $crate::store_contract::$file::$case(store).await
+        }
+    )*};
+}
+
+/// What cases are given.
+pub type SharedStore = Arc<dyn Store>;
+
+/// An instant: so many seconds into the year 2026.
+#[must_use]
+pub const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros((1_767_225_600 + seconds) * 1_000_000)
+}
+
+/// The first page of a list, all of it.
+pub const ALL: PageRequest = PageRequest { after: None, limit: 1000 };
+
+/// A key with a fingerprint made of one byte.
+#[must_use]
+pub fn key(key: &str, fingerprint: u8) -> IdempotencyKey {
+    IdempotencyKey { key: key.to_owned(), fingerprint: [fingerprint; 32] }
+}
+
+/// An account to be made, with a name of the caller's and the address `<name>@example.com`.
+#[must_use]
+pub fn new_user(name: &str) -> NewUser {
+    NewUser {
+        id: UserId::new(at(0)),
+        username: name.to_owned(),
+        email: format!("{name}@example.com"),
+        password_hash: format!("$argon2id$of-{name}").into(),
+        is_admin: false,
+        created_at: at(0),
+    }
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// What the store says.
+pub async fn user(store: &SharedStore, name: &str) -> anyhow::Result<UserId> {
+    Ok(store.user_create(new_user(name), None).await.context("an account")?.id)
+}
+
+/// A turn that makes its conversation.
+#[must_use]
+pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
+    let (conversation_id, generation_id, answer_id) =
+        (ConversationId::new(now), GenerationId::new(now), MessageId::new(now));
+    let request = GenerationRequest {
+        model: "local/tiny".to_owned(),
+        temperature: Some(0.3),
+        max_tokens: 64,
+        seed: u64::MAX,
+        use_invalid_key: false,
+    };
+    NewTurn {
+        owner,
+        conversation_id,
+        place: TurnPlace::New { title: question.to_owned() },
+        question_id: MessageId::new(now),
+        question: question.to_owned(),
+        answer_id,
+        generation_id,
+        start: start_record(conversation_id, generation_id, answer_id, &request.model),
+        request,
+        node_id: NodeId::new(at(0)),
+        idempotency: None,
+        now,
+    }
+}
+
+/// A turn in a conversation that exists.
+#[must_use]
+pub fn next_turn(
+    owner: UserId,
+    conversation_id: ConversationId,
+    parent: Option<MessageId>,
+    question: &str,
+    now: Timestamp,
+) -> NewTurn {
+    let turn = new_turn(owner, question, now);
+    let start = start_record(conversation_id, turn.generation_id, turn.answer_id, &turn.request.model);
+    NewTurn { conversation_id, place: TurnPlace::Existing { parent }, start, ..turn }
+}
+
+fn start_record(
+    conversation_id: ConversationId,
+    generation_id: GenerationId,
+    message_id: MessageId,
+    model: &str,
+) -> Bytes {
+    records(&[Event::Start(Start { conversation_id, generation_id, message_id, model: model.to_owned() })])
+}
+
+/// Events as log records.
+#[must_use]
+pub fn records(events: &[Event]) -> Bytes {
+    let mut bytes = Vec::new();
+    for event in events {
+        log::push(&mut bytes, event);
+    }
+    bytes.into()
+}
+
+/// Chunks as log records.
+#[must_use]
+pub fn chunks(texts: &[&str]) -> Bytes {
+    let mut bytes = Vec::new();
+    for text in texts {
+        log::push_chunk(&mut bytes, text);
+    }
+    bytes.into()
+}
+
+/// Begins a turn that must be accepted.
+///
+/// # Errors
+/// What the store says, or that it did not accept it.
+pub async fn begin(store: &SharedStore, turn: &NewTurn) -> anyhow::Result<()> {
+    let outcome = store.turn_begin(turn.clone()).await?;
+    ensure!(outcome == TurnOutcome::Accepted, "{outcome:?}");
+    Ok(())
+}
+
+/// Plain chunks to be appended.
+#[must_use]
+pub fn append(generation_id: GenerationId, epoch: u32, first_seq: u64, texts: &[&str]) -> LogAppend {
+    LogAppend { generation_id, epoch, first_seq, records: chunks(texts), fold: None, terminal: None }
+}
+
+/// The end of a turn's log under epoch 1: its last event at `seq`, with all records since the fold
+/// that ended before `folded_from`.
+#[must_use]
+pub fn ending(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded: &[u8], now: Timestamp) -> LogAppend {
+    let usage = Usage { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7, estimated: true };
+    let event = Event::End(End {
+        conversation_id: turn.conversation_id,
+        message_id: turn.answer_id,
+        outcome: Outcome::Completed { finish_reason: "stop".to_owned() },
+        usage: Some(usage),
+    });
+    terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
+}
+
+/// The same for an error.
+#[must_use]
+pub fn failing(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded: &[u8], now: Timestamp) -> LogAppend {
+    let event = Event::Error(Failure {
+        code: "provider_auth".to_owned(),
+        message: "The key was rejected.".to_owned(),
+        retryable: false,
+    });
+    terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
+}
+
+fn terminal_append(
+    turn: &NewTurn,
+    seq: u64,
+    event: &Event,
+    text: &str,
+    folded_from: u64,
+    unfolded: &[u8],
+    now: Timestamp,
+) -> LogAppend {
+    let records = records(std::slice::from_ref(event));
+    let terminal = Terminal {
+        state: event.state(),
+        payload: event.payload(),
+        text: text.to_owned(),
+        finish_reason: match event {
+            Event::End(End { outcome: Outcome::Completed { finish_reason }, .. }) => Some(finish_reason.clone()),
+            _ => None,
+        },
+        failure: match event {
+            Event::Error(failure) => Some(failure.clone()),
+            _ => None,
+        },
+        usage: match event {
+            Event::End(end) => end.usage,
+            _ => None,
+        },
+        ended_at: now,
+    };
+    LogAppend {
+        generation_id: turn.generation_id,
+        epoch: 1,
+        first_seq: seq,
+        fold: Some(Fold { first_seq: folded_from, records: [unfolded, &records].concat().into() }),
+        records,
+        terminal: Some(terminal),
+    }
+}
+
+/// Answers a turn with one chunk and ends it.
+///
+/// # Errors
+/// What the store says, or that it did not take it.
+pub async fn answer(store: &SharedStore, turn: &NewTurn, text: &str, now: Timestamp) -> anyhow::Result<()> {
+    let chunk = append(turn.generation_id, 1, 2, &[text]);
+    let end = ending(turn, 3, text, 2, &chunk.records, now);
+    stored(store, vec![chunk, end]).await
+}
+
+/// Appends what must go in.
+///
+/// # Errors
+/// What the store says, or that it did not take all.
+pub async fn stored(store: &SharedStore, batch: Vec<LogAppend>) -> anyhow::Result<()> {
+    let outcomes = store.log_append(batch).await?;
+    ensure!(outcomes.iter().all(|outcome| *outcome == AppendOutcome::Stored), "{outcomes:?}");
+    Ok(())
+}
+
+/// The whole of a log as it is stored.
+///
+/// # Errors
+/// What the store says, or that the log was retired.
+pub async fn log_of(store: &SharedStore, turn: &NewTurn) -> anyhow::Result<Bytes> {
+    store.log_read(turn.owner, turn.generation_id).await?.records.context("the log was retired")
+}

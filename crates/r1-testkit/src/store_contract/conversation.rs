@@ -1,0 +1,112 @@
+//! Conversations: the rows of the list.
+
+use r1_domain::{
+    conversation::Conversation,
+    id::ConversationId,
+    page::PageRequest,
+    store::{Earlier, StoreError},
+};
+
+use super::{ALL, SharedStore, answer, at, begin, key, new_turn, user};
+
+/// The plain course of one conversation.
+pub async fn one_is_made_read_renamed_and_deleted(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let id = ConversationId::new(at(1));
+    let made = store.conversation_create(owner, id, "A title", None, at(1)).await?;
+    let expected = Conversation { id, title: "A title".to_owned(), head: None, created_at: at(1), updated_at: at(1) };
+    assert_eq!(made, Ok(expected.clone()));
+    assert_eq!(store.conversation_get(owner, id).await?, expected);
+    assert_eq!(store.conversation_list(owner, ALL).await?.items, std::slice::from_ref(&expected));
+    assert!(store.message_list(owner, id, ALL).await?.items.is_empty());
+
+    let expected = Conversation { title: "Another".to_owned(), updated_at: at(2), ..expected };
+    assert_eq!(store.conversation_rename(owner, id, "Another", at(2)).await?, expected);
+    assert_eq!(store.conversation_get(owner, id).await?, expected);
+
+    store.conversation_delete(owner, id, at(3)).await?;
+    assert!(store.conversation_list(owner, ALL).await?.items.is_empty());
+    assert!(matches!(store.conversation_get(owner, id).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.conversation_rename(owner, id, "x", at(4)).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.conversation_delete(owner, id, at(4)).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.message_list(owner, id, ALL).await, Err(StoreError::NotFound)));
+    Ok(())
+}
+
+/// Every method that takes an id.
+pub async fn another_user_finds_nothing(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let stranger = user(&store, "stranger").await?;
+    let turn = new_turn(owner, "Mine", at(1));
+    begin(&store, &turn).await?;
+    answer(&store, &turn, "Yours", at(2)).await?;
+    let id = turn.conversation_id;
+    assert!(store.conversation_list(stranger, ALL).await?.items.is_empty());
+    assert!(matches!(store.conversation_get(stranger, id).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.conversation_rename(stranger, id, "x", at(3)).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.conversation_delete(stranger, id, at(3)).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.message_list(stranger, id, ALL).await, Err(StoreError::NotFound)));
+    assert_eq!(store.conversation_get(owner, id).await?.title, "Mine");
+    Ok(())
+}
+
+/// The same key again names what it made; with another request it is a mistake; another user's
+/// key is another key.
+pub async fn a_key_makes_one_conversation(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let stranger = user(&store, "stranger").await?;
+    let id = ConversationId::new(at(1));
+    assert_eq!(store.idempotency_find(owner, &key("k", 1)).await?, None);
+    assert!(store.conversation_create(owner, id, "One", Some(key("k", 1)), at(1)).await?.is_ok());
+
+    let again = ConversationId::new(at(2));
+    let earlier = store.conversation_create(owner, again, "One", Some(key("k", 1)), at(2)).await?;
+    assert_eq!(earlier, Err(Earlier::Conversation(id)));
+    let earlier = store.conversation_create(owner, again, "Two", Some(key("k", 2)), at(2)).await?;
+    assert_eq!(earlier, Err(Earlier::OtherRequest));
+    assert_eq!(store.idempotency_find(owner, &key("k", 1)).await?, Some(Earlier::Conversation(id)));
+    assert_eq!(store.idempotency_find(owner, &key("k", 2)).await?, Some(Earlier::OtherRequest));
+    assert_eq!(store.conversation_list(owner, ALL).await?.items.len(), 1);
+
+    assert_eq!(store.idempotency_find(stranger, &key("k", 1)).await?, None);
+    assert!(store.conversation_create(stranger, again, "One", Some(key("k", 1)), at(2)).await?.is_ok());
+    Ok(())
+}
+
+/// Nor does the refused attempt use up its key.
+pub async fn an_id_is_not_given_twice(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let id = ConversationId::new(at(1));
+    assert!(store.conversation_create(owner, id, "One", None, at(1)).await?.is_ok());
+    let refused = store.conversation_create(owner, id, "Two", Some(key("k", 1)), at(2)).await;
+    assert!(matches!(refused, Err(StoreError::Taken { .. })), "{refused:?}");
+    assert_eq!(store.idempotency_find(owner, &key("k", 1)).await?, None);
+    Ok(())
+}
+
+/// Pages neither repeat nor skip a row, whatever is touched between them.
+pub async fn the_list_is_newest_first_and_paged(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let mut made = Vec::new();
+    for seconds in [5, 3, 3, 9, 1, 3, 7] {
+        let id = ConversationId::new(at(seconds));
+        made.extend(store.conversation_create(owner, id, "x", None, at(seconds)).await?);
+    }
+    made.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.id)));
+    let mut request = PageRequest { after: None, limit: 3 };
+    let first = store.conversation_list(owner, request).await?;
+    assert_eq!(first.items, made[..3]);
+    // The newest moves to the top: what was listed after it does not move.
+    store.conversation_rename(owner, made[1].id, "y", at(20)).await?;
+    request.after = first.next;
+    let second = store.conversation_list(owner, request).await?;
+    assert_eq!(second.items, made[3..6]);
+    request.after = second.next;
+    let third = store.conversation_list(owner, request).await?;
+    assert_eq!(third.items, made[6..]);
+    assert_eq!(third.next, None);
+    assert_eq!(store.conversation_list(owner, ALL).await?.items[0].id, made[1].id);
+    let whole = store.conversation_list(owner, PageRequest { after: None, limit: 7 }).await?;
+    assert_eq!((whole.items.len(), whole.next), (7, None), "a full last page is the last");
+    Ok(())
+}

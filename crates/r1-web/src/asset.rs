@@ -1,0 +1,37 @@
+//! The table of embedded files.
+
+/// One file of the page.
+pub(crate) struct Asset {
+    /// Path without the first slash.
+    pub(crate) name: &'static str,
+    /// Value of `Content-Type`.
+    pub(crate) mime: &'static str,
+    /// Of the content, in hexadecimal.
+    pub(crate) hash: &'static str,
+    pub(crate) raw: &'static [u8],
+    /// None where it would not save anything worth having.
+    pub(crate) br: Option<&'static [u8]>,
+    pub(crate) gzip: Option<&'static [u8]>,
+}
+
+impl Asset {
+    /// Named by its content, so it never changes.
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.name.starts_with("assets/")
+    }
+}
+
+/// A page: its files, sorted by name.
+pub(crate) struct Site(pub(crate) &'static [Asset]);
+
+impl Site {
+    /// The one in this binary.
+    pub(crate) const EMBEDDED: Self = Self(ASSETS);
+
+    pub(crate) fn find(&self, name: &str) -> Option<&'static Asset> {
+        let place = self.0.binary_search_by(|asset| asset.name.cmp(name)).ok()?;
+        self.0.get(place)
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));

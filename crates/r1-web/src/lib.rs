@@ -1,0 +1,98 @@
+//! The page, embedded: what `web/` builds to is in the binary, compressed in advance.
+//!
+//! One place says how a browser may keep each file and what the page may do: files under `assets/`
+//! carry their hash in their name and are kept for ever; everything else is asked for again and
+//! mostly answered by 304. Which path is which is decided by [`serve`] alone.
+//!
+//! **Invariant:** a missing file under `assets/` or `api/` is a 404 and never the page's HTML: a
+//! tab that is older than the server must notice that its script is gone, and a client must not
+//! take HTML for an answer of the API.
+
+mod asset;
+mod headers;
+mod negotiation;
+#[cfg(test)]
+mod tests;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+
+use asset::{Asset, Site};
+
+/// Whether the page is only a placeholder: this binary was built without `web/`.
+pub const PLACEHOLDER: bool = asset::PLACEHOLDER;
+
+/// The router's fallback: whatever no route takes is the page's.
+pub async fn page(request: Request<Body>) -> Response<Body> {
+    serve(request.method(), request.uri().path(), request.headers()).map(Body::from)
+}
+
+/// Answers a request for the page.
+///
+/// `GET` and `HEAD` only (405). A path that no file has is the page's own (`/c/<id>`, `/login`, …)
+/// and gets `index.html`, but for `assets/` and `api/` (404). Compressed as the client likes best;
+/// `If-None-Match` is honoured (304). The body is a view of the binary: nothing is copied.
+#[must_use]
+pub fn serve(method: &Method, path: &str, request: &HeaderMap) -> Response<Bytes> {
+    Site::EMBEDDED.serve(method, path, request)
+}
+
+impl Site {
+    fn serve(&self, method: &Method, path: &str, request: &HeaderMap) -> Response<Bytes> {
+        let Some(asset) = self.resolve(path.trim_start_matches('/')) else {
+            return refusal(StatusCode::NOT_FOUND, "not found\n", method);
+        };
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n", method);
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        answer(asset, method, request)
+    }
+
+    fn resolve(&self, name: &str) -> Option<&'static Asset> {
+        match self.find(name) {
+            Some(asset) => Some(asset),
+            None if name == "api" || name.starts_with("api/") || name.starts_with("assets/") => None,
+            None => self.find("index.html"),
+        }
+    }
+}
+
+fn answer(asset: &'static Asset, method: &Method, request: &HeaderMap) -> Response<Bytes> {
+    let (encoding, body) = negotiation::choose(asset, request);
+    let etag = negotiation::etag(asset, encoding);
+    let mut response = Response::new(Bytes::new());
+    let fresh = negotiation::is_fresh(request, &etag);
+    headers::describe(response.headers_mut(), asset);
+    let headers = response.headers_mut();
+    // The tag is made of hexadecimal digits and a word: always a valid value.
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    if fresh {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.mime));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if let Some(word) = encoding.word() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(word));
+    }
+    if method == Method::GET {
+        *response.body_mut() = Bytes::from_static(body);
+    }
+    response
+}
+
+fn refusal(status: StatusCode, text: &'static str, method: &Method) -> Response<Bytes> {
+    let body = if method == Method::HEAD { Bytes::new() } else { Bytes::from_static(text.as_bytes()) };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
