@@ -1,10 +1,13 @@
 //! Conversations: a title, an owner and a tree of messages.
 
-use crate::{id::ConversationId, id::MessageId, time::Timestamp};
+use crate::{
+    id::{ConversationId, GenerationId, MessageId},
+    time::Timestamp,
+};
 
 /// Longest title, in characters.
 pub const TITLE_LENGTH: usize = 200;
-/// The title of a conversation that was made without one.
+/// What stands for the title while a conversation has none.
 pub const DEFAULT_TITLE: &str = "New conversation";
 /// How many characters of a question name its conversation.
 const NAMED_LENGTH: usize = 60;
@@ -14,10 +17,12 @@ const NAMED_LENGTH: usize = 60;
 pub struct Conversation {
     /// Identifier.
     pub id: ConversationId,
-    /// Title.
-    pub title: String,
+    /// Title; none until somebody gives one or the first question does.
+    pub title: Option<String>,
     /// The newest message of the branch that was last written to.
     pub head: Option<MessageId>,
+    /// The generation that runs in it.
+    pub running: Option<GenerationId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When a message or the title last changed; lists are sorted by it.

@@ -102,6 +102,15 @@ pub struct GenerationRequest {
     /// Run with a key that the provider rejects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_invalid_key: bool,
+    /// Bytes of text with which the log begins, one chunk after `start`: an earlier generation of the
+    /// message wrote them. 0 for a new answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_bytes: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 // A temperature that came from JSON is never NaN.

@@ -63,6 +63,43 @@ pub struct Message {
     pub created_at: Timestamp,
 }
 
+/// Why an answer can't be gone on with. The words are for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotContinuable {
+    /// The model finished it.
+    #[error("This answer is complete. Ask a further question, or retry it for another answer.")]
+    Complete,
+    /// It has no text.
+    #[error("This answer has no text to go on from. Retry it instead.")]
+    Empty,
+    /// It is as long as an answer may be.
+    #[error("This answer is as long as answers can be. Ask a further question to get more.")]
+    Full,
+}
+
+impl Message {
+    /// Whether a new generation may go on with this answer, whose newest one has ended: it was
+    /// stopped, interrupted, failed, or cut at a length limit, and has text, less than `most_bytes`.
+    ///
+    /// # Errors
+    /// [`NotContinuable`] says what to do instead.
+    pub fn check_continuable(&self, most_bytes: usize) -> Result<(), NotContinuable> {
+        let complete = match self.state {
+            State::Completed => self.finish_reason.as_deref() != Some("length"),
+            State::Queued | State::Running | State::Stopped | State::Failed | State::Interrupted => false,
+        };
+        if complete {
+            Err(NotContinuable::Complete)
+        } else if self.content.is_empty() {
+            Err(NotContinuable::Empty)
+        } else if self.content.len() >= most_bytes {
+            Err(NotContinuable::Full)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// One message of the history that goes to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {

@@ -80,10 +80,7 @@ pub enum Earlier {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnPlace {
     /// Into a conversation made for it.
-    New {
-        /// Its title.
-        title: String,
-    },
+    New,
     /// Into one that exists, after `parent`, or after its newest message.
     Existing {
         /// The message to follow; it must belong to the conversation. None: its head.
@@ -100,6 +97,8 @@ pub struct NewTurn {
     pub conversation_id: ConversationId,
     /// Where in it.
     pub place: TurnPlace,
+    /// Names the conversation, if it has no title yet.
+    pub title: String,
     /// Id of the question.
     pub question_id: MessageId,
     /// The question.
@@ -120,7 +119,44 @@ pub struct NewTurn {
     pub now: Timestamp,
 }
 
-/// What came of a [`NewTurn`].
+/// Another generation where one has ended: one commit.
+#[derive(Debug, Clone)]
+pub struct NewGeneration {
+    /// Whose.
+    pub owner: UserId,
+    /// The one that has ended.
+    pub earlier: GenerationId,
+    /// What the new one writes.
+    pub purpose: Purpose,
+    /// Id of the generation.
+    pub generation_id: GenerationId,
+    /// What the model is asked.
+    pub request: GenerationRequest,
+    /// The process that will run it, under epoch 1.
+    pub node_id: NodeId,
+    /// The log's first records, from seq 1: `start`, and where it continues the text so far.
+    pub start: Bytes,
+    /// The key, if the client gave one.
+    pub idempotency: Option<IdempotencyKey>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What a [`NewGeneration`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// More of the same message, whose newest generation the earlier one must be. Until it ends the
+    /// message keeps its text, and can't be searched for.
+    Continue,
+    /// Another answer to the same question: a sibling of the earlier one's message, and the
+    /// conversation's new head.
+    Retry {
+        /// Id of the answer.
+        answer_id: MessageId,
+    },
+}
+
+/// What came of a [`NewTurn`] or a [`NewGeneration`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnOutcome {
     /// Written; it is durable even through a power loss.
@@ -129,6 +165,8 @@ pub enum TurnOutcome {
     Busy(GenerationId),
     /// Nothing was written: the key was seen before.
     Earlier(Earlier),
+    /// Nothing was written: the message that was to be continued has this newer generation.
+    Superseded(GenerationId),
 }
 
 /// New records of one generation's log.
@@ -195,7 +233,8 @@ pub struct StoredLog {
     pub generation: Generation,
     /// Its whole log, from the first record. None when it was retired.
     pub records: Option<Bytes>,
-    /// The message's text, for a log that was retired.
+    /// The message's text, for a log that was retired. A message that was continued since has more
+    /// text than this generation wrote; it begins with that.
     pub text: String,
     /// The [`Terminal::payload`] of a generation that ended.
     pub terminal_payload: Option<String>,
@@ -266,7 +305,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        title: Option<&str>,
         idempotency: Option<IdempotencyKey>,
         now: Timestamp,
     ) -> StoreResult<Result<Conversation, Earlier>>;
@@ -290,8 +329,9 @@ pub trait Store: Send + Sync + 'static {
     /// ([`Store::purge`]). The caller has stopped what ran in it.
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()>;
 
-    /// A page of a conversation's messages, oldest first, all branches. A running answer has an
-    /// empty text and no `last_event`: its text is in its log. Besides at the limit, a page ends
+    /// A page of a conversation's messages, oldest first, all branches. A running answer has the
+    /// text of before its generation (none, where it isn't continued) and no `last_event`: its text is
+    /// in its log. Besides at the limit, a page ends
     /// before the message whose `content` would make those of the page more than 1 MiB (UTF-8, added
     /// up), with at least one message always; no more is read than that.
     async fn message_list(
@@ -306,6 +346,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Accepts a question.
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome>;
+
+    /// Accepts another generation after one that has ended. `NotFound` for an unknown or foreign
+    /// earlier one.
+    async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome>;
 
     /// The path from the question that `answer` answers up to the root, given back oldest first:
     /// the newest turns whose text adds up to at most `max_bytes`, the question always among them.

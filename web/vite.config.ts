@@ -1,0 +1,25 @@
+import { fileURLToPath } from 'node:url';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vite';
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  plugins: [svelte()],
+  resolve: { alias: { $: at('./src') } },
+  build: {
+    // The crate that embeds the page says where; by hand it is web/dist.
+    outDir: process.env.WEB_OUT_DIR ?? 'dist',
+    emptyOutDir: true,
+    target: 'es2023',
+    // A font inlined as `data:` would be refused by the page's content security policy.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 1500,
+    rolldownOptions: { input: { index: at('./index.html'), diagram: at('./diagram.html') } },
+  },
+  server: {
+    port: 5173,
+    proxy: { '/api': { target: process.env.GPT_R1_ORIGIN ?? 'http://127.0.0.1:3000' } },
+  },
+});

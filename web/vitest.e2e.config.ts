@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// Real browser, real binary: one test file at a time, on two cores.
+export default defineConfig({
+  test: {
+    environment: 'node',
+    include: ['tests/e2e/**/*.e2e.ts'],
+    fileParallelism: false,
+    testTimeout: 90_000,
+    hookTimeout: 60_000,
+  },
+});
