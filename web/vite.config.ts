@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { katexFonts } from './vite.katex.ts';
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), katexFonts()],
   resolve: { alias: { $: at('./src') } },
   build: {
     // The crate that embeds the page says where; by hand it is web/dist.
@@ -14,6 +15,8 @@ export default defineConfig({
     target: 'es2023',
     // A font inlined as `data:` would be refused by the page's content security policy.
     assetsInlineLimit: 0,
+    // For scripts/size.mjs. Hidden files are not part of the page.
+    manifest: true,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 1500,
     rolldownOptions: { input: { index: at('./index.html'), diagram: at('./diagram.html') } },

@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     environment: 'node',
     include: ['tests/e2e/**/*.e2e.ts'],
+    globalSetup: 'tests/e2e/support/browser.ts',
     fileParallelism: false,
     testTimeout: 90_000,
     hookTimeout: 60_000,

@@ -1,0 +1,177 @@
+// Pictures of every view, in both themes at three widths: docs/screenshots/VIEW-THEME-WIDTH.png.
+// `node scripts/screenshots.mjs [VIEW…]`, after the binaries of the tests are built (see docs/testing.md).
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { runnerImport } from 'vite';
+import { withPalette } from './png.mjs';
+
+const web = fileURLToPath(new URL('..', import.meta.url));
+const target = join(web, '../docs/screenshots');
+const support = async (name) => (await runnerImport(join(web, `tests/e2e/support/${name}.ts`))).module;
+const { Upstream } = await support('upstream');
+const { Server, scriptedProviders } = await support('server');
+const { Api, PASSWORD } = await support('api');
+const { launchOptions } = await support('browser');
+const { say } = await support('say');
+
+const SIZES = [
+  { width: 360, height: 720 },
+  { width: 768, height: 900 },
+  { width: 1280, height: 800 },
+];
+/** When all of it happened: pictures of the same page are the same. */
+const NOW = '2026-01-15T10:00:00Z';
+const QUESTION = 'How does a small cache work?';
+
+const upstream = await Upstream.start();
+// One answer stays half written until its last picture.
+const server = await Server.start({
+  ...scriptedProviders(upstream.baseUrl),
+  PROVIDERS__STEADY__IDLE_TIMEOUT: '30m',
+});
+const browser = await chromium.launch(launchOptions());
+
+const button = (page, key, values) =>
+  page.getByRole('button', { name: say(key, values), exact: true }).last();
+const composer = (page) => page.getByRole('textbox', { name: say('composer.question') });
+
+async function openSidebar(page) {
+  const opener = button(page, 'sidebar.open');
+  if (await opener.isVisible()) await opener.click();
+  await page.getByRole('navigation').waitFor();
+}
+
+async function drawn(page) {
+  await page.locator('article .katex').first().waitFor();
+  const frame = page.frameLocator('article iframe');
+  await frame.locator('svg').waitFor();
+}
+
+/** Name, path, what makes it, whether somebody is signed in. */
+const VIEWS = {
+  'sign-in': { path: '/login', show: (page) => button(page, 'auth.sign_in').waitFor() },
+  register: { path: '/register', show: (page) => button(page, 'auth.create_account').click() },
+  'new-chat': { path: '/', user: true, show: (page) => composer(page).waitFor() },
+  answer: {
+    path: (chats) => `/c/${chats.rich}`,
+    user: true,
+    show: async (page) => {
+      await drawn(page);
+      await page
+        .getByRole('article')
+        .first()
+        .evaluate((question) => question.scrollIntoView());
+    },
+  },
+  'answer-end': { path: (chats) => `/c/${chats.rich}`, user: true, show: drawn },
+  writing: {
+    path: (chats) => `/c/${chats.writing}`,
+    user: true,
+    show: (page) => button(page, 'composer.stop').waitFor(),
+  },
+  failed: {
+    path: (chats) => `/c/${chats.failed}`,
+    user: true,
+    show: (page) => button(page, 'chat.retry').waitFor(),
+  },
+  history: { path: (chats) => `/c/${chats.rich}`, user: true, show: openSidebar },
+  account: {
+    path: '/',
+    user: true,
+    show: async (page, user) => {
+      await openSidebar(page);
+      await button(page, 'shell.account_of', { name: user.username }).click();
+      await page.getByRole('menuitem', { name: say('shell.sign_out') }).waitFor();
+    },
+  },
+  shortcuts: {
+    path: '/',
+    user: true,
+    show: async (page) => {
+      await composer(page).waitFor();
+      await page.keyboard.press('Control+/');
+      await page.getByRole('dialog', { name: say('shell.shortcuts') }).waitFor();
+    },
+  },
+  missing: {
+    path: '/nowhere',
+    user: true,
+    show: (page) => page.getByText(say('shell.missing_title')).waitFor(),
+  },
+};
+
+/** What a person would ask in place of the scripted model's own language, and the time that was chosen. */
+const prettified = (body) =>
+  body
+    .replaceAll(/"(created_at|updated_at)":"[^"]+"/g, `"$1":"${NOW}"`)
+    .replaceAll(/"content":"(?:rich|words)[^"]*"/g, `"content":"${QUESTION}"`);
+
+async function prepare() {
+  const form = { username: 'demo_user', email: 'demo@example.com', password: PASSWORD };
+  const registered = await fetch(`${server.api}/auth/register`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(form),
+  });
+  if (!registered.ok) throw new Error(await registered.text());
+  const user = await Api.signIn(server, form.username, PASSWORD);
+  for (const title of ['Packing for a week at the sea', 'Bread without kneading', 'What a monad is']) {
+    await user.request('POST', '/conversations', { title });
+  }
+  const chats = {
+    failed: await user.ask('words 24 cut 12'),
+    writing: await user.askAndLeave('rich hold 60 screenshot'),
+    rich: await user.ask('rich'),
+  };
+  await user.rename(chats.failed, 'Caches, in short');
+  await user.rename(chats.writing, 'Caches, once more');
+  await user.rename(chats.rich, QUESTION);
+  return { user, chats };
+}
+
+async function picture(name, view, { user, chats }) {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const size of SIZES) {
+      const context = await browser.newContext({
+        viewport: size,
+        colorScheme,
+        reducedMotion: 'reduce',
+        locale: 'en-GB',
+        timezoneId: 'UTC',
+      });
+      await context.route(/\/api\/v1\/conversations/, async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: prettified(await response.text()) });
+      });
+      await context.clock.setFixedTime(NOW);
+      if (view.user) {
+        await context.request.post(`${server.web}/api/v1/auth/login`, {
+          data: { username: user.username, password: PASSWORD },
+          headers: { 'sec-fetch-site': 'same-origin', origin: server.web },
+        });
+      }
+      const page = await context.newPage();
+      await page.goto(server.web + (typeof view.path === 'function' ? view.path(chats) : view.path));
+      await view.show(page, user);
+      await page.evaluate(() => document.fonts.ready.then(() => {}));
+      const png = await page.screenshot({ animations: 'disabled', caret: 'hide' });
+      writeFileSync(join(target, `${name}-${colorScheme}-${size.width}.png`), withPalette(png));
+      await context.close();
+    }
+  }
+}
+
+try {
+  mkdirSync(target, { recursive: true });
+  const prepared = await prepare();
+  const wanted = process.argv.slice(2);
+  for (const [name, view] of Object.entries(VIEWS)) {
+    if (wanted.length === 0 || wanted.includes(name)) await picture(name, view, prepared);
+  }
+} finally {
+  await browser.close();
+  await server.stop();
+  await upstream.stop();
+}

@@ -1,0 +1,140 @@
+import english from '$/locales/en.json';
+import { toasts } from '$/state/toasts.svelte';
+import { readStored, writeStored } from './storage';
+
+export const LOCALES = ['en', 'de'] as const;
+export type Locale = (typeof LOCALES)[number];
+export type MessageKey = keyof typeof english;
+type StemOf<Key> = Key extends `${infer Stem}.other` ? Stem : never;
+/** What `tn` takes: `auth.retry_in` for the keys `auth.retry_in.one`, `auth.retry_in.other`. */
+export type PluralKey = StemOf<MessageKey>;
+export type Values = Record<string, string | number>;
+
+const STORED = 'locale';
+// English is part of the first load; every other catalog is a file of its own.
+const LOADERS: Record<Exclude<Locale, 'en'>, () => Promise<{ default: Record<string, string> }>> = {
+  de: () => import('$/locales/de.json'),
+};
+
+function isLocale(value: unknown): value is Locale {
+  return LOCALES.some((locale) => locale === value);
+}
+
+/** The first of the languages that somebody reads for which there is a catalog. */
+export function preferredLocale(stored: string | null, languages: readonly string[]): Locale {
+  if (isLocale(stored)) return stored;
+  for (const language of languages) {
+    const base = language.toLowerCase().split('-')[0];
+    if (isLocale(base)) return base;
+  }
+  return 'en';
+}
+
+class I18n {
+  #locale = $state<Locale>('en');
+  #catalog = $state.raw<Record<string, string>>(english);
+  #wanted: Locale = 'en';
+
+  get locale(): Locale {
+    return this.#locale;
+  }
+
+  /** The language tag for dates and numbers: the reader's own region where it speaks the page's language. */
+  get tag(): string {
+    const own = navigator.languages.find((language) => language.toLowerCase().split('-')[0] === this.#locale);
+    return own ?? this.#locale;
+  }
+
+  text(key: string): string | undefined {
+    return this.#catalog[key] ?? (english as Record<string, string>)[key];
+  }
+
+  /** Loads the language of the stored choice or of the browser. Await it before the first paint. Never rejects. */
+  async start(): Promise<void> {
+    const locale = preferredLocale(readStored('local', STORED), navigator.languages);
+    // Without its catalog the page is in English, which works: no reason to hold up the start.
+    await this.#load(locale).catch(() => undefined);
+  }
+
+  async set(locale: Locale): Promise<boolean> {
+    try {
+      await this.#load(locale);
+    } catch {
+      toasts.show({ text: t('toast.language_failed') });
+      return false;
+    }
+    writeStored('local', STORED, locale);
+    return true;
+  }
+
+  async #load(locale: Locale): Promise<void> {
+    this.#wanted = locale;
+    const catalog = locale === 'en' ? english : (await LOADERS[locale]()).default;
+    // Another choice was made while this one loaded.
+    if (this.#wanted !== locale) return;
+    this.#catalog = catalog;
+    this.#locale = locale;
+    document.documentElement.lang = locale;
+  }
+}
+
+export const i18n = new I18n();
+
+/** Changes the language and remembers it. False, and a toast, where its catalog cannot be loaded. */
+export function setLocale(locale: Locale): Promise<boolean> {
+  return i18n.set(locale);
+}
+
+/** Whether the catalogs have a key: for keys that are made at run time. */
+export function isKey(key: string): key is MessageKey {
+  return Object.hasOwn(english, key);
+}
+
+function fill(text: string, values: Values): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
+    const value = values[name];
+    if (value === undefined) return whole;
+    return typeof value === 'number' ? new Intl.NumberFormat(i18n.tag).format(value) : value;
+  });
+}
+
+/** The text of a key in the chosen language, `{name}` filled from the values. */
+export function t(key: MessageKey, values: Values = {}): string {
+  return fill(i18n.text(key) ?? key, values);
+}
+
+/** The text for a number of things: the plural form that the language has for it, `{n}` filled. */
+export function tn(key: PluralKey, n: number, values: Values = {}): string {
+  const form = new Intl.PluralRules(i18n.locale).select(n);
+  const text = i18n.text(`${key}.${form}`) ?? i18n.text(`${key}.other`) ?? key;
+  return fill(text, { n, ...values });
+}
+
+type Moment = Date | string | number;
+
+/** A day, as `12 March 2026`. */
+export function formatDate(moment: Moment): string {
+  return new Intl.DateTimeFormat(i18n.tag, { dateStyle: 'long' }).format(new Date(moment));
+}
+
+/** A time of day, as `14:05`. */
+export function formatTime(moment: Moment): string {
+  return new Intl.DateTimeFormat(i18n.tag, { timeStyle: 'short' }).format(new Date(moment));
+}
+
+/** A month, as `March 2026`. */
+export function formatMonth(moment: Moment): string {
+  return new Intl.DateTimeFormat(i18n.tag, { month: 'long', year: 'numeric' }).format(new Date(moment));
+}
+
+/** How long ago, in words; a date where it is more than a week. */
+export function formatRelative(moment: Moment, now: Moment = Date.now()): string {
+  const seconds = (new Date(moment).getTime() - new Date(now).getTime()) / 1000;
+  const size = Math.abs(seconds);
+  if (size < 45) return t('time.just_now');
+  if (size >= 7 * 86_400) return formatDate(moment);
+  const format = new Intl.RelativeTimeFormat(i18n.tag, { numeric: 'auto' });
+  if (size < 45 * 60) return format.format(Math.round(seconds / 60), 'minute');
+  if (size < 22 * 3600) return format.format(Math.round(seconds / 3600), 'hour');
+  return format.format(Math.round(seconds / 86_400), 'day');
+}

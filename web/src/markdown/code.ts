@@ -1,0 +1,104 @@
+import { t } from '$/lib/i18n.svelte';
+import { Diagram } from './diagram';
+import { button, element } from './element';
+import { CodePainter } from './highlight';
+import { languageOf } from './langs';
+import type { MarkdownToken } from './lex';
+import type { Part, Place } from './parts';
+
+/** How long "Copied" is shown, in ms. */
+const COPIED = 2_000;
+
+/** A block of code: a bar that stays in sight (language, wrap, copy) over code that scrolls sideways. */
+export class CodePart implements Part {
+  readonly node = element('div', 'code-block');
+  readonly #label = element('span', 'code-language');
+  readonly #actions = element('div', 'code-actions');
+  readonly #scroller = element('pre');
+  readonly #code = element('code');
+  readonly #painter = new CodePainter(this.#code);
+  #source = '';
+  #info: string | null = null;
+  #diagram: Diagram | null = null;
+
+  constructor() {
+    const bar = element('div', 'code-bar');
+    this.#actions.append(this.#wrapButton(), this.#copyButton());
+    bar.append(this.#label, this.#actions);
+    // Whatever language the answer is in, code reads from left to right.
+    this.#scroller.dir = 'ltr';
+    // What scrolls must be reachable by keyboard.
+    this.#scroller.tabIndex = 0;
+    this.#scroller.setAttribute('role', 'group');
+    this.#scroller.append(this.#code);
+    this.node.append(bar, this.#scroller);
+  }
+
+  update(token: MarkdownToken, place: Place): void {
+    if (token.type !== 'code') return;
+    this.#source = token.text.endsWith('\n') ? token.text : `${token.text}\n`;
+    const info = token.lang ?? '';
+    const language = languageOf(info);
+    if (info !== this.#info) {
+      this.#info = info;
+      this.#label.textContent = language.name ?? t('prose.text');
+      this.#scroller.setAttribute(
+        'aria-label',
+        t('prose.code', { language: language.name ?? t('prose.text') }),
+      );
+    }
+    this.#painter.show(token.text, language.grammar, place.live);
+    this.#updateDiagram(language.name === 'Mermaid' && !place.live ? token.text : null);
+  }
+
+  destroy(): void {
+    this.#diagram?.destroy();
+    this.#diagram = null;
+  }
+
+  #updateDiagram(source: string | null): void {
+    if (source === this.#diagram?.source) return;
+    this.destroy();
+    this.node.classList.remove('shows-diagram');
+    this.node.querySelector('.diagram-toggle')?.remove();
+    if (source === null || !Diagram.canDraw(source)) return;
+    const diagram = new Diagram(source, this.node);
+    this.#diagram = diagram;
+    this.#actions.prepend(diagram.toggle);
+  }
+
+  #wrapButton(): HTMLButtonElement {
+    const made = button(t('prose.wrap'), () => {
+      const wrapped = this.node.classList.toggle('wrapped');
+      made.setAttribute('aria-pressed', String(wrapped));
+    });
+    made.setAttribute('aria-pressed', 'false');
+    made.classList.add('code-wrap');
+    return made;
+  }
+
+  #copyButton(): HTMLButtonElement {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const say = (words: string) => {
+      made.textContent = words;
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        made.textContent = t('prose.copy');
+      }, COPIED);
+    };
+    const made = button(t('prose.copy'), () => {
+      copy(this.#source).then(
+        () => say(t('prose.copied')),
+        () => say(t('prose.copy_failed')),
+      );
+    });
+    made.setAttribute('aria-live', 'polite');
+    return made;
+  }
+}
+
+async function copy(text: string): Promise<void> {
+  // Not there on a page that was loaded over plain HTTP from another machine.
+  if (navigator.clipboard === undefined) throw new Error('no clipboard');
+  await navigator.clipboard.writeText(text);
+}

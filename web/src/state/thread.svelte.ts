@@ -1,0 +1,486 @@
+import { stopGeneration } from '$/api/client';
+import { ApiError, messageOf, NetworkError } from '$/api/errors';
+import { t } from '$/lib/i18n.svelte';
+import { publish } from '$/lib/sync';
+import { uuid } from '$/lib/uuid';
+import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
+import { Backoff } from './backoff';
+import { conversations, generationOf, readConversation } from './conversations.svelte';
+import { type History, readHistory } from './history';
+import type { MessageView } from './message.svelte';
+import { models } from './models.svelte';
+import { toasts } from './toasts.svelte';
+import { MessageTree } from './tree.svelte';
+
+/** Most characters of a question that stand in for a title until the server has told its own. */
+const TITLE_CHARACTERS = 80;
+
+/** A question that was not accepted: its text goes back to the composer. */
+export interface Refusal {
+  text: string;
+  message: string;
+}
+
+type Fault = ApiError | NetworkError;
+/** Undoes what was shown of a request that the server refuses. */
+type Undo = (fault: Fault) => void;
+
+/** A stream and the message that it writes. */
+interface Link {
+  stream: AnswerStream;
+  message: MessageView;
+  /** The server has it: from then on it may be left alone. An attach is accepted by nature. */
+  accepted: boolean;
+  undo: Undo;
+  /** Accepted, refused or taken back. */
+  decided(): void;
+}
+
+export interface ThreadHost {
+  /** A new chat has got its conversation. */
+  named(thread: Thread): void;
+}
+
+function titleOf(question: string): string {
+  const line = question.trim().split('\n', 1)[0] ?? '';
+  return line.length > TITLE_CHARACTERS ? `${line.slice(0, TITLE_CHARACTERS)}…` : line;
+}
+
+/** One chat: its messages, the branch that is shown, the answer that is being written. No method rejects. */
+export class Thread {
+  conversationId = $state<string | null>(null);
+  status = $state<'new' | 'loading' | 'ready' | 'missing' | 'failed'>('new');
+  /** Why the last read failed. With status `ready`: what is shown may be out of date. */
+  error = $state<string | null>(null);
+  refusal = $state.raw<Refusal | null>(null);
+  /** Stop was asked for, and the answer has not ended yet. */
+  stopping = $state(false);
+  #title = $state('');
+
+  readonly #tree = new MessageTree();
+  readonly #host: ThreadHost;
+  /** The conversation's `updated_at` when it was last read; null where this page has changed it since. */
+  #seenAt: string | null = null;
+  #shown = false;
+  #link: Link | null = null;
+  #reading: Promise<void> | null = null;
+  #readAgain = false;
+  #checking: Promise<void> | null = null;
+  #abort: AbortController | null = null;
+  readonly #backoff = new Backoff();
+
+  constructor(conversationId: string | null, host: ThreadHost) {
+    this.#host = host;
+    this.conversationId = conversationId;
+    this.status = conversationId === null ? 'new' : 'loading';
+  }
+
+  get title(): string {
+    const item = this.conversationId === null ? undefined : conversations.find(this.conversationId);
+    return item?.title || this.#title;
+  }
+
+  /** The shown branch, root to tip. */
+  get path(): readonly MessageView[] {
+    return this.#tree.path;
+  }
+
+  /** The answer that is being written, on whatever branch: a conversation has one at most. */
+  get running(): MessageView | null {
+    return this.#tree.running;
+  }
+
+  /** Holds what exists nowhere else: it must not be forgotten. */
+  get busy(): boolean {
+    return this.refusal !== null || this.#unaccepted;
+  }
+
+  canRetry(message: MessageView): boolean {
+    if (message.role !== 'assistant' || !message.stored || message.generationId === null) return false;
+    return this.running === null && this.status === 'ready';
+  }
+
+  canContinue(message: MessageView): boolean {
+    const broken = message.status === 'stopped' || message.status === 'interrupted';
+    if (!broken && !(message.status === 'completed' && message.finishReason === 'length')) return false;
+    return this.canRetry(message) && message === this.#tree.tip && message.length > 0;
+  }
+
+  /** The branches at a message, oldest first, itself among them. */
+  siblings(message: MessageView): readonly MessageView[] {
+    return this.#tree.siblings(message);
+  }
+
+  /** Shows the branch through a message. */
+  choose(message: MessageView): void {
+    this.#tree.choose(message);
+  }
+
+  /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
+  send(text: string): Promise<void> {
+    if (text.trim() === '') return Promise.resolve();
+    if (this.running !== null) {
+      this.refusal = { text, message: t('toast.still_answering') };
+      return Promise.resolve();
+    }
+    this.refusal = null;
+    const before = this.#tree.standing();
+    const status = this.status;
+    const parent = this.#tree.parentOfNext;
+    const model = models.selected;
+    const question = this.#tree.echoQuestion(text);
+    const answer = this.#tree.echoAnswer(question.id, model);
+    if (status === 'new') this.status = 'ready';
+    const body = {
+      message: text,
+      ...(this.conversationId !== null ? { conversation_id: this.conversationId } : {}),
+      // Without it the server follows its newest message, which another device may have written.
+      ...(parent !== null ? { parent_id: parent } : {}),
+      ...(model !== null ? { model } : {}),
+    };
+    const undo: Undo = (fault) => {
+      this.#tree.restore(before);
+      if (status === 'new') this.status = 'new';
+      this.refusal = { text, message: messageOf(fault) };
+    };
+    return new Promise((resolve) => {
+      this.#open({ kind: 'send', body, key: uuid() }, answer, undo, resolve);
+    });
+  }
+
+  /**
+   * Stops the answer that is being written; its stream then tells of the end. A question that does not get through is
+   * taken back instead.
+   */
+  async stop(): Promise<void> {
+    const message = this.running;
+    if (message === null) return;
+    const link = this.#link;
+    if (link !== null && !link.accepted) {
+      // It has no name to be stopped by yet: `#started` sees to it, if the server is there at all.
+      this.stopping = true;
+      if (message.phase !== 'sending') this.#takeBack(link);
+    } else if (!this.stopping) {
+      this.stopping = true;
+      await this.#stop(message);
+    }
+  }
+
+  /** Asks the same question again: a new answer beside the old one. */
+  retry(message: MessageView, model?: string): void {
+    if (!this.canRetry(message) || message.generationId === null) return;
+    const before = this.#tree.standing();
+    const answer = this.#tree.echoAnswer(message.parentId, model ?? message.model);
+    const source: Source = {
+      kind: 'retry',
+      generationId: message.generationId,
+      ...(model !== undefined ? { body: { model } } : {}),
+      key: uuid(),
+    };
+    this.#open(source, answer, (fault) => {
+      this.#tree.restore(before);
+      toasts.show({ text: t('toast.retry_failed', { reason: messageOf(fault) }) });
+    });
+  }
+
+  /** Goes on with an answer that was stopped, interrupted or cut at its greatest length. */
+  continue(message: MessageView): void {
+    if (!this.canContinue(message) || message.generationId === null) return;
+    const { status, finishReason, error } = message;
+    const source: Source = { kind: 'continue', generationId: message.generationId, key: uuid() };
+    message.status = 'running';
+    message.finishReason = null;
+    message.error = null;
+    message.phase = 'sending';
+    this.#open(source, message, (fault) => {
+      Object.assign(message, { status, finishReason, error, phase: null });
+      message.settle();
+      toasts.show({ text: t('toast.continue_failed', { reason: messageOf(fault) }) });
+    });
+  }
+
+  /** Reads everything again and follows what runs. What is shown stays until there is something new. */
+  reload(): Promise<void> {
+    if (this.conversationId === null) return Promise.resolve();
+    if (this.#unaccepted) {
+      // Its rows could not be told from its echo before the server has named them.
+      this.#readAgain = true;
+      return Promise.resolve();
+    }
+    if (this.#reading) {
+      this.#readAgain = true;
+      return this.#reading;
+    }
+    const reading = this.#read(this.conversationId).finally(() => {
+      if (this.#reading === reading) this.#reading = null;
+      if (this.#readAgain && !this.#unaccepted) void this.#catchUp();
+    });
+    this.#reading = reading;
+    return reading;
+  }
+
+  /** Asks whether something was changed elsewhere, and reads again only if so. */
+  check(): Promise<void> {
+    // While a stream lives it tells of everything that can happen here.
+    if (!this.#shown || this.conversationId === null || this.#link !== null) return Promise.resolve();
+    if (this.status === 'missing') return Promise.resolve();
+    if (this.status !== 'ready' || this.error !== null) return this.reload();
+    this.#checking ??= this.#compare(this.conversationId).finally(() => {
+      this.#checking = null;
+    });
+    return this.#checking;
+  }
+
+  async #compare(id: string): Promise<void> {
+    try {
+      const now = await readConversation(id);
+      // Something was begun here meanwhile, and tells of itself.
+      if (this.#link !== null) return;
+      const moved = this.#seenAt !== null && now.updated_at !== this.#seenAt;
+      const head = now.head_message_id ?? null;
+      const running = generationOf(now);
+      this.#seenAt = now.updated_at;
+      if (moved || head !== this.#tree.head || running !== (this.running?.generationId ?? null)) {
+        await this.reload();
+      }
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** It is looked at: brings it up to date and follows what runs. */
+  show(): void {
+    if (this.#shown) return;
+    this.#shown = true;
+    if (this.#link === null) void this.reload();
+  }
+
+  /** Nobody looks: lets go of the connection. The answer goes on without. */
+  hide(): void {
+    this.#shown = false;
+    this.#abort?.abort();
+    this.#abort = null;
+    this.#reading = null;
+    this.#readAgain = false;
+    this.#backoff.cancel();
+    // Let go of before it is accepted, a question would be lost.
+    if (!this.#unaccepted) this.#detach();
+  }
+
+  /** Signed in again: what was refused meanwhile is asked for anew. */
+  resume(): void {
+    // A stream that the server had turned away goes on where it was, a question that was not accepted included.
+    if (this.#link !== null) this.#link.stream.open();
+    else if (this.#shown) void this.reload();
+  }
+
+  /** Lets go of everything, a question on its way included. */
+  discard(): void {
+    this.hide();
+    this.#detach();
+  }
+
+  get #unaccepted(): boolean {
+    return this.#link !== null && !this.#link.accepted;
+  }
+
+  #open(source: Source, message: MessageView, undo: Undo, decided: () => void = () => undefined): void {
+    // A stream that was let go of has nothing more to say here.
+    const mine = () => this.#link === link;
+    const stream = new AnswerStream(source, {
+      started: (start) => {
+        if (mine()) this.#started(link, start);
+      },
+      appended: (text) => {
+        if (!mine()) return;
+        this.#backoff.succeed();
+        message.append(text);
+      },
+      phase: (phase) => {
+        if (mine()) message.phase = phase === 'ended' ? null : phase;
+      },
+      ended: (end) => {
+        if (mine()) this.#ended(message, end);
+      },
+      refused: (fault) => {
+        if (mine()) this.#refused(link, fault);
+      },
+      lost: () => {
+        if (mine()) this.#lost(link);
+      },
+    });
+    const link: Link = { stream, message, accepted: source.kind === 'attach', undo, decided };
+    this.#link = link;
+    stream.open();
+  }
+
+  #detach(): void {
+    const link = this.#link;
+    if (link === null) return;
+    this.#link = null;
+    link.stream.detach();
+    link.message.phase = null;
+    this.stopping = false;
+  }
+
+  #started(link: Link, start: Start): void {
+    const { message } = link;
+    const asked = !link.accepted;
+    link.accepted = true;
+    message.id = start.messageId;
+    message.stored = true;
+    message.generationId = start.generationId;
+    message.model = start.model ?? message.model;
+    message.restart();
+    this.#tree.touch(message);
+    if (!asked) return;
+    this.#asked(start);
+    link.decided();
+    if (this.stopping) void this.#stop(message);
+    if (!this.#shown) this.#detach();
+    else if (this.#readAgain) void this.#catchUp();
+  }
+
+  /** The server has accepted a question, a retry or a continuation of this page. */
+  #asked(start: Start): void {
+    const id = start.conversationId;
+    const isNew = this.conversationId === null;
+    this.conversationId = id;
+    this.#tree.head = start.messageId;
+    this.#seenAt = null;
+    if (isNew) this.#title = titleOf(this.path.findLast((message) => message.role === 'user')?.text ?? '');
+    conversations.upsert({
+      id,
+      ...(isNew ? { title: this.#title } : {}),
+      updated_at: new Date().toISOString(),
+      generation_id: start.generationId,
+    });
+    if (isNew) this.#host.named(this);
+    publish({ type: 'conversation', id, change: 'asked' });
+    // The server's own title and time.
+    void conversations.refresh();
+  }
+
+  #ended(message: MessageView, end: End): void {
+    this.#link = null;
+    this.stopping = false;
+    this.#backoff.succeed();
+    message.end(end);
+    this.#tree.touch(message);
+    const id = this.conversationId;
+    if (id !== null) {
+      conversations.upsert({ id, generation_id: null });
+      publish({ type: 'conversation', id, change: 'ended' });
+    }
+    if (this.#readAgain) void this.#catchUp();
+  }
+
+  #refused(link: Link, fault: Fault): void {
+    this.#link = null;
+    this.stopping = false;
+    link.undo(fault);
+    link.decided();
+    if (!(fault instanceof ApiError)) return;
+    // The chat is gone, or something runs in it that this page doesn't know of.
+    if (fault.status === 404 || fault.generationId !== undefined || this.#readAgain) void this.#catchUp();
+  }
+
+  #lost(link: Link): void {
+    this.#link = null;
+    this.stopping = false;
+    this.#tree.touch(link.message);
+    if (link.accepted) {
+      this.#seek(link.message);
+      return;
+    }
+    this.#undo(link);
+  }
+
+  #takeBack(link: Link): void {
+    this.#detach();
+    this.#undo(link);
+  }
+
+  /** Nobody knows whether it was stored: the text goes back, and the server's list shows if it is there too. */
+  #undo(link: Link): void {
+    link.undo(new NetworkError('not known to be accepted'));
+    link.decided();
+    void this.#catchUp();
+  }
+
+  async #stop(message: MessageView): Promise<void> {
+    if (message.generationId === null) return;
+    try {
+      await stopGeneration(message.generationId);
+      // With no stream to tell of the end, the list does.
+      if (this.#link === null) await this.#catchUp();
+    } catch (error) {
+      this.stopping = false;
+      toasts.show({ text: t('toast.stop_failed', { reason: messageOf(error) }) });
+    }
+  }
+
+  /** Looks for an answer whose stream broke off for good. */
+  #seek(message: MessageView): void {
+    if (!this.#shown) return;
+    message.phase = 'reconnecting';
+    this.#backoff.again(() => void this.#catchUp());
+  }
+
+  #catchUp(): Promise<void> {
+    this.#readAgain = false;
+    return this.reload();
+  }
+
+  async #read(id: string): Promise<void> {
+    if (this.#tree.empty) this.status = 'loading';
+    const asked = this.#tree.now();
+    const abort = new AbortController();
+    this.#abort = abort;
+    try {
+      const history = await readHistory(id, abort.signal);
+      if (abort.signal.aborted) return;
+      // Asked for a moment before a question was sent: its rows may be in there, without their names being known.
+      if (this.#unaccepted) this.#readAgain = true;
+      else this.#take(history, asked);
+    } catch (error) {
+      if (!abort.signal.aborted) this.#failed(error);
+    }
+  }
+
+  #take({ conversation, messages }: History, asked: number): void {
+    this.#tree.merge(messages, conversation.head_message_id ?? null, asked, this.#link?.message ?? null);
+    this.#title = conversation.title;
+    this.#seenAt = conversation.updated_at;
+    this.status = 'ready';
+    this.error = null;
+    this.#backoff.cancel();
+    this.#attach(messages.find((message) => message.id === this.running?.id)?.last_event_id ?? null);
+  }
+
+  #attach(after: string | null): void {
+    const message = this.running;
+    if (!this.#shown || this.#link !== null || message === null) {
+      if (message === null) this.stopping = false;
+      return;
+    }
+    if (message.generationId === null) return;
+    this.#open({ kind: 'attach', generationId: message.generationId, after }, message, () => undefined);
+  }
+
+  #failed(error: unknown): void {
+    const status = error instanceof ApiError ? error.status : 0;
+    // Whatever has no such name: never was, was deleted, or belongs to somebody else.
+    if (status === 404 || status === 400 || status === 422) {
+      this.#detach();
+      this.status = 'missing';
+      return;
+    }
+    // Signed out: everything stays as it is until `resume`.
+    if (status === 401) return;
+    this.error = messageOf(error);
+    if (this.status === 'loading' && this.#tree.empty) this.status = 'failed';
+    else if (this.status === 'loading') this.status = 'ready';
+    if (this.#link === null && this.running !== null) this.#seek(this.running);
+  }
+}

@@ -1,0 +1,119 @@
+import type { Message } from '$/api/client';
+import { uuid } from '$/lib/uuid';
+import { branchTo, newestTip, siblingsOf } from './branches';
+import { mergeMessages } from './merge';
+import { MessageView } from './message.svelte';
+
+/** How the tree stood before an echo, to go back to. */
+export interface Standing {
+  nodes: readonly MessageView[];
+  tip: MessageView | null;
+  chosen: boolean;
+}
+
+/** A chat's messages and the branch of them that is shown. */
+export class MessageTree {
+  #nodes = $state.raw<readonly MessageView[]>([]);
+  #tip = $state.raw<MessageView | null>(null);
+  readonly #path = $derived(branchTo(this.#nodes, this.#tip));
+  readonly #running = $derived(this.#nodes.find((node) => node.live) ?? null);
+  /** The server's newest message of the branch that was last written to. */
+  head: string | null = null;
+  /** The shown branch was chosen by hand, and isn't the one that ends in `head`. */
+  #chosen = false;
+  #clock = 0;
+  #changed = new WeakMap<MessageView, number>();
+
+  get path(): readonly MessageView[] {
+    return this.#path;
+  }
+
+  get tip(): MessageView | null {
+    return this.#tip;
+  }
+
+  get running(): MessageView | null {
+    return this.#running;
+  }
+
+  get empty(): boolean {
+    return this.#nodes.length === 0;
+  }
+
+  /** Whose answer a new question is, where that is not what the server would take by itself. */
+  get parentOfNext(): string | null {
+    return this.#chosen && this.#tip?.stored ? this.#tip.id : null;
+  }
+
+  siblings(message: MessageView): readonly MessageView[] {
+    return siblingsOf(this.#nodes, message);
+  }
+
+  choose(message: MessageView): void {
+    this.#tip = newestTip(this.#nodes, message);
+    this.#chosen = this.#tip.id !== this.head;
+  }
+
+  /** Shows a question before the server has it. */
+  echoQuestion(text: string): MessageView {
+    const question = new MessageView('user', `new-${uuid()}`, this.#tip?.id ?? null);
+    question.replace(text);
+    this.#nodes = [...this.#nodes, question];
+    return question;
+  }
+
+  /** Shows the place of an answer before the server has it. The shown branch ends in it. */
+  echoAnswer(parentId: string | null, model: string | null): MessageView {
+    const answer = new MessageView('assistant', `new-${uuid()}`, parentId);
+    answer.status = 'running';
+    answer.phase = 'sending';
+    answer.model = model;
+    this.#nodes = [...this.#nodes, answer];
+    this.#tip = answer;
+    this.#chosen = false;
+    return answer;
+  }
+
+  standing(): Standing {
+    return { nodes: this.#nodes, tip: this.#tip, chosen: this.#chosen };
+  }
+
+  /** Takes echoes back. */
+  restore(standing: Standing): void {
+    this.#nodes = standing.nodes;
+    this.#tip = standing.tip;
+    this.#chosen = standing.chosen;
+  }
+
+  /** A moment to compare changes with. */
+  now(): number {
+    return this.#clock;
+  }
+
+  /** A message has changed here: what the server said before is older. */
+  touch(message: MessageView): void {
+    this.#changed.set(message, ++this.#clock);
+  }
+
+  /**
+   * Takes in what the server said when it was asked at `asked` (a `now()`). `streamed` is the message that a stream writes:
+   * the stream is ahead of any list.
+   */
+  merge(rows: readonly Message[], head: string | null, asked: number, streamed: MessageView | null): void {
+    const nodes = mergeMessages(this.#nodes, rows, {
+      ahead: (view) => view === streamed || (this.#changed.get(view) ?? 0) > asked,
+    });
+    const moved = head !== this.head;
+    this.#nodes = nodes;
+    // An answer that this page is writing is newer than the head that was read.
+    if (streamed === null) this.head = head;
+    const kept = this.#tip !== null && nodes.includes(this.#tip) ? this.#tip : null;
+    if (kept !== null && (streamed !== null || (this.#chosen && !moved))) {
+      this.#tip = newestTip(nodes, kept);
+      return;
+    }
+    const end = nodes.find((node) => node.live) ?? nodes.find((node) => node.id === head) ?? nodes.at(-1);
+    this.#tip = end ? newestTip(nodes, end) : null;
+    this.#chosen = false;
+  }
+}

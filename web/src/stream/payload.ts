@@ -1,0 +1,67 @@
+import type { End, Start } from './types';
+
+/** One event's content, as far as it matters here. */
+export type Payload =
+  | { type: 'start'; start: Start }
+  | { type: 'chunk'; text: string }
+  | { type: 'end'; end: End }
+  /** `resumed`, and whatever a newer server may say: it moves the cursor and nothing else. */
+  | { type: 'other' };
+
+type Fields = Record<string, unknown>;
+
+const OTHER: Payload = { type: 'other' };
+
+const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+
+/** Reads an event's `data`; null if it is malformed. */
+export function parsePayload(data: string): Payload | null {
+  let fields: Fields;
+  try {
+    const value: unknown = JSON.parse(data);
+    if (typeof value !== 'object' || value === null) return null;
+    fields = value as Fields;
+  } catch {
+    return null;
+  }
+  switch (fields.type) {
+    case 'chunk':
+      return typeof fields.content === 'string' ? { type: 'chunk', text: fields.content } : null;
+    case 'start':
+      return start(fields);
+    case 'end':
+      return {
+        type: 'end',
+        end: {
+          status: fields.status === 'stopped' ? 'stopped' : 'completed',
+          finishReason: text(fields.finish_reason),
+          error: null,
+        },
+      };
+    case 'error':
+      return failure(fields);
+    default:
+      return typeof fields.type === 'string' ? OTHER : null;
+  }
+}
+
+function start(fields: Fields): Payload | null {
+  const generationId = text(fields.generation_id);
+  const conversationId = text(fields.conversation_id);
+  const messageId = text(fields.message_id);
+  if (generationId === null || conversationId === null || messageId === null) return null;
+  return { type: 'start', start: { generationId, conversationId, messageId, model: text(fields.model) } };
+}
+
+function failure(fields: Fields): Payload | null {
+  const code = text(fields.code);
+  if (code === null) return null;
+  return {
+    type: 'end',
+    end: {
+      status: code === 'interrupted' ? 'interrupted' : 'failed',
+      finishReason: null,
+      error: { code, message: text(fields.message) ?? '', retryable: fields.retryable === true },
+    },
+  };
+}

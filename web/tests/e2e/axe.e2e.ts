@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import type axe from 'axe-core';
+import { expect, test } from 'vitest';
+import { say } from './support/say';
+import type { Tab } from './support/tab';
+import { useWorld } from './support/world';
+
+const world = useWorld();
+const WIDTHS = [360, 768, 1280];
+const THEMES = ['light', 'dark'] as const;
+const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Every finding, in words: rule, place and what is wrong. */
+async function findings(tab: Tab): Promise<string[]> {
+  if (!(await tab.page.evaluate(() => 'axe' in window))) await tab.page.evaluate(source);
+  return tab.page.evaluate(async () => {
+    const runner = Reflect.get(window, 'axe') as typeof axe;
+    // The diagram's frame has an origin of its own.
+    const results = await runner.run(document, { iframes: false, resultTypes: ['violations'] });
+    return results.violations.flatMap((violation) =>
+      violation.nodes.map((node) => `${violation.id}: ${node.target.join(' ')}: ${node.failureSummary}`),
+    );
+  });
+}
+
+/** The view in both themes at all widths. `show` makes it, as a change of width may close it. */
+async function check(tab: Tab, show: (width: number) => Promise<void>) {
+  for (const width of WIDTHS) {
+    await tab.page.setViewportSize({ width, height: 900 });
+    await show(width);
+    for (const colorScheme of THEMES) {
+      await tab.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      // A colour on its way to another one is neither.
+      await tab.page.evaluate(() => {
+        const finite = document
+          .getAnimations()
+          .filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
+        return Promise.all(finite.map((each) => each.finished.catch(() => {}))).then(() => {});
+      });
+      expect(await findings(tab), `${colorScheme} at ${width}`).toEqual([]);
+    }
+  }
+}
+
+/** The sidebar, which is a drawer on narrow screens. */
+async function openSidebar(tab: Tab) {
+  const opener = tab.page.getByRole('button', { name: say('sidebar.open') });
+  if (await opener.isVisible()) await opener.click();
+  await tab.page.getByRole('navigation').waitFor();
+}
+
+test('the sign-in pages, faults included', async () => {
+  const tab = await world.tab('/login');
+  const submit = tab.page.getByRole('button', { name: say('auth.sign_in'), exact: true });
+  await check(tab, () => submit.waitFor());
+  await tab.goto('/register');
+  await check(tab, () => tab.page.getByRole('button', { name: say('auth.create_account') }).click());
+});
+
+test('an empty chat, and what is not there', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await check(tab, () => tab.composer.waitFor());
+  await tab.goto('/c/0190a6e1-0000-7000-8000-000000000000');
+  await check(tab, () => tab.page.getByText(say('chat.missing')).first().waitFor());
+  await tab.goto('/nowhere');
+  await check(tab, () => tab.page.getByText(say('shell.missing_title')).waitFor());
+});
+
+test('a chat with everything that Markdown has', async () => {
+  const user = await world.user();
+  const conversation = await user.ask('rich');
+  const tab = await world.tab(`/c/${conversation}`, { user });
+  await tab.page.locator('article .katex').first().waitFor();
+  await tab.page.locator('article iframe').waitFor();
+  await check(tab, () => tab.composer.waitFor());
+});
+
+test('answers that ended badly', async () => {
+  const user = await world.user();
+  const conversation = await user.ask('words 20 cut 5');
+  await user.ask('error 401', { conversation_id: conversation });
+  await user.ask('words 20 length 5', { conversation_id: conversation });
+  const tab = await world.tab(`/c/${conversation}`, { user });
+  await check(tab, () => tab.button('chat.continue').waitFor());
+});
+
+test('an answer that is being written', async () => {
+  const user = await world.user();
+  const conversation = await user.askAndLeave('words 20 hold 10 axe');
+  const tab = await world.tab(`/c/${conversation}`, { user });
+  await check(tab, () => tab.button('composer.stop').waitFor());
+  world.upstream.open('axe');
+});
+
+test('the history, its menus and a name being changed', async () => {
+  const user = await world.user();
+  for (const title of ['one', 'two']) await user.request('POST', '/conversations', { title });
+  const tab = await world.tab('/', { user });
+  await check(tab, () => openSidebar(tab));
+  await tab.page.reload();
+  await check(tab, async () => {
+    await openSidebar(tab);
+    await tab.page.getByRole('button', { name: say('shell.account_of', { name: user.username }) }).click();
+    await tab.page.getByRole('menuitem', { name: say('shell.sign_out') }).waitFor();
+  });
+  await tab.page.reload();
+  await check(tab, async () => {
+    await openSidebar(tab);
+    await tab.chatMenu('one', say('sidebar.rename'));
+    await tab.page.getByRole('textbox', { name: say('sidebar.rename_label', { title: 'one' }) }).waitFor();
+  });
+});
+
+test('dialogs and messages', async () => {
+  const user = await world.user();
+  await user.request('POST', '/conversations', { title: 'one' });
+  const tab = await world.tab('/', { user });
+  await tab.composer.waitFor();
+  await check(tab, async () => {
+    const dialog = tab.page.getByRole('dialog', { name: say('shell.shortcuts') });
+    if (!(await dialog.isVisible())) await tab.page.keyboard.press('Control+/');
+    await dialog.waitFor();
+  });
+  await tab.page.reload();
+  await tab.page.context().clearCookies();
+  await tab.send('words 3');
+  await check(tab, () => tab.page.getByRole('dialog', { name: say('auth.expired_title') }).waitFor());
+});

@@ -1,0 +1,113 @@
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Browser, type BrowserContextOptions, chromium } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest';
+import { Api } from './api';
+import { Server, type Settings, scriptedProviders } from './server';
+import { Tab } from './tab';
+import { Upstream } from './upstream';
+
+/** Where a failed test leaves pictures of its tabs. */
+const FAILURES = join(tmpdir(), 'gpt-r1-e2e-failures');
+
+export interface TabOptions extends BrowserContextOptions {
+  /** Who is signed in. */
+  user?: Api;
+  /** The page's origin, if it is not the server's own. */
+  origin?: string;
+}
+
+/** What a file of tests lives in: a scripted model, a server, and tabs that are checked after each test. */
+export class World {
+  #browser: Browser | undefined;
+  #upstream: Upstream | undefined;
+  #server: Server | undefined;
+  #tabs: Tab[] = [];
+
+  get server(): Server {
+    if (!this.#server) throw new Error('the server is not started yet');
+    return this.#server;
+  }
+
+  get upstream(): Upstream {
+    if (!this.#upstream) throw new Error('the upstream is not started yet');
+    return this.#upstream;
+  }
+
+  get browser(): Browser {
+    if (!this.#browser) throw new Error('the browser is not connected yet');
+    return this.#browser;
+  }
+
+  async start(settings: Settings | null) {
+    this.#browser = await chromium.connect(inject('browser'));
+    if (settings === null) {
+      this.#server = await Server.start({});
+      return;
+    }
+    this.#upstream = await Upstream.start();
+    this.#server = await Server.start({ ...scriptedProviders(this.#upstream.baseUrl), ...settings });
+  }
+
+  async stop() {
+    await this.#browser?.close();
+    await this.#server?.stop();
+    await this.#upstream?.stop();
+  }
+
+  /** Somebody new. */
+  async user(): Promise<Api> {
+    return Api.newUser(this.server);
+  }
+
+  /** A tab of a browser profile of its own, at `path`. */
+  async tab(path: string, options: TabOptions = {}): Promise<Tab> {
+    const { user, origin, ...contextOptions } = options;
+    const context = await this.browser.newContext({ locale: 'en-GB', timezoneId: 'UTC', ...contextOptions });
+    const tab = await Tab.open(context, origin ?? this.server.web, user);
+    this.#tabs.push(tab);
+    await tab.goto(path);
+    return tab;
+  }
+
+  /** A second tab of the same profile. */
+  async sibling(of: Tab, path: string): Promise<Tab> {
+    const tab = await Tab.open(of.page.context(), of.origin);
+    this.#tabs.push(tab);
+    await tab.goto(path);
+    return tab;
+  }
+
+  /** Closes all tabs; throws if one did what none may do. */
+  async finish(test: string, failed: boolean) {
+    const tabs = this.#tabs.splice(0);
+    if (failed) {
+      await mkdir(FAILURES, { recursive: true });
+      const name = test.replaceAll(/\W+/g, '-').slice(0, 100);
+      for (const [n, tab] of tabs.entries()) {
+        const path = join(FAILURES, `${name}-${n}.png`);
+        await tab.page.screenshot({ path, timeout: 5_000 }).catch(() => {});
+        console.error(`${tab.page.url()} is shown in ${path}`);
+      }
+      console.error(this.server.log.split('\n').slice(-30).join('\n'));
+    }
+    const faults = tabs.flatMap((tab) => tab.faults);
+    await Promise.all(tabs.map((tab) => tab.page.context().close()));
+    expect(faults, 'what no page may do').toEqual([]);
+  }
+}
+
+/**
+ * Makes the file's world. After each test its tabs are closed, and the test fails if one of them broke the
+ * content security policy, asked a foreign origin, opened a dialog, or reported an error.
+ *
+ * `null` in place of settings: the binary alone, as a fresh checkout has it.
+ */
+export function useWorld(settings: Settings | null = {}): World {
+  const world = new World();
+  beforeAll(() => world.start(settings));
+  afterAll(() => world.stop());
+  afterEach(({ task }) => world.finish(task.name, task.result?.state === 'fail'));
+  return world;
+}

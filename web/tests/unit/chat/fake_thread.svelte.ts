@@ -1,0 +1,27 @@
+import type { MessageView } from '$/state/message.svelte';
+import type { Thread } from '$/state/thread.svelte';
+
+/** What the composer uses of a thread; `as` gives it the type of one. */
+export class FakeThread {
+  conversationId = $state<string | null>(null);
+  running = $state<MessageView | null>(null);
+  refusal = $state.raw<{ text: string; message: string } | null>(null);
+  stopping = $state(false);
+  readonly sent: string[] = [];
+  stops = 0;
+
+  send(text: string): Promise<void> {
+    this.sent.push(text);
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    this.stops += 1;
+    this.stopping = true;
+    return Promise.resolve();
+  }
+
+  get as(): Thread {
+    return this as unknown as Thread;
+  }
+}

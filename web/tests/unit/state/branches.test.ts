@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+import { branchTo, newestTip, siblingsOf } from '$/state/branches';
+
+const node = (id: string, parentId: string | null) => ({
+  id,
+  parentId,
+  role: id.startsWith('q') ? 'user' : 'assistant',
+});
+// q1 was answered twice; the second answer was asked further, and that question edited.
+const nodes = [
+  node('q1', null),
+  node('a1', 'q1'),
+  node('a1b', 'q1'),
+  node('q2', 'a1b'),
+  node('a2', 'q2'),
+  node('q2b', 'a1b'),
+  node('a2b', 'q2b'),
+];
+const named = (id: string) => nodes.find((other) => other.id === id) ?? node('none', null);
+const ids = (list: readonly { id: string }[]) => list.map((one) => one.id);
+
+describe('branches', () => {
+  test('a branch goes from the root to its tip', () => {
+    expect(ids(branchTo(nodes, named('a2')))).toEqual(['q1', 'a1b', 'q2', 'a2']);
+    expect(ids(branchTo(nodes, named('a1')))).toEqual(['q1', 'a1']);
+    expect(branchTo(nodes, null)).toEqual([]);
+  });
+
+  test('a parent that is not there begins the branch', () => {
+    expect(ids(branchTo(nodes.slice(3), named('a2')))).toEqual(['q2', 'a2']);
+  });
+
+  test('the newest tip follows the last child at every fork', () => {
+    expect(newestTip(nodes, named('q1')).id).toBe('a2b');
+    expect(newestTip(nodes, named('q2')).id).toBe('a2');
+    expect(newestTip(nodes, named('a1')).id).toBe('a1');
+  });
+
+  test('a circle of parents ends', () => {
+    const circle = [node('x', 'y'), node('y', 'x')];
+    const [x] = circle;
+    if (!x) throw new Error('no node');
+    expect(ids(branchTo(circle, x))).toEqual(['y', 'x']);
+    expect(newestTip(circle, x).id).toBe('y');
+  });
+
+  test('siblings share parent and role', () => {
+    expect(ids(siblingsOf(nodes, named('a1b')))).toEqual(['a1', 'a1b']);
+    expect(ids(siblingsOf(nodes, named('q2')))).toEqual(['q2', 'q2b']);
+  });
+});

@@ -1,0 +1,50 @@
+import { describe, expect, test, vi } from 'vitest';
+import { models } from '$/state/models.svelte';
+import { server } from './fake';
+import { freshPage, problem } from './support';
+
+vi.mock('$/api/client', async () => (await import('./fake')).client);
+vi.mock('$/stream/answer_stream', async () => (await import('./fake')).stream);
+freshPage();
+
+const small = { id: 'local/small', provider: 'local', default: false, description: 'On this machine.' };
+const big = { id: 'cloud/vendor/big', provider: 'cloud', default: true };
+
+describe('models', () => {
+  test('the default is asked until another one is chosen, and that is remembered while it exists', async () => {
+    models.reset();
+    expect(models.selected).toBeNull();
+    server.models = [small, big];
+    await models.load();
+    expect(models.selected).toBe('cloud/vendor/big');
+    models.select('local/small');
+    expect([models.selected, localStorage.getItem('model')]).toEqual(['local/small', 'local/small']);
+    server.models = [big];
+    await models.load();
+    expect(models.selected).toBe('cloud/vendor/big');
+  });
+
+  test('are described', async () => {
+    server.models = [small, big];
+    await models.load();
+    expect(models.describe('local/small')).toEqual({
+      name: 'small',
+      provider: 'local',
+      description: 'On this machine.',
+    });
+    expect(models.describe('cloud/vendor/big')).toMatchObject({ name: 'vendor/big', description: null });
+    expect(models.describe('bare')).toEqual({ name: 'bare', provider: null, description: null });
+  });
+
+  test('loads that run at once are one; a failed one is told, and keeps the list', async () => {
+    models.reset();
+    server.fail('listModels', problem(500, 'odd'));
+    await Promise.all([models.load(), models.load()]);
+    expect([models.status, models.error, server.count('listModels')]).toEqual(['failed', 'detail of odd', 1]);
+    server.models = [small];
+    await models.load();
+    server.fail('listModels', problem(500, 'odd'));
+    await models.load();
+    expect([models.status, models.items.length]).toEqual(['ready', 1]);
+  });
+});

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { faultsOf, returnPath, signInPath } from '$/features/auth/form';
+
+const filled = {
+  username: 'mara_lind',
+  email: 'mara@example.com',
+  password: 'river-stone-8',
+  setup_code: '',
+};
+
+describe('faultsOf', () => {
+  it('finds nothing wrong with a good form', () => {
+    expect(faultsOf('login', filled).size).toBe(0);
+    expect(faultsOf('register', filled).size).toBe(0);
+  });
+
+  it('asks only for what is missing when signing in: an old, short password is the owner’s business', () => {
+    expect(faultsOf('login', { ...filled, username: 'mara@example.com', password: 'x' }).size).toBe(0);
+    expect([...faultsOf('login', { ...filled, username: ' ', password: '' }).keys()]).toEqual([
+      'username',
+      'password',
+    ]);
+  });
+
+  it('knows the server’s rules for a new account', () => {
+    const faults = faultsOf('register', { ...filled, username: 'ma', email: 'mara', password: '1234567' });
+    expect([...faults.keys()]).toEqual(['username', 'email', 'password']);
+    expect(faultsOf('register', { ...filled, username: 'a b c' }).has('username')).toBe(true);
+    expect(faultsOf('register', { ...filled, username: 'x'.repeat(65) }).has('username')).toBe(true);
+    // Characters, not UTF-16 units: eight of them are enough.
+    expect(faultsOf('register', { ...filled, password: '🌊'.repeat(7) }).has('password')).toBe(true);
+    expect(faultsOf('register', { ...filled, password: '🌊'.repeat(8) }).has('password')).toBe(false);
+  });
+});
+
+describe('the way back after signing in', () => {
+  it('survives the round trip', () => {
+    const path = '/c/01a20499-3183-7fc4-bf04-e0b1e0b2ae72';
+    expect(returnPath(new URL(signInPath(path), 'http://x').search)).toBe(path);
+    expect(signInPath('/')).toBe('/login');
+  });
+
+  it.each([
+    '//evil.example/c/1',
+    '/\\evil.example',
+    'https://evil.example/',
+    'javascript:alert(1)',
+    'c/1',
+    '/login?return=/login',
+    '/register',
+    '',
+  ])('leads nowhere but to this page: %s', (wanted) => {
+    expect(returnPath(`?return=${encodeURIComponent(wanted)}`)).toBe('/');
+  });
+});
