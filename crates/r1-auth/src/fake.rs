@@ -12,8 +12,8 @@ use r1_domain::{
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
-        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewTurn, Store, StoreError, StoreResult,
-        StoredLog, TurnOutcome,
+        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreError,
+        StoreResult, StoredLog, TurnOutcome,
     },
     time::{Clock, Timestamp},
     user::{NewUser, User, normalise_login},
@@ -216,7 +216,7 @@ impl Store for FakeStore {
         &self,
         _: UserId,
         _: ConversationId,
-        _: &str,
+        _: Option<&str>,
         _: Option<IdempotencyKey>,
         _: Timestamp,
     ) -> StoreResult<Result<Conversation, Earlier>> {
@@ -254,6 +254,10 @@ impl Store for FakeStore {
     }
 
     async fn turn_begin(&self, _: NewTurn) -> StoreResult<TurnOutcome> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_begin(&self, _: NewGeneration) -> StoreResult<TurnOutcome> {
         Err(StoreError::NotFound)
     }
 

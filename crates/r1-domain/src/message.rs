@@ -108,3 +108,35 @@ pub struct Turn {
     /// The text.
     pub content: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_early_and_has_text_may_go_on() {
+        let message = |state, content: &str, finish_reason: Option<&str>| Message {
+            id: MessageId::new(Timestamp::from_micros(1)),
+            parent_id: None,
+            role: Role::Assistant,
+            content: content.to_owned(),
+            state,
+            model: None,
+            generation_id: None,
+            last_event: None,
+            finish_reason: finish_reason.map(str::to_owned),
+            error_code: None,
+            created_at: Timestamp::from_micros(1),
+        };
+        for state in [State::Stopped, State::Interrupted, State::Failed] {
+            assert_eq!(message(state, "half", None).check_continuable(5), Ok(()), "{state:?}");
+            assert_eq!(message(state, "", None).check_continuable(5), Err(NotContinuable::Empty), "{state:?}");
+            assert_eq!(message(state, "whole", None).check_continuable(5), Err(NotContinuable::Full), "{state:?}");
+        }
+        let completed = |reason| message(State::Completed, "half", Some(reason)).check_continuable(5);
+        assert_eq!(completed("length"), Ok(()));
+        for reason in ["stop", "content_filter", "tool_calls"] {
+            assert_eq!(completed(reason), Err(NotContinuable::Complete), "{reason}");
+        }
+    }
+}

@@ -63,14 +63,14 @@ impl Overlap {
 }
 
 /// Whether a continuation that begins with `window[at..]` repeats it rather than happens to begin
-/// so: it begins where a word does, or is long enough. A lone space is said again by models that
-/// begin every word with one; other white space and marks are said twice with intent, as in code.
+/// so: it begins where a word does, or is long enough. The space after a word is said again by models
+/// that begin every word with one; other white space and marks are said twice with intent, as in code.
 fn counts(window: &str, at: usize, before: Option<char>) -> bool {
     let end = &window[at..];
-    if end == " " {
-        return true;
-    }
     let before = window[..at].chars().next_back().or(before);
+    if end == " " {
+        return before.is_some_and(|before| !before.is_whitespace());
+    }
     let in_word = before.is_some_and(char::is_alphanumeric) && end.starts_with(char::is_alphanumeric);
     end.contains(char::is_alphanumeric) && (!in_word || end.chars().nth(SURELY_REPEATED - 1).is_some())
 }

@@ -146,7 +146,7 @@ pub struct NewGeneration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// More of the same message, whose newest generation the earlier one must be. Until it ends the
-    /// message keeps its text, and can't be searched for.
+    /// message keeps its text, and can't be searched for. It becomes the head if nothing follows it.
     Continue,
     /// Another answer to the same question: a sibling of the earlier one's message, and the
     /// conversation's new head.

@@ -207,10 +207,12 @@ impl Engine {
                 None => None,
             };
             match folded {
+                // Nothing is visible between the commit that accepts it and the next instant: the row's
+                // text stands then.
+                Some(folded) if folded.last == Cursor::BEGINNING => {}
                 Some(folded) if folded.terminal.is_none() => {
                     message.content = folded.text;
-                    // Nothing is visible between the commit that accepts it and the next instant.
-                    message.last_event = Some(folded.last).filter(|last| *last != Cursor::BEGINNING);
+                    message.last_event = Some(folded.last);
                 }
                 // It ended after the page was read.
                 _ => *message = self.store.message_get(owner, message.id).await?,

@@ -1,6 +1,8 @@
 //! What a caller can do about a request that the engine does not carry out.
 
-use r1_domain::{id::GenerationId, log::DamagedLog, provider::UnknownModel, store::StoreError};
+use r1_domain::{
+    id::GenerationId, log::DamagedLog, message::NotContinuable, provider::UnknownModel, store::StoreError,
+};
 
 /// Why the engine refused. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +16,15 @@ pub enum EngineError {
         /// The one that runs.
         generation_id: GenerationId,
     },
+    /// The answer was continued since by a newer generation; that one may be continued.
+    #[error("this answer has a newer generation")]
+    Superseded {
+        /// The newest.
+        generation_id: GenerationId,
+    },
+    /// There is nothing to go on with.
+    #[error(transparent)]
+    NotContinuable(#[from] NotContinuable),
     /// The user has as many running generations as one may have.
     #[error("{limit} answers are being written for this account already")]
     TooManyRuns {

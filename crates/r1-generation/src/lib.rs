@@ -8,7 +8,7 @@
 //!                              └──► Reader, Reader, Reader …
 //! ```
 //!
-//! [`Engine::send`] commits question, answer row and generation, then a task of its own runs the
+//! [`Engine::send`] (or [`Engine::go_on`], [`Engine::retry`]) commits question, answer row and generation, then a task of its own runs the
 //! model. The run appends to the generation's [`log::Log`]; one [`writer`] per process commits what
 //! has gathered in all logs; only then does a log show the new part to its [`Reader`]s, which are
 //! cursors that pull.
@@ -16,6 +16,8 @@
 //! **Invariants:** durable, then visible; readers pull; one writer gives a log its order; detach
 //! is not stop; the log is the truth. Each is named again where the code keeps it.
 
+mod accept;
+mod again;
 mod engine;
 mod error;
 mod log;
@@ -28,8 +30,10 @@ mod send;
 mod start;
 mod writer;
 
+pub use accept::Accepted;
+pub use again::{Continuation, Retry};
 pub use engine::{Engine, Target};
 pub use error::EngineError;
 pub use options::Options;
 pub use reader::Reader;
-pub use send::{Accepted, Question};
+pub use send::Question;

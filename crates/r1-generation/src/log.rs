@@ -123,11 +123,15 @@ pub(crate) struct Appended {
 }
 
 impl Log {
-    /// The log of a new generation, `start` appended but not visible.
-    pub(crate) fn new(id: GenerationId, owner: UserId, start: &Event) -> Self {
-        let mut records = Vec::with_capacity(512);
+    /// The log of a new generation: `start`, and the text with which it begins where it goes on with
+    /// a message. Not visible yet.
+    pub(crate) fn new(id: GenerationId, owner: UserId, start: &Event, given: Option<&str>) -> Self {
+        let mut records = Vec::with_capacity(512 + given.map_or(0, str::len));
         push(&mut records, start);
-        let head = Cursor { epoch: 1, seq: 1 };
+        if let Some(given) = given {
+            push_chunk(&mut records, given);
+        }
+        let head = Cursor { epoch: 1, seq: 1 + u64::from(given.is_some()) };
         Self::with(id, owner, records, head, Position::START, Phase::Open)
     }
 
@@ -152,7 +156,7 @@ impl Log {
 
     fn with(id: GenerationId, owner: UserId, records: Vec<u8>, head: Cursor, visible: Position, phase: Phase) -> Self {
         let state = LogState {
-            // `start`, or all that came from storage, is in the generation's own row already.
+            // What it begins with, or all that came from storage, is in the generation's own row already.
             folded: Position { offset: records.len(), cursor: head },
             records,
             head,
@@ -177,7 +181,7 @@ impl Log {
         self.owner
     }
 
-    /// The records of `start`, for the commit that accepts the generation.
+    /// The records that it begins with, for the commit that accepts the generation.
     pub(crate) fn start_records(&self) -> Bytes {
         Bytes::copy_from_slice(&self.state.lock().records)
     }

@@ -1,7 +1,7 @@
 //! Taking over the generations of a process that is gone.
 //!
-//! Nothing that a reader saw is lost: it is in the log. If no word had been written the question
-//! is asked again; if the provider can go on from a partial answer it does; else the answer is
+//! Nothing that a reader saw is lost: it is in the log. If no word had been written (but those that
+//! a continued answer began with) the question is asked again; if the provider can go on from a partial answer it does; else the answer is
 //! `interrupted` and keeps its text.
 
 use std::sync::Arc;
@@ -44,7 +44,8 @@ impl Engine {
     async fn take_over(&self, orphan: StoredLog) -> Result<(), EngineError> {
         let mut generation = orphan.generation;
         let records = orphan.records.unwrap_or_default().to_vec();
-        let (text, chunks) = written(&records)?;
+        let (mut text, chunks) = written(&records)?;
+        let given = generation.request.given_bytes;
         let log = Arc::new(Log::stored(generation.id, generation.owner, records)?);
         if !self.store.generation_take_over(generation.id, generation.epoch, self.node_id).await? {
             return Ok(());
@@ -56,11 +57,23 @@ impl Engine {
         if log.append_resumed(generation.epoch) {
             self.queue.push(&log);
         }
-        match self.may_go_on(&generation.request.model, generation.epoch, &text) {
+        if text.len() < given {
+            // Lost to damage, with all that came after it; but the message's row has it still.
+            let message = self.store.message_get(generation.owner, generation.message_id).await;
+            if let Some(lost) =
+                message.ok().and_then(|message| message.content.get(text.len()..given).map(str::to_owned))
+            {
+                log.append_chunk(&lost);
+                text.push_str(&lost);
+            }
+        }
+        let nothing_written = text.len() <= given;
+        match self.may_go_on(&generation.request.model, generation.epoch, nothing_written) {
             Ok(model) => {
                 tracing::info!(generation_id = %generation.id, epoch = generation.epoch, "generation {} goes on", generation.id);
-                // A chunk is a token, give or take.
-                generation.request.max_tokens = generation.request.max_tokens.saturating_sub(chunks).max(1);
+                // A chunk is a token, give or take; the one that was given took none.
+                let tokens = chunks.saturating_sub(u32::from(given > 0));
+                generation.request.max_tokens = generation.request.max_tokens.saturating_sub(tokens).max(1);
                 let partial = (!text.is_empty()).then_some(text);
                 self.runs.spawn(self.run(&running, model, &generation, partial).run());
             }
@@ -84,7 +97,7 @@ impl Engine {
         Ok(())
     }
 
-    fn may_go_on(&self, model: &str, epoch: u32, text: &str) -> Result<ResolvedModel, Failure> {
+    fn may_go_on(&self, model: &str, epoch: u32, nothing_written: bool) -> Result<ResolvedModel, Failure> {
         if epoch > TAKE_OVERS + 1 {
             return Err(interrupted("The server stopped several times while it wrote this answer."));
         }
@@ -92,7 +105,7 @@ impl Engine {
             .models
             .resolve(Some(model))
             .map_err(|_| interrupted("The server stopped, and the model is no longer configured."))?;
-        if text.is_empty() || model.provider.can_continue() {
+        if nothing_written || model.provider.can_continue() {
             Ok(model)
         } else {
             Err(interrupted("The server stopped while it wrote this answer."))

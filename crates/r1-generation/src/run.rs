@@ -11,6 +11,8 @@ use r1_domain::{
     event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
     generation::GenerationRequest,
     id::{ConversationId, GenerationId, MessageId, UserId},
+    message::{Role, Turn},
+    overlap::Overlap,
     provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ResolvedModel},
     store::{Store, Terminal},
     time::Clock,
@@ -30,6 +32,10 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// At most so many bytes wait for storage; then the provider waits.
 const READ_AHEAD: usize = 1024 * 1024;
 
+/// Asks a model to go on that can't be given the beginning of its own answer. Nobody but it reads this.
+const GO_ON: &str = "Your answer above was cut off. Write the rest of it. Begin exactly where it stops, in the \
+middle of a sentence or a word if need be. Repeat nothing, and say nothing about going on.";
+
 /// All that a run needs.
 pub(crate) struct Run {
     pub(crate) store: Arc<dyn Store>,
@@ -46,7 +52,7 @@ pub(crate) struct Run {
     pub(crate) message_id: MessageId,
     /// The log's newest event before the run.
     pub(crate) before: Cursor,
-    /// The answer so far, of a run that is taken over.
+    /// The answer so far, of a run that is taken over or goes on with a message.
     pub(crate) partial_answer: Option<String>,
     /// Cancelled = stopped by the user.
     pub(crate) stop: CancellationToken,
@@ -106,9 +112,9 @@ impl Run {
     }
 
     async fn answer(&self) -> Ending {
-        let turns = match self.store.history(self.owner, self.message_id, self.options.history_bytes).await {
+        let mut turns = match self.store.history(self.owner, self.message_id, self.options.history_bytes).await {
             // An answer that failed before its first word is no turn: some providers refuse empty ones.
-            Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect(),
+            Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect::<Vec<_>>(),
             Err(error) => {
                 tracing::error!(generation_id = %self.generation_id, source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
                 return Ending::Failed(Failure {
@@ -118,10 +124,19 @@ impl Run {
                 });
             }
         };
+        let mut partial_answer = self.partial_answer.clone();
+        let mut overlap = None;
+        if !self.model.provider.can_continue()
+            && let Some(content) = partial_answer.take()
+        {
+            overlap = Some(Overlap::new(&content));
+            turns.push(Turn { role: Role::Assistant, content });
+            turns.push(Turn { role: Role::User, content: GO_ON.to_owned() });
+        }
         let request = CompletionRequest {
             model: self.model.upstream_name.clone(),
             turns,
-            partial_answer: self.partial_answer.clone(),
+            partial_answer,
             temperature: self.request.temperature,
             max_tokens: self.request.max_tokens,
             seed: self.request.seed,
@@ -131,7 +146,7 @@ impl Run {
         let mut failures = 0;
         loop {
             let before = self.log.head();
-            let error = match self.attempt(request.clone()).await {
+            let error = match self.attempt(request.clone(), overlap.clone()).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
             };
@@ -152,31 +167,22 @@ impl Run {
         }
     }
 
-    async fn attempt(&self, request: CompletionRequest) -> Result<Ending, ProviderError> {
+    /// One request. With `overlap` a repetition of the answer so far is dropped; of a request that
+    /// fails while it is not clear whether it only repeats, nothing was said.
+    async fn attempt(&self, request: CompletionRequest, mut overlap: Option<Overlap>) -> Result<Ending, ProviderError> {
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
         let mut room = self.options.answer_bytes.saturating_sub(self.partial_answer.as_ref().map_or(0, String::len));
         while let Some(delta) = stream.next().await {
-            match delta? {
-                Delta::Text(text) => {
-                    let fits = &text[..text.floor_char_boundary(room)];
-                    room -= fits.len();
-                    if !fits.is_empty() {
-                        let appended = self.log.append_chunk(fits);
-                        if appended.fenced {
-                            return Ok(Ending::LeftBehind);
-                        }
-                        if appended.tell_writer {
-                            self.queue.push(&self.log);
-                        }
-                        if appended.backlog > READ_AHEAD {
-                            self.log.backlog_below(READ_AHEAD / 2).await;
-                        }
-                    }
-                    if room == 0 || fits.len() < text.len() {
-                        return Ok(Ending::Completed { finish_reason: "length".to_owned(), usage: None });
-                    }
+            let (text, done) = match (delta?, &mut overlap) {
+                (Delta::Text(text), None) => (text, None),
+                (Delta::Text(text), Some(overlap)) => (overlap.push(text), None),
+                (Delta::Done { finish_reason, usage }, _) => {
+                    let held = overlap.take().map(Overlap::finish).unwrap_or_default();
+                    (held, Some(Ending::Completed { finish_reason, usage }))
                 }
-                Delta::Done { finish_reason, usage } => return Ok(Ending::Completed { finish_reason, usage }),
+            };
+            if let Some(ending) = self.append(&text, &mut room).await.or(done) {
+                return Ok(ending);
             }
         }
         Err(ProviderError {
@@ -185,6 +191,26 @@ impl Run {
             retryable: true,
             retry_after: None,
         })
+    }
+
+    /// Appends text, as far as there is room; gives back how the answer ends where there is none left.
+    async fn append(&self, text: &str, room: &mut usize) -> Option<Ending> {
+        let fits = &text[..text.floor_char_boundary(*room)];
+        *room -= fits.len();
+        if !fits.is_empty() {
+            let appended = self.log.append_chunk(fits);
+            if appended.fenced {
+                return Some(Ending::LeftBehind);
+            }
+            if appended.tell_writer {
+                self.queue.push(&self.log);
+            }
+            if appended.backlog > READ_AHEAD {
+                self.log.backlog_below(READ_AHEAD / 2).await;
+            }
+        }
+        let full = *room == 0 || fits.len() < text.len();
+        full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
     }
 
     async fn finish(&self, ending: Ending) {

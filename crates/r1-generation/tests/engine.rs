@@ -6,13 +6,14 @@ use anyhow::{Context, Result, ensure};
 use futures::{FutureExt, future::BoxFuture, stream};
 use r1_domain::{
     generation::State,
-    id::{NodeId, UserId},
-    provider::{CompletionRequest, CompletionStream, Delta, Models, Provider, ProviderError},
+    id::{GenerationId, NodeId, UserId},
+    message::NotContinuable,
+    provider::{CompletionRequest, CompletionStream, Delta, Models, Provider, ProviderError, ProviderErrorCode},
     store::{IdempotencyKey, Store},
     time::{Clock, SystemClock},
     user::NewUser,
 };
-use r1_generation::{Engine, EngineError, Options, Question, Reader, Target};
+use r1_generation::{Continuation, Engine, EngineError, Options, Question, Reader, Retry, Target};
 use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::provider::{Plan, ScriptedModels, ScriptedProvider};
 
@@ -196,5 +197,124 @@ async fn a_draining_engine_takes_nothing_and_finishes_what_it_has() -> Result<()
     run.done().await?;
     draining.await;
     assert_eq!(accepted.reader.fold().await?.text, "whole");
+    Ok(())
+}
+
+/// Asks, and stops once this text is there.
+async fn stopped(world: &World, provider: &ScriptedProvider, text: &str) -> Result<GenerationId> {
+    let accepted = world.engine.send(world.user, question("go")).await?;
+    let run = provider.next_run().await;
+    run.text(text).await?;
+    let mut reader = accepted.reader;
+    let mut seen = String::new();
+    while !seen.contains("\"chunk\"") {
+        let frames = std::future::poll_fn(|context| reader.poll_frames(context)).await.context("a frame")?;
+        seen.push_str(&String::from_utf8_lossy(&frames));
+    }
+    world.engine.stop(world.user, accepted.generation_id).await?;
+    Ok(accepted.generation_id)
+}
+
+fn passing() -> ProviderError {
+    ProviderError {
+        code: ProviderErrorCode::Unavailable,
+        message: "busy".to_owned(),
+        retryable: true,
+        retry_after: Some(Duration::ZERO),
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_is_not_a_word() -> Result<()> {
+    let provider = ScriptedProvider::new(false);
+    let world = world(provider.clone()).await?;
+    let id = stopped(&world, &provider, "The sun is").await?;
+    let accepted = world.engine.go_on(world.user, id, Continuation::default()).await?;
+    // It fails while it has only repeated what was there: it may be asked again.
+    let run = provider.next_run().await;
+    run.text("The sun").await?;
+    run.fail(passing()).await?;
+    let run = provider.next_run().await;
+    run.text("sun is").await?;
+    run.text(" hot").await?;
+    run.done().await?;
+    assert_eq!(accepted.reader.fold().await?.text, "The sun is hot");
+    let asked = provider.requests();
+    assert_eq!((asked.len(), asked[1].turns.len(), asked[1].partial_answer.as_deref()), (3, 3, None));
+    assert_eq!(asked[1], asked[2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_continued_answer_has_the_room_that_is_left() -> Result<()> {
+    let provider = ScriptedProvider::new(true);
+    let world = world(provider.clone()).await?;
+    let id = stopped(&world, &provider, &"x".repeat(90)).await?;
+    let accepted = world.engine.go_on(world.user, id, Continuation::default()).await?;
+    let newest = accepted.generation_id;
+    let run = provider.next_run().await;
+    assert_eq!(run.request().partial_answer.as_ref().map(String::len), Some(90));
+    run.text(&"y".repeat(20)).await?;
+    run.dropped().await;
+    let folded = accepted.reader.fold().await?;
+    assert_eq!((folded.text.len(), folded.text.matches('y').count()), (100, 10));
+    let refused = world.engine.go_on(world.user, newest, Continuation::default()).await.err();
+    ensure!(matches!(refused, Some(EngineError::NotContinuable(NotContinuable::Full))), "{refused:?}");
+    let refused = world.engine.go_on(world.user, id, Continuation::default()).await.err();
+    ensure!(
+        matches!(refused, Some(EngineError::Superseded { generation_id }) if generation_id == newest),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+/// The text that it began with is no word of its own, before and after a restart.
+#[tokio::test]
+async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()> {
+    let provider = ScriptedProvider::new(false);
+    let world = world(provider.clone()).await?;
+    let id = stopped(&world, &provider, "The sun is").await?;
+    let accepted =
+        world.engine.go_on(world.user, id, Continuation { max_tokens: Some(7), ..Default::default() }).await?;
+    let newest = accepted.generation_id;
+    let _run = provider.next_run().await;
+    world.engine.drain(Duration::ZERO).await;
+    let seen = read(accepted.reader).await;
+    ensure!(seen.contains("The sun is") && seen.ends_with("retry: 2000\n\n"), "{seen}");
+
+    let next = engine(&world.store, provider.clone());
+    assert_eq!(next.recover().await?, 1);
+    let run = provider.next_run().await;
+    assert_eq!(run.request().max_tokens, 7, "nothing of it is used up");
+    run.text(" hot").await?;
+    run.done().await?;
+    let reader = next.attach(world.user, Target::Generation(newest), None).await?.context("a stream")?;
+    let folded = reader.fold().await?;
+    assert_eq!((folded.text.as_str(), folded.last.epoch), ("The sun is hot", 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retry_asks_as_before_but_for_what_is_changed() -> Result<()> {
+    let provider = ScriptedProvider::new(true);
+    let world = world(provider.clone()).await?;
+    let sent = Question { temperature: Some(0.5), max_tokens: Some(9), ..question("go") };
+    let accepted = world.engine.send(world.user, sent).await?;
+    let id = accepted.generation_id;
+    let run = provider.next_run().await;
+    let refused = world.engine.retry(world.user, id, Retry::default()).await.err();
+    ensure!(matches!(refused, Some(EngineError::Busy { generation_id }) if generation_id == id), "{refused:?}");
+    run.text("first").await?;
+    run.done().await?;
+    accepted.reader.fold().await?;
+    let again = world.engine.retry(world.user, id, Retry { max_tokens: Some(8), ..Default::default() }).await?;
+    let run = provider.next_run().await;
+    run.text("second").await?;
+    run.done().await?;
+    assert_eq!(again.reader.fold().await?.text, "second");
+    let [first, second] = &provider.requests()[..] else { anyhow::bail!("two requests") };
+    assert_eq!((&first.turns, second.temperature, second.max_tokens), (&second.turns, Some(0.5), 8));
+    assert_eq!(second.partial_answer, None);
+    assert_ne!(first.seed, second.seed, "another answer");
     Ok(())
 }

@@ -51,6 +51,27 @@ impl FromRequest<App> for RawJson {
     }
 }
 
+/// A JSON form, before it is parsed, that may be left out.
+pub(crate) struct OptionalJson(pub(crate) Bytes);
+
+impl OptionalJson {
+    /// No body, or `null`, is the form with nothing filled in.
+    pub(crate) fn parse<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        let form = if self.0.is_empty() { None } else { parse_json::<Option<T>>(&self.0)? };
+        Ok(form.unwrap_or_default())
+    }
+}
+
+impl FromRequest<App> for OptionalJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let is_json = content_type(request.headers()) == "application/json";
+        let body = read(request, form_bytes(app)).await?;
+        if is_json || body.is_empty() { Ok(Self(body)) } else { Err(ApiError::media_type("application/json")) }
+    }
+}
+
 async fn read_json(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     if content_type(request.headers()) != "application/json" {
         return Err(ApiError::media_type("application/json"));

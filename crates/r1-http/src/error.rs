@@ -202,8 +202,9 @@ pub(crate) struct Problem {
     /// The faulty fields, if any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldProblem>,
-    /// The generation that runs in the conversation (code `generation_running`), or that this request
-    /// started before (code `too_many_streams`).
+    /// The generation that runs in the conversation (code `generation_running`), that this request
+    /// started before (code `too_many_streams`), or that is the newest of its message (code
+    /// `generation_superseded`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) generation_id: Option<String>,
 }
@@ -273,6 +274,13 @@ impl From<EngineError> for ApiError {
                 "An answer is being written in this conversation. Wait for it, or stop it.",
             )
             .about(generation_id),
+            EngineError::Superseded { generation_id } => Self::new(
+                StatusCode::CONFLICT,
+                "generation_superseded",
+                "This answer was continued since. Continue its newest generation, the one in generation_id.",
+            )
+            .about(generation_id),
+            EngineError::NotContinuable(why) => Self::new(StatusCode::CONFLICT, "not_continuable", why.to_string()),
             EngineError::TooManyRuns { limit } => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_generations",

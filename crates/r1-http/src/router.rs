@@ -36,6 +36,8 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(chat::create_stream::create_stream, chat::attach_stream::attach_stream))
         .routes(routes!(chat::create_answer::create_answer))
         .routes(routes!(chat::stop_generation::stop_generation))
+        .routes(routes!(chat::continue_generation::continue_generation))
+        .routes(routes!(chat::retry_generation::retry_generation))
         .routes(routes!(list_models::list_models))
         .routes(routes!(health::get_health))
         .routes(routes!(health::get_liveness))

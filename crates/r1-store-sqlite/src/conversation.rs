@@ -2,7 +2,7 @@
 
 use r1_domain::{
     conversation::Conversation,
-    id::{ConversationId, UserId},
+    id::{ConversationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
     time::Timestamp,
@@ -15,6 +15,7 @@ use crate::{
     idempotency,
 };
 
+/// Reads `id` and [`columns`]. No title can be empty: an empty one is one that nobody gave.
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
         id: column::id(row, 0)?,
@@ -22,7 +23,17 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         head: column::optional_id(row, 2)?,
         created_at: column::time(row, 3)?,
         updated_at: column::time(row, 4)?,
+        running: column::optional_id(row, 5)?,
     })
+}
+
+/// What is read of a conversation; the running generation by its unique index.
+macro_rules! columns {
+    () => {
+        "nullif(title, ''), head_message_id, created_at, updated_at,
+            (SELECT g.id FROM generation g
+             WHERE g.conversation_id = conversation.id AND g.state IN ('queued', 'running'))"
+    };
 }
 
 /// Makes a conversation, or says what the key made.
@@ -30,7 +41,7 @@ pub(crate) fn create(
     db: &Connection,
     owner: UserId,
     id: ConversationId,
-    title: &str,
+    title: Option<&str>,
     key: Option<&IdempotencyKey>,
     now: Timestamp,
 ) -> Result<Result<Conversation, Earlier>, Fault> {
@@ -40,8 +51,9 @@ pub(crate) fn create(
         }
         idempotency::insert(db, owner, key, Earlier::Conversation(id), now)?;
     }
-    insert(db, owner, id, title, now)?;
-    Ok(Ok(Conversation { id, title: title.to_owned(), head: None, created_at: now, updated_at: now }))
+    insert(db, owner, id, title.unwrap_or_default(), now)?;
+    let title = title.map(str::to_owned);
+    Ok(Ok(Conversation { id, title, head: None, running: None, created_at: now, updated_at: now }))
 }
 
 pub(crate) fn insert(
@@ -60,9 +72,30 @@ pub(crate) fn insert(
     if inserted == 0 { Err(StoreError::Taken { field: "id" }.into()) } else { Ok(()) }
 }
 
-pub(crate) const LIST: &str = "SELECT id, title, head_message_id, created_at, updated_at FROM conversation
+/// Something was written in it: a new head, maybe; and this title, if it had none.
+pub(crate) fn written_to(
+    db: &Connection,
+    id: ConversationId,
+    head: Option<MessageId>,
+    title: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    db.prepare_cached(
+        "UPDATE conversation SET head_message_id = coalesce(?2, head_message_id), updated_at = max(updated_at, ?3),
+                title = CASE WHEN title = '' THEN coalesce(?4, '') ELSE title END
+         WHERE id = ?1",
+    )?
+    .execute(params![id.blob(), head.map(|head| head.blob()), now.as_micros(), title])?;
+    Ok(())
+}
+
+pub(crate) const LIST: &str = concat!(
+    "SELECT id, ",
+    columns!(),
+    " FROM conversation
      WHERE owner_id = ?1 AND deleted_at IS NULL AND (updated_at, id) < (?2, ?3)
-     ORDER BY updated_at DESC, id DESC LIMIT ?4";
+     ORDER BY updated_at DESC, id DESC LIMIT ?4"
+);
 
 pub(crate) fn list(db: &Connection, owner: UserId, page: PageRequest) -> Result<Page<Conversation>, Fault> {
     let (at, id) = column::before(page);
@@ -74,10 +107,11 @@ pub(crate) fn list(db: &Connection, owner: UserId, page: PageRequest) -> Result<
 
 pub(crate) fn get(db: &Connection, owner: UserId, id: ConversationId) -> Result<Conversation, Fault> {
     let found = db
-        .prepare_cached(
-            "SELECT id, title, head_message_id, created_at, updated_at FROM conversation
-             WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL",
-        )?
+        .prepare_cached(concat!(
+            "SELECT id, ",
+            columns!(),
+            " FROM conversation WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL"
+        ))?
         .query_row([id.blob(), owner.blob()], from_row)
         .optional()?;
     Ok(found.ok_or(StoreError::NotFound)?)
@@ -91,11 +125,11 @@ pub(crate) fn rename(
     now: Timestamp,
 ) -> Result<Conversation, Fault> {
     let renamed = db
-        .prepare_cached(
+        .prepare_cached(concat!(
             "UPDATE conversation SET title = ?3, updated_at = max(updated_at, ?4)
-             WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL
-             RETURNING id, title, head_message_id, created_at, updated_at",
-        )?
+             WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL RETURNING id, ",
+            columns!()
+        ))?
         .query_row(params![id.blob(), owner.blob(), title, now.as_micros()], from_row)
         .optional()?;
     Ok(renamed.ok_or(StoreError::NotFound)?)

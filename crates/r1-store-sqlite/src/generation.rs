@@ -1,5 +1,9 @@
 //! Generations: the rows beside the logs.
 
+mod begin;
+
+pub(crate) use begin::{NewRow, accept, begin, insert};
+
 use r1_domain::{
     generation::Generation,
     id::{ConversationId, GenerationId, UserId},

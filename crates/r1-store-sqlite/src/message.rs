@@ -1,10 +1,12 @@
 //! Messages, and the path from an answer up to the root.
 
 use r1_domain::{
-    id::{ConversationId, MessageId, UserId},
-    message::{Message, Turn},
+    generation::State,
+    id::{ConversationId, GenerationId, MessageId, UserId},
+    message::{Message, Role, Turn},
     page::{Page, PageCursor, PageRequest},
     store::StoreError,
+    time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -31,6 +33,57 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         error_code: row.get(8)?,
         created_at: column::time(row, 9)?,
     })
+}
+
+/// A message to be.
+#[derive(Clone, Copy)]
+pub(crate) struct NewMessage {
+    pub(crate) id: MessageId,
+    pub(crate) owner: UserId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) parent: Option<MessageId>,
+    pub(crate) created_at: Timestamp,
+}
+
+/// Who writes it.
+#[derive(Clone, Copy)]
+pub(crate) enum Written<'a> {
+    /// The user has written this.
+    ByPerson(&'a str),
+    /// This generation will, with this model.
+    By(GenerationId, &'a str),
+}
+
+/// Adds a message. Gives back its number.
+pub(crate) fn insert(db: &Connection, message: &NewMessage, written: Written<'_>) -> Result<i64, Fault> {
+    let (role, content, state, generation) = match written {
+        Written::ByPerson(text) => (Role::User, text, State::Completed, None),
+        Written::By(id, model) => (Role::Assistant, "", State::Running, Some((id, model))),
+    };
+    let inserted = db
+        .prepare_cached(
+            "INSERT INTO message (id, conversation_id, owner_id, parent_id, role, content, state, model,
+                                  generation_id, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (id) DO NOTHING RETURNING number",
+        )?
+        .query_row(
+            params![
+                message.id.blob(),
+                message.conversation.blob(),
+                message.owner.blob(),
+                message.parent.map(|id| id.blob()),
+                role.as_str(),
+                content,
+                state.as_str(),
+                generation.map(|(_, model)| model),
+                generation.map(|(id, _)| id.blob()),
+                message.created_at.as_micros(),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    inserted.ok_or_else(|| StoreError::Taken { field: "id" }.into())
 }
 
 pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,

@@ -11,8 +11,8 @@ use r1_domain::{
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
-        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewTurn, Store, StoreResult, StoredLog,
-        TurnOutcome,
+        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreResult,
+        StoredLog, TurnOutcome,
     },
     time::Timestamp,
     user::{NewUser, User},
@@ -162,12 +162,13 @@ impl Store for SqliteStore {
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        title: Option<&str>,
         idempotency: Option<IdempotencyKey>,
         now: Timestamp,
     ) -> StoreResult<Result<Conversation, Earlier>> {
-        let title = title.to_owned();
-        self.writer.write(move |db| conversation::create(db, owner, id, &title, idempotency.as_ref(), now)).await
+        let title = title.map(str::to_owned);
+        let create = move |db: &_| conversation::create(db, owner, id, title.as_deref(), idempotency.as_ref(), now);
+        self.writer.write(create).await
     }
 
     async fn conversation_list(&self, owner: UserId, page: PageRequest) -> StoreResult<Page<Conversation>> {
@@ -208,6 +209,10 @@ impl Store for SqliteStore {
 
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
         self.writer.run(Synchronous::Full, move |session| turn::begin(session, &turn)).await
+    }
+
+    async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome> {
+        self.writer.run(Synchronous::Full, move |session| generation::begin(session, &generation)).await
     }
 
     async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {

@@ -30,6 +30,7 @@ use r1_domain::{
 
 pub mod account;
 pub mod conversation;
+pub mod generation_begin;
 pub mod history;
 pub mod housekeeping;
 pub mod log_append;
@@ -60,6 +61,8 @@ macro_rules! store_contract {
             conversation::a_key_makes_one_conversation
             conversation::an_id_is_not_given_twice
             conversation::the_list_is_newest_first_and_paged
+            conversation::what_runs_in_it_is_named
+            conversation::the_first_question_names_it_unless_somebody_did
             turn::a_new_turn_is_there_as_a_whole
             turn::a_turn_goes_after_the_head_or_the_named_parent
             turn::one_generation_runs_in_a_conversation
@@ -69,6 +72,14 @@ macro_rules! store_contract {
             turn::messages_are_paged_oldest_first
             turn::a_page_of_messages_ends_at_a_mebibyte
             turn::the_generation_to_follow
+            generation_begin::a_continued_answer_stays_one_message
+            generation_begin::only_the_newest_generation_is_continued
+            generation_begin::the_head_moves_only_to_a_last_message
+            generation_begin::a_retry_is_a_sibling
+            generation_begin::a_key_makes_one_generation
+            generation_begin::one_runs_in_a_conversation
+            generation_begin::another_user_finds_nothing_to_go_on_with
+            generation_begin::a_continued_run_is_taken_over_with_its_text
             history::the_path_goes_from_the_question_to_the_root
             history::the_path_ends_where_the_bytes_do
             history::another_user_has_no_history
@@ -149,11 +160,13 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
         max_tokens: 64,
         seed: u64::MAX,
         use_invalid_key: false,
+        given_bytes: 0,
     };
     NewTurn {
         owner,
         conversation_id,
-        place: TurnPlace::New { title: question.to_owned() },
+        place: TurnPlace::New,
+        title: question.to_owned(),
         question_id: MessageId::new(now),
         question: question.to_owned(),
         answer_id,

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// In `web/`, but not part of the page.
-const NOT_SOURCES: [&str; 4] = ["node_modules", "dist", "tests", "README.md"];
+const NOT_SOURCES: [&str; 5] = ["node_modules", "dist", "scripts", "tests", "README.md"];
 
 struct Page {
     directory: PathBuf,

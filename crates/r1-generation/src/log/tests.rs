@@ -24,7 +24,7 @@ fn new_log() -> SharedLog {
         message_id: MessageId::new(now),
         model: "local/test".to_owned(),
     });
-    let log = Arc::new(Log::new(id, UserId::new(now), &start));
+    let log = Arc::new(Log::new(id, UserId::new(now), &start, None));
     log.accepted();
     log
 }

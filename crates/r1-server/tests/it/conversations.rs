@@ -24,7 +24,7 @@ async fn conversations_are_made_renamed_listed_and_deleted() -> Result<()> {
     assert_eq!(client.read(&format!("/conversations/{id}")).await?["title"], "Second");
 
     let untitled = expect(client.post("/conversations", &json!({})).await?, StatusCode::CREATED).await?;
-    assert_eq!(untitled["title"], "New conversation");
+    assert_eq!((untitled["title"].as_str(), &untitled["generation_id"]), (Some("New conversation"), &Value::Null));
 
     let gone = client.request(Method::DELETE, &format!("/conversations/{id}")).send().await?;
     assert_eq!(gone.status(), StatusCode::NO_CONTENT);
@@ -154,5 +154,48 @@ async fn a_conversation_is_a_tree() -> Result<()> {
     // Without a parent the branch that was last written to goes on.
     client.ask_to_end(&json!({"message": "four", "conversation_id": id})).await?;
     assert_eq!(client.messages(&id).await?[6]["parent_id"], messages[5]["id"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_list_names_what_runs() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::new().role().chunk("x").wait_for("go").ending());
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let quiet = client.conversation().await?;
+    let mut reader = client.ask(&json!({"message": "go"})).await?;
+    let start = reader.next_frame().await?.context("start")?.data;
+    let listed = client.read("/conversations").await?["conversations"].clone();
+    assert_eq!((&listed[0]["id"], &listed[0]["generation_id"]), (&start["conversation_id"], &start["generation_id"]));
+    assert_eq!((listed[1]["id"].as_str(), &listed[1]["generation_id"]), (Some(quiet.as_str()), &Value::Null));
+    let path = format!("/conversations/{}", id_of(&start, "conversation_id")?);
+    assert_eq!(client.read(&path).await?["generation_id"], start["generation_id"]);
+    upstream.open("go");
+    reader.collect_to_end().await?;
+    assert_eq!(client.read(&path).await?["generation_id"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_question_names_what_nobody_named() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.respond_with(|_| Script::text("answer"));
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let cases = [
+        (json!({}), "What is  AI?", "What is AI?"),
+        (json!({"title": null}), "What is AI?", "What is AI?"),
+        (json!({"title": "Mine"}), "What is AI?", "Mine"),
+        (json!({"title": "New conversation"}), "What is AI?", "New conversation"),
+    ];
+    for (form, question, title) in cases {
+        let made = expect(client.post("/conversations", &form).await?, StatusCode::CREATED).await?;
+        let id = id_of(&made, "id")?;
+        for message in [question, "And then?"] {
+            client.ask_to_end(&json!({"message": message, "conversation_id": id})).await?;
+            assert_eq!(client.read(&format!("/conversations/{id}")).await?["title"], title, "{form}");
+        }
+    }
     Ok(())
 }

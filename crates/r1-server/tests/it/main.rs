@@ -4,6 +4,7 @@
 mod support;
 
 mod accounts;
+mod again;
 mod bad_input;
 mod chat;
 mod cli;

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use r1_domain::{
     fold::fold,
     generation::State,
-    id::{NodeId, UserId},
-    store::{AppendOutcome, StoreError},
+    id::{GenerationId, NodeId, UserId},
+    store::{AppendOutcome, NewGeneration, NewTurn, Purpose, StoreError},
 };
 use r1_testkit::store_contract::{
     SharedStore, append, at, begin, chunks, ending, log_of, new_turn, new_user, next_turn, stored, user,
@@ -41,6 +41,7 @@ async fn every_query_of_a_list_uses_its_index() {
         (account::BY_LOGIN, "INDEX"),
         (account::LIST, "user_by_age"),
         (conversation::LIST, "conversation_by_update"),
+        (conversation::LIST, "generation_running"),
         (message::LIST, "message_by_conversation"),
         (message::HISTORY_START, "INDEX"),
         (message::HISTORY_STEP, "INDEX"),
@@ -110,6 +111,32 @@ async fn a_search_finds_finished_messages_of_its_user_alone() {
         })
         .await;
     assert_eq!(rows.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_continued_answer_is_found_once_when_it_has_ended() {
+    let (_dir, store, shared) = open();
+    let owner = user(&shared, "demo").await.unwrap();
+    let turn = new_turn(owner, "Where?", at(1));
+    begin(&shared, &turn).await.unwrap();
+    stored(&shared, vec![ending(&turn, 2, "In cafes", 2, &[], at(2))]).await.unwrap();
+    assert_eq!(find(&store, owner, "cafes").await, 1);
+    let new = NewGeneration {
+        owner,
+        earlier: turn.generation_id,
+        purpose: Purpose::Continue,
+        generation_id: GenerationId::new(at(3)),
+        request: turn.request.clone(),
+        node_id: turn.node_id,
+        start: chunks(&["In cafes"]),
+        idempotency: None,
+        now: at(3),
+    };
+    let continued = NewTurn { generation_id: new.generation_id, ..turn };
+    shared.generation_begin(new).await.unwrap();
+    assert_eq!(find(&store, owner, "cafes").await, 0, "still being written");
+    stored(&shared, vec![ending(&continued, 2, "In cafes and zoos", 2, &[], at(4))]).await.unwrap();
+    assert_eq!((find(&store, owner, "cafes").await, find(&store, owner, "zoos").await), (1, 1));
 }
 
 #[tokio::test]

@@ -1,26 +1,33 @@
 //! Conversations: the rows of the list.
 
 use r1_domain::{
-    conversation::Conversation,
+    conversation::{Conversation, DEFAULT_TITLE},
     id::ConversationId,
     page::PageRequest,
     store::{Earlier, StoreError},
 };
 
-use super::{ALL, SharedStore, answer, at, begin, key, new_turn, user};
+use super::{ALL, SharedStore, answer, at, begin, key, new_turn, next_turn, user};
 
 /// The plain course of one conversation.
 pub async fn one_is_made_read_renamed_and_deleted(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
     let id = ConversationId::new(at(1));
-    let made = store.conversation_create(owner, id, "A title", None, at(1)).await?;
-    let expected = Conversation { id, title: "A title".to_owned(), head: None, created_at: at(1), updated_at: at(1) };
+    let made = store.conversation_create(owner, id, Some("A title"), None, at(1)).await?;
+    let expected = Conversation {
+        id,
+        title: Some("A title".to_owned()),
+        head: None,
+        running: None,
+        created_at: at(1),
+        updated_at: at(1),
+    };
     assert_eq!(made, Ok(expected.clone()));
     assert_eq!(store.conversation_get(owner, id).await?, expected);
     assert_eq!(store.conversation_list(owner, ALL).await?.items, std::slice::from_ref(&expected));
     assert!(store.message_list(owner, id, ALL).await?.items.is_empty());
 
-    let expected = Conversation { title: "Another".to_owned(), updated_at: at(2), ..expected };
+    let expected = Conversation { title: Some("Another".to_owned()), updated_at: at(2), ..expected };
     assert_eq!(store.conversation_rename(owner, id, "Another", at(2)).await?, expected);
     assert_eq!(store.conversation_get(owner, id).await?, expected);
 
@@ -46,7 +53,7 @@ pub async fn another_user_finds_nothing(store: SharedStore) -> anyhow::Result<()
     assert!(matches!(store.conversation_rename(stranger, id, "x", at(3)).await, Err(StoreError::NotFound)));
     assert!(matches!(store.conversation_delete(stranger, id, at(3)).await, Err(StoreError::NotFound)));
     assert!(matches!(store.message_list(stranger, id, ALL).await, Err(StoreError::NotFound)));
-    assert_eq!(store.conversation_get(owner, id).await?.title, "Mine");
+    assert_eq!(store.conversation_get(owner, id).await?.title.as_deref(), Some("Mine"));
     Ok(())
 }
 
@@ -57,19 +64,19 @@ pub async fn a_key_makes_one_conversation(store: SharedStore) -> anyhow::Result<
     let stranger = user(&store, "stranger").await?;
     let id = ConversationId::new(at(1));
     assert_eq!(store.idempotency_find(owner, &key("k", 1)).await?, None);
-    assert!(store.conversation_create(owner, id, "One", Some(key("k", 1)), at(1)).await?.is_ok());
+    assert!(store.conversation_create(owner, id, Some("One"), Some(key("k", 1)), at(1)).await?.is_ok());
 
     let again = ConversationId::new(at(2));
-    let earlier = store.conversation_create(owner, again, "One", Some(key("k", 1)), at(2)).await?;
+    let earlier = store.conversation_create(owner, again, Some("One"), Some(key("k", 1)), at(2)).await?;
     assert_eq!(earlier, Err(Earlier::Conversation(id)));
-    let earlier = store.conversation_create(owner, again, "Two", Some(key("k", 2)), at(2)).await?;
+    let earlier = store.conversation_create(owner, again, Some("Two"), Some(key("k", 2)), at(2)).await?;
     assert_eq!(earlier, Err(Earlier::OtherRequest));
     assert_eq!(store.idempotency_find(owner, &key("k", 1)).await?, Some(Earlier::Conversation(id)));
     assert_eq!(store.idempotency_find(owner, &key("k", 2)).await?, Some(Earlier::OtherRequest));
     assert_eq!(store.conversation_list(owner, ALL).await?.items.len(), 1);
 
     assert_eq!(store.idempotency_find(stranger, &key("k", 1)).await?, None);
-    assert!(store.conversation_create(stranger, again, "One", Some(key("k", 1)), at(2)).await?.is_ok());
+    assert!(store.conversation_create(stranger, again, Some("One"), Some(key("k", 1)), at(2)).await?.is_ok());
     Ok(())
 }
 
@@ -77,8 +84,8 @@ pub async fn a_key_makes_one_conversation(store: SharedStore) -> anyhow::Result<
 pub async fn an_id_is_not_given_twice(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
     let id = ConversationId::new(at(1));
-    assert!(store.conversation_create(owner, id, "One", None, at(1)).await?.is_ok());
-    let refused = store.conversation_create(owner, id, "Two", Some(key("k", 1)), at(2)).await;
+    assert!(store.conversation_create(owner, id, Some("One"), None, at(1)).await?.is_ok());
+    let refused = store.conversation_create(owner, id, Some("Two"), Some(key("k", 1)), at(2)).await;
     assert!(matches!(refused, Err(StoreError::Taken { .. })), "{refused:?}");
     assert_eq!(store.idempotency_find(owner, &key("k", 1)).await?, None);
     Ok(())
@@ -90,7 +97,7 @@ pub async fn the_list_is_newest_first_and_paged(store: SharedStore) -> anyhow::R
     let mut made = Vec::new();
     for seconds in [5, 3, 3, 9, 1, 3, 7] {
         let id = ConversationId::new(at(seconds));
-        made.extend(store.conversation_create(owner, id, "x", None, at(seconds)).await?);
+        made.extend(store.conversation_create(owner, id, Some("x"), None, at(seconds)).await?);
     }
     made.sort_by_key(|c| std::cmp::Reverse((c.updated_at, c.id)));
     let mut request = PageRequest { after: None, limit: 3 };
@@ -108,5 +115,47 @@ pub async fn the_list_is_newest_first_and_paged(store: SharedStore) -> anyhow::R
     assert_eq!(store.conversation_list(owner, ALL).await?.items[0].id, made[1].id);
     let whole = store.conversation_list(owner, PageRequest { after: None, limit: 7 }).await?;
     assert_eq!((whole.items.len(), whole.next), (7, None), "a full last page is the last");
+    Ok(())
+}
+
+/// In the list, alone, and after a change; not in another, and not for ever.
+pub async fn what_runs_in_it_is_named(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let (runs, ends) = (new_turn(owner, "Runs", at(1)), new_turn(owner, "Ends", at(2)));
+    begin(&store, &runs).await?;
+    begin(&store, &ends).await?;
+    answer(&store, &ends, "text", at(3)).await?;
+    let running = Some(runs.generation_id);
+    let listed = store.conversation_list(owner, ALL).await?.items;
+    let listed: Vec<_> = listed.iter().map(|conversation| (conversation.id, conversation.running)).collect();
+    assert_eq!(listed, [(ends.conversation_id, None), (runs.conversation_id, running)]);
+    assert_eq!(store.conversation_get(owner, runs.conversation_id).await?.running, running);
+    assert_eq!(store.conversation_rename(owner, runs.conversation_id, "x", at(4)).await?.running, running);
+    answer(&store, &runs, "text", at(5)).await?;
+    assert_eq!(store.conversation_get(owner, runs.conversation_id).await?.running, None);
+    Ok(())
+}
+
+/// Once; a title that somebody gave stays, whatever it is.
+pub async fn the_first_question_names_it_unless_somebody_did(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let made = |seconds| (ConversationId::new(at(seconds)), at(seconds));
+    for ((id, now), given, expected) in
+        [(made(1), None, "What is AI?"), (made(2), Some("Mine"), "Mine"), (made(3), Some(DEFAULT_TITLE), DEFAULT_TITLE)]
+    {
+        assert!(store.conversation_create(owner, id, given, None, now).await?.is_ok());
+        assert_eq!(store.conversation_get(owner, id).await?.title.as_deref(), given);
+        for question in ["What is AI?", "And then?"] {
+            let turn = next_turn(owner, id, None, question, at(10));
+            begin(&store, &turn).await?;
+            answer(&store, &turn, "text", at(11)).await?;
+            assert_eq!(store.conversation_get(owner, id).await?.title.as_deref(), Some(expected));
+        }
+    }
+    let renamed = made(4).0;
+    assert!(store.conversation_create(owner, renamed, None, None, at(4)).await?.is_ok());
+    store.conversation_rename(owner, renamed, "Renamed", at(5)).await?;
+    begin(&store, &next_turn(owner, renamed, None, "What is AI?", at(6))).await?;
+    assert_eq!(store.conversation_get(owner, renamed).await?.title.as_deref(), Some("Renamed"));
     Ok(())
 }

@@ -65,7 +65,8 @@ pub async fn old_keys_and_sessions_go(store: SharedStore) -> anyhow::Result<()> 
     let owner = user(&store, "demo").await?;
     for i in 0..5u8 {
         let id = ConversationId::new(at(0));
-        let made = store.conversation_create(owner, id, "x", Some(key(&format!("k{i}"), i)), at(i64::from(i))).await?;
+        let made =
+            store.conversation_create(owner, id, Some("x"), Some(key(&format!("k{i}"), i)), at(i64::from(i))).await?;
         assert!(made.is_ok());
     }
     let mut ids = Vec::new();

@@ -1,10 +1,10 @@
-//! Accepting a question whose answer is going to be followed.
+//! Accepting a request whose answer is going to be followed.
 
 use r1_domain::{
     id::UserId,
     store::{Earlier, IdempotencyKey},
 };
-use r1_generation::{Accepted, EngineError, Question};
+use r1_generation::{Accepted, EngineError};
 
 use crate::{
     app::App,
@@ -12,15 +12,20 @@ use crate::{
     limits::AttachPermit,
 };
 
-/// Accepts a question, with the right to follow its answer.
+/// Accepts a request for an answer, with the right to follow it.
 ///
-/// The right comes first: a question that its client could not follow is refused before anything
+/// The right comes first: a request that its client could not follow is refused before anything
 /// is written, as every refused one. But a request that was accepted before is known by its key
 /// whatever limit is reached: its refusal names the generation, which goes on.
-pub(super) async fn accept(app: &App, owner: UserId, question: Question) -> ApiResult<(Accepted, AttachPermit)> {
+pub(super) async fn accept(
+    app: &App,
+    owner: UserId,
+    key: Option<IdempotencyKey>,
+    accepting: impl Future<Output = Result<Accepted, EngineError>>,
+) -> ApiResult<(Accepted, AttachPermit)> {
     match app.attaches.acquire(owner) {
-        Ok(permit) => Ok((app.engine.send(owner, question).await?, permit)),
-        Err(refused) => Err(refusal(app, owner, question.idempotency.as_ref(), refused).await?),
+        Ok(permit) => Ok((accepting.await?, permit)),
+        Err(refused) => Err(refusal(app, owner, key.as_ref(), refused).await?),
     }
 }
 

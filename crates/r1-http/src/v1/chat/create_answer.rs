@@ -125,7 +125,8 @@ pub(crate) async fn create_answer(
     body: RawJson,
 ) -> ApiResult<axum::Json<AnswerBody>> {
     let question = question(&app, &headers, "POST /chat", &body)?;
-    let (accepted, _permit) = accept(&app, caller.id(), question).await?;
+    let (accepted, _permit) =
+        accept(&app, caller.id(), question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
     let folded = accepted.reader.fold().await?;
     Ok(axum::Json(AnswerBody::new(accepted.generation_id, folded)))
 }

@@ -39,6 +39,7 @@ pub(crate) async fn create_stream(
     body: RawJson,
 ) -> ApiResult<Response> {
     let question = question(&app, &headers, "POST /chat/stream", &body)?;
-    let (accepted, permit) = accept(&app, caller.id(), question).await?;
+    let (accepted, permit) =
+        accept(&app, caller.id(), question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
     Ok(EventStream::new(accepted.reader, app.settings.heartbeat, permit).into_response())
 }

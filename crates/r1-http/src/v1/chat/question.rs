@@ -4,15 +4,8 @@ use http::HeaderMap;
 use r1_generation::Question;
 use serde::Deserialize;
 
-use super::idempotency::idempotency_key;
-use crate::{
-    app::App,
-    body::RawJson,
-    error::{ApiError, FieldProblem},
-};
-
-/// Most tokens that a request may ask for. What a model or a provider allows may be less.
-const MOST_TOKENS: u32 = 1_000_000;
+use super::{faults::Faults, idempotency::idempotency_key};
+use crate::{app::App, body::RawJson, error::ApiError};
 
 /// A question.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -45,7 +38,7 @@ pub(crate) struct ChatRequest {
 /// Parses and checks a question; all faulty fields at once.
 pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJson) -> Result<Question, ApiError> {
     let request: ChatRequest = body.parse()?;
-    let mut faults = Faults(Vec::new());
+    let mut faults = Faults::default();
 
     let most = app.settings.message_chars;
     if request.message.trim().is_empty() {
@@ -58,18 +51,10 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
     if request.parent_id.is_some() && request.conversation_id.is_none() {
         faults.add("parent_id", "needs the conversation_id of its conversation");
     }
-    if request.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
-        faults.add("temperature", "must be 0 to 2");
-    }
-    if request.max_tokens.is_some_and(|tokens| !(1..=MOST_TOKENS).contains(&tokens)) {
-        faults.add("max_tokens", format!("must be 1 to {MOST_TOKENS}"));
-    }
-    if request.model.as_ref().is_some_and(|model| model.is_empty() || model.len() > 256) {
-        faults.add("model", "must have 1 to 256 characters");
-    }
-    if !faults.0.is_empty() {
-        return Err(ApiError::invalid(faults.0));
-    }
+    faults.check_temperature(request.temperature);
+    faults.check_max_tokens(request.max_tokens);
+    faults.check_model(request.model.as_deref());
+    faults.into_result()?;
     Ok(Question {
         idempotency: idempotency_key(headers, route, &body.0)?,
         text: request.message,
@@ -80,16 +65,4 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
         max_tokens: request.max_tokens,
         use_invalid_key: request.use_invalid_key,
     })
-}
-
-struct Faults(Vec<FieldProblem>);
-
-impl Faults {
-    fn add(&mut self, field: &str, message: impl Into<String>) {
-        self.0.push(FieldProblem { field: field.to_owned(), message: message.into() });
-    }
-
-    fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, field: &str, text: Option<&str>) -> Option<T> {
-        text.and_then(|text| text.parse().map_err(|error: T::Err| self.add(field, error.to_string())).ok())
-    }
 }

@@ -1,6 +1,10 @@
 //! Conversations and messages on the wire.
 
-use r1_domain::{conversation::Conversation, cursor::EventId, message::Message};
+use r1_domain::{
+    conversation::{Conversation, DEFAULT_TITLE},
+    cursor::EventId,
+    message::Message,
+};
 use serde::Serialize;
 
 use crate::text::rfc3339;
@@ -11,10 +15,12 @@ use crate::text::rfc3339;
 pub(crate) struct ConversationBody {
     /// Identifier.
     id: String,
-    /// Title.
+    /// Title; `New conversation` until somebody gives one or the first question does.
     title: String,
     /// The newest message of the branch that was last written to.
     head_message_id: Option<String>,
+    /// The generation that runs in it; null when none does.
+    generation_id: Option<String>,
     /// When it was made.
     created_at: String,
     /// When it last changed; lists are sorted by it.
@@ -25,8 +31,9 @@ impl From<Conversation> for ConversationBody {
     fn from(conversation: Conversation) -> Self {
         Self {
             id: conversation.id.to_string(),
-            title: conversation.title,
+            title: conversation.title.unwrap_or_else(|| DEFAULT_TITLE.to_owned()),
             head_message_id: conversation.head.map(|id| id.to_string()),
+            generation_id: conversation.running.map(|id| id.to_string()),
             created_at: rfc3339(conversation.created_at),
             updated_at: rfc3339(conversation.updated_at),
         }
@@ -43,7 +50,7 @@ pub(crate) struct MessageBody {
     parent_id: Option<String>,
     /// `user`, `assistant` or `system`.
     role: &'static str,
-    /// The text; of a running answer, the text so far.
+    /// The text; of a running answer, the text so far. An answer that was continued has one message.
     content: String,
     /// `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`.
     status: &'static str,

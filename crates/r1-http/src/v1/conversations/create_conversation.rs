@@ -1,10 +1,6 @@
 use axum::{extract::State, response::IntoResponse};
 use http::{HeaderMap, StatusCode};
-use r1_domain::{
-    conversation::{DEFAULT_TITLE, check_title},
-    id::ConversationId,
-    store::Earlier,
-};
+use r1_domain::{conversation::check_title, id::ConversationId, store::Earlier};
 use r1_generation::EngineError;
 use serde::Deserialize;
 
@@ -21,7 +17,7 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateConversationRequest {
-    /// Title, 1 to 200 characters; `New conversation` if not given.
+    /// Title, 1 to 200 characters; if not given `New conversation`, until the first question names it.
     #[schema(example = "Streaming Demo", max_length = 200)]
     title: Option<String>,
 }
@@ -43,8 +39,8 @@ pub(crate) async fn create_conversation(
     body: RawJson,
 ) -> ApiResult<impl IntoResponse> {
     let request: CreateConversationRequest = body.parse()?;
-    let title = request.title.as_deref().unwrap_or(DEFAULT_TITLE).trim();
-    check_title(title).map_err(|message| ApiError::invalid_field("title", message))?;
+    let title = request.title.as_deref().map(str::trim);
+    title.map_or(Ok(()), check_title).map_err(|message| ApiError::invalid_field("title", message))?;
     let key = idempotency_key(&headers, "POST /conversations", &body.0)?;
     let now = app.clock.now();
     let made = app.store.conversation_create(caller.id(), ConversationId::new(now), title, key, now).await?;

@@ -1,0 +1,147 @@
+//! Accepting a generation, whatever asked for it.
+//!
+//! Once it is accepted, all that it consists of is one commit. The commit and the run that follows
+//! belong to a task of the engine's: a client that goes away in between changes nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use r1_domain::{
+    generation::Generation,
+    id::{GenerationId, UserId},
+    log::Position,
+    provider::ResolvedModel,
+    store::{Earlier, IdempotencyKey, Store, StoreError, StoreResult, TurnOutcome},
+};
+use rand::RngExt;
+use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+
+use crate::{
+    engine::{Engine, Target},
+    error::EngineError,
+    log::{Log, SharedLog},
+    reader::Reader,
+    registry::{Registry, Running},
+    start::start_event,
+};
+
+/// A generation that is, or was earlier, accepted.
+pub struct Accepted {
+    /// The generation.
+    pub generation_id: GenerationId,
+    /// Follows it from the beginning.
+    pub reader: Reader,
+}
+
+/// Whether a request is to be decided.
+pub(crate) enum Admission {
+    /// Its key came before: this is what it made then.
+    Earlier(Accepted),
+    /// It is. Held until it is decided.
+    Now(Admitted),
+}
+
+/// Nobody else decides about the same key, and a drain waits.
+pub(crate) struct Admitted {
+    _deciding: Option<OwnedMutexGuard<()>>,
+    _accepting: TaskTrackerToken,
+}
+
+impl Engine {
+    /// The key first, then the drain. Limits come later: a repeated request costs nothing and must
+    /// not be refused for them.
+    pub(crate) async fn admit(&self, owner: UserId, key: Option<&IdempotencyKey>) -> Result<Admission, EngineError> {
+        let deciding = match key {
+            Some(key) => {
+                let deciding = self.registry.lock_key(owner, &key.key).await;
+                if let Some(earlier) = self.store.idempotency_find(owner, key).await? {
+                    return self.accepted_earlier(owner, earlier).await.map(Admission::Earlier);
+                }
+                Some(deciding)
+            }
+            None => None,
+        };
+        // Taken before the look at the drain: a drain that begins now waits for this request.
+        let accepting = self.runs.token();
+        if self.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        Ok(Admission::Now(Admitted { _deciding: deciding, _accepting: accepting }))
+    }
+
+    /// Accepts a generation by `commit`, which is given the first records of its log, and runs it.
+    /// `given` is the text with which it begins.
+    pub(crate) async fn accept(
+        &self,
+        generation: Generation,
+        model: ResolvedModel,
+        given: Option<String>,
+        commit: impl FnOnce(Arc<dyn Store>, Bytes) -> BoxFuture<'static, StoreResult<TurnOutcome>>,
+    ) -> Result<Accepted, EngineError> {
+        let log = Log::new(generation.id, generation.owner, &start_event(&generation), given.as_deref());
+        let commit = commit(self.store.clone(), log.start_records());
+        let running =
+            Running { log: Arc::new(log), conversation_id: generation.conversation_id, stop: CancellationToken::new() };
+        // In the registry before the commit: whoever learns of the generation from storage finds
+        // its log here. It also holds the user's place among the runs.
+        if !self.registry.insert_within(self.options.runs_per_user, running.clone()) {
+            return Err(EngineError::TooManyRuns { limit: self.options.runs_per_user.unwrap_or_default() });
+        }
+
+        let reader = Reader::new(running.log.clone(), Position::START, self.options.stall_limit);
+        let run = self.run(&running, model, &generation, given);
+        let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
+        let (answer, outcome) = oneshot::channel();
+        self.runs.spawn(async move {
+            let outcome = commit.await;
+            let accepted = matches!(outcome, Ok(TurnOutcome::Accepted));
+            if accepted {
+                unaccepted.log = None;
+                running.log.accepted();
+            }
+            drop(unaccepted);
+            // Nobody waits for it any more if the client has gone: that changes nothing.
+            let _ = answer.send(outcome);
+            if accepted {
+                run.run().await;
+            }
+        });
+        let gone = |_| EngineError::Store(StoreError::Internal("the accepting task is gone".into()));
+        match outcome.await.map_err(gone)?? {
+            TurnOutcome::Accepted => Ok(Accepted { generation_id: generation.id, reader }),
+            TurnOutcome::Busy(generation_id) => Err(EngineError::Busy { generation_id }),
+            TurnOutcome::Superseded(generation_id) => Err(EngineError::Superseded { generation_id }),
+            TurnOutcome::Earlier(earlier) => self.accepted_earlier(generation.owner, earlier).await,
+        }
+    }
+
+    async fn accepted_earlier(&self, owner: UserId, earlier: Earlier) -> Result<Accepted, EngineError> {
+        let Earlier::Generation(generation_id) = earlier else { return Err(EngineError::KeyReused) };
+        match self.attach(owner, Target::Generation(generation_id), None).await? {
+            Some(reader) => Ok(Accepted { generation_id, reader }),
+            None => Err(EngineError::NotFound),
+        }
+    }
+}
+
+/// Of a new random source; within what JSON numbers carry exactly everywhere.
+pub(crate) fn new_seed() -> u64 {
+    rand::rng().random_range(0..1 << 53)
+}
+
+/// Forgets a run that does not come to be, in whatever way.
+struct Unaccepted {
+    registry: Arc<Registry>,
+    log: Option<SharedLog>,
+}
+
+impl Drop for Unaccepted {
+    fn drop(&mut self) {
+        if let Some(log) = self.log.take() {
+            self.registry.remove(log.id());
+            log.abandon();
+        }
+    }
+}
