@@ -38,6 +38,7 @@ const button = (page, key, values) =>
 const composer = (page) => page.getByRole('textbox', { name: say('composer.question') });
 
 async function openSidebar(page) {
+  await composer(page).waitFor();
   const opener = button(page, 'sidebar.open');
   if (await opener.isVisible()) await opener.click();
   await page.getByRole('navigation').waitFor();

@@ -1,6 +1,6 @@
 /** Where links of a model's text may lead, and what the reader is told about it. */
 
-const PROTOCOLS = new Set(['http:', 'https:', 'mailto:', 'javascript:']);
+const PROTOCOLS = new Set(['http:', 'https:', 'mailto:']);
 /** Longer addresses are of no use to a reader and can carry a whole conversation away. */
 const MAX_LENGTH = 4_096;
 /** Ends of file names that are no top-level domain: `Node.js` is a name, not another host. */

@@ -98,16 +98,21 @@ test('the history, its menus and a name being changed', async () => {
   const user = await world.user();
   for (const title of ['one', 'two']) await user.request('POST', '/conversations', { title });
   const tab = await world.tab('/', { user });
-  await check(tab, () => openSidebar(tab));
-  await tab.page.reload();
-  await check(tab, async () => {
+  const account = tab.page.getByRole('button', { name: say('shell.account_of', { name: user.username }) });
+  const open = async () => {
+    await tab.page.reload();
+    await tab.composer.waitFor();
     await openSidebar(tab);
-    await tab.page.getByRole('button', { name: say('shell.account_of', { name: user.username }) }).click();
+    await tab.chatLink('one').waitFor();
+  };
+  await check(tab, open);
+  await check(tab, async () => {
+    await open();
+    await account.click();
     await tab.page.getByRole('menuitem', { name: say('shell.sign_out') }).waitFor();
   });
-  await tab.page.reload();
   await check(tab, async () => {
-    await openSidebar(tab);
+    await open();
     await tab.chatMenu('one', say('sidebar.rename'));
     await tab.page.getByRole('textbox', { name: say('sidebar.rename_label', { title: 'one' }) }).waitFor();
   });
