@@ -1,3 +1,4 @@
+import { whenIdle } from '$/lib/idle';
 import { appendCodeText, hasBidiControl } from './bidi';
 import { setData, setText } from './element';
 import type { Grammar } from './langs';
@@ -133,9 +134,7 @@ let scheduled = false;
 function schedule(): void {
   if (scheduled) return;
   scheduled = true;
-  // Safari has no idle callbacks.
-  if (typeof requestIdleCallback === 'function') requestIdleCallback(colourWaiting, { timeout: 500 });
-  else setTimeout(colourWaiting, 16);
+  whenIdle(() => colourWaiting());
 }
 
 function colourWaiting(): void {
