@@ -169,13 +169,15 @@ mod tests {
     #[test]
     fn a_whole_stream_has_no_faults() {
         assert_eq!(verdict(&(upstream(&[0, 1, 2]) + DONE), 3), Faults::default());
-        let stream = server(&[(2, 0), (3, 1)]) + ": comment\n\nid: g:1.4\ndata: {\"type\": \"end\", \"status\": \"completed\"}\n\n";
+        let stream = server(&[(2, 0), (3, 1)])
+            + ": comment\n\nid: g:1.4\ndata: {\"type\": \"end\", \"status\": \"completed\"}\n\n";
         assert_eq!(verdict(&stream, 2), Faults::default());
     }
 
     #[test]
     fn every_fault_is_named() {
-        let expect = |indices: &[u64], faults| assert_eq!(verdict(&(upstream(indices) + DONE), 3), faults, "{indices:?}");
+        let expect =
+            |indices: &[u64], faults| assert_eq!(verdict(&(upstream(indices) + DONE), 3), faults, "{indices:?}");
         expect(&[0, 2], Faults { lost: 1, ..Faults::default() });
         expect(&[0, 1], Faults { lost: 1, ..Faults::default() });
         expect(&[0, 1, 1, 2], Faults { doubled: 1, ..Faults::default() });

@@ -18,8 +18,8 @@ const STEP: i64 = 1_000_000;
 const FIRST: i64 = 1_767_225_600_000_000;
 /// Some hundred characters with a few words that differ.
 const WORDS: [&str; 16] = [
-    "gateway", "pipeline", "horizon", "lantern", "meadow", "copper", "signal", "harbour", "winter", "ledger", "orchard",
-    "granite", "compass", "thunder", "willow", "quarry",
+    "gateway", "pipeline", "horizon", "lantern", "meadow", "copper", "signal", "harbour", "winter", "ledger",
+    "orchard", "granite", "compass", "thunder", "willow", "quarry",
 ];
 
 /// How much there is.

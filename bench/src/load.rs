@@ -228,12 +228,7 @@ fn open(
 }
 
 /// Reads one stream to its end.
-async fn read(
-    client: &mut Client,
-    asked: Request<Full<Bytes>>,
-    count: u64,
-    window: &Window,
-) -> anyhow::Result<Seen> {
+async fn read(client: &mut Client, asked: Request<Full<Bytes>>, count: u64, window: &Window) -> anyhow::Result<Seen> {
     let (mut seen, mut checker) = (Seen::default(), Checker::default());
     let mut last = None;
     let sent = clock::now();

@@ -60,8 +60,7 @@ impl Cpu {
         let spent = |now: u64, before: Option<&u64>| now.saturating_sub(before.copied().unwrap_or(0));
         let nanos = self.threads.iter().map(|(thread, now)| spent(*now, earlier.threads.get(thread))).sum();
         let ticks: u64 = self.ticks.iter().map(|(process, now)| spent(*now, earlier.ticks.get(process))).sum();
-        let (exact, coarse) =
-            (Duration::from_nanos(nanos), Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND));
+        let (exact, coarse) = (Duration::from_nanos(nanos), Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND));
         if coarse > exact + TICK_ERROR + exact / 50 { coarse } else { exact }
     }
 }
@@ -102,7 +101,8 @@ impl Machine {
     /// Up to now.
     pub(crate) fn now() -> anyhow::Result<Self> {
         let stat = fs::read_to_string("/proc/stat").context("/proc/stat")?;
-        let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("/proc/stat has no cpu line")?;
+        let line =
+            stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("/proc/stat has no cpu line")?;
         let fields: Vec<f64> = line.split_ascii_whitespace().filter_map(|field| field.parse().ok()).collect();
         // user, nice, system, (idle, iowait, irq, softirq,) steal
         let busy = [0, 1, 2, 7].iter().filter_map(|&index| fields.get(index)).sum::<f64>() / TICKS_PER_SECOND;

@@ -184,7 +184,8 @@ fn line(figure: &Figure, before: Option<&Report>) -> String {
         _ => String::new(),
     };
     let met = figure.met.map_or("", |met| if met { "yes" } else { "no" });
-    let old = before.and_then(|before| before.figures.iter().find(|old| old.what == figure.what && old.unit == figure.unit));
+    let old =
+        before.and_then(|before| before.figures.iter().find(|old| old.what == figure.what && old.unit == figure.unit));
     let change = old.and_then(|old| change(old, figure)).unwrap_or_default();
     // What has no other system is beside what it has: the loader alone, say.
     let floor = if figure.values.contains_key(FLOOR) { value(FLOOR) } else { beside(figure) };

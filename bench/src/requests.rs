@@ -7,11 +7,7 @@ use http::Request;
 use http_body_util::Full;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{
-    client::Client,
-    clock,
-    proc::Cpu,
-};
+use crate::{client::Client, clock, proc::Cpu};
 
 /// What came of it.
 #[derive(Debug, Default)]

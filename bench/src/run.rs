@@ -107,7 +107,18 @@ impl Bench {
         };
         let at = UpstreamAt { address, process: upstream.id() };
         let (directories, fixture) = (0, None);
-        Ok(Self { options, guard, report, upstream: at, scratch, directories, fixture, _upstream: upstream, floor, nginx })
+        Ok(Self {
+            options,
+            guard,
+            report,
+            upstream: at,
+            scratch,
+            directories,
+            fixture,
+            _upstream: upstream,
+            floor,
+            nginx,
+        })
     }
 
     /// What is measured in full, or what shows in a moment that it works.

@@ -47,7 +47,9 @@ impl Setup {
             .env("OPENAI_API_KEY", "sk-bench")
             .env("OPENAI_MODEL", "paced-1-0")
             .envs(self.settings.iter().map(|(key, value)| (*key, value)));
-        let api = |line: &str| line.trim().strip_prefix("API")?.trim().strip_prefix("http://")?.split('/').next()?.parse().ok();
+        let api = |line: &str| {
+            line.trim().strip_prefix("API")?.trim().strip_prefix("http://")?.split('/').next()?.parse().ok()
+        };
         let (process, address) = Process::start(command, api)?;
         Ok(Server { process, address })
     }

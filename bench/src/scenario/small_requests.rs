@@ -20,10 +20,8 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut rate = Figure::new("small requests a second, 32 clients", "1/s", goal);
     let mut cost = Figure::new("CPU per small request", "µs", None);
     for round in bench.rounds() {
-        let mut systems = [
-            (SERVER, running.server.address, running.server.process.id()),
-            (AXUM, handler_address, handler.id()),
-        ];
+        let mut systems =
+            [(SERVER, running.server.address, running.server.process.id()), (AXUM, handler_address, handler.id())];
         systems.rotate_left(round % 2);
         for (name, address, process) in systems {
             let token = running.token.clone();
