@@ -84,9 +84,8 @@ test('what is missing is missing', async () => {
 /** Words that only these have: the libraries that are loaded when an answer needs them. */
 const LAZY = ['KaTeX parse error', 'flowchart-v2', 'nonlocal'];
 
-/** The scripts that a tab has loaded, with their text. */
+/** The scripts that a tab has loaded so far, with their text. */
 async function scriptsOf(tab: Tab): Promise<{ path: string; text: string }[]> {
-  await tab.page.waitForLoadState('networkidle');
   const paths = await tab.page.evaluate(() =>
     performance.getEntriesByType('resource').map((resource) => new URL(resource.name).pathname),
   );

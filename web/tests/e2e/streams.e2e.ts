@@ -201,7 +201,9 @@ test('a proxy that holds the answer back is named', async () => {
   const user = await world.user();
   network = await Network.start(world.server.web);
   const tab = await world.tab('/', { user, origin: network.origin });
-  await tab.page.waitForLoadState('networkidle');
+  // All that the page needs to show an answer has come.
+  await tab.send('words 2');
+  await tab.expectWords(user, 2);
   network.hold();
   await tab.send('words 50 every 10');
   await tab.inAnswer('stream.held').waitFor();
