@@ -133,7 +133,7 @@ impl Bench {
 
     /// The length of a window.
     pub(crate) fn window(&self) -> Duration {
-        self.scale(Duration::from_secs_f64(self.options.seconds), Duration::from_secs(1))
+        self.scale(Duration::from_secs_f64(self.options.seconds), Duration::from_millis(500))
     }
 
     /// A new, empty directory.

@@ -29,7 +29,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let ramp = APART * followers;
         // Opening them may take twice as long as planned.
         let length = ramp * 2 + bench.window() + Duration::from_secs(10);
-        let pace = Pace::per_second(bench.scale(1, 10), bench.scale(length, Duration::from_secs(8)));
+        let pace = Pace::per_second(bench.scale(1, 10), bench.scale(length, Duration::from_secs(5)));
         let mut requests = Vec::new();
         let mut ids = Vec::new();
         for _ in 0..generations {

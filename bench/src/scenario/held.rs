@@ -20,7 +20,9 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut held = Figure::new("streams of 50 chunks/s held", "streams", Some(Goal::AtLeast(512.0)));
     for round in bench.rounds() {
         let mut targets = bench.targets(&running, round);
-        targets.push(bench.direct());
+        if !bench.options.quick {
+            targets.push(bench.direct());
+        }
         for target in targets {
             let mut most = 0;
             for &streams in bench.scale(STEPS, QUICK) {

@@ -16,8 +16,8 @@ use crate::{
 };
 
 const IDLE: &str = "idle";
-/// After the last stream, memory has so long to go down.
-const AFTERWARDS: Duration = Duration::from_secs(30);
+/// After the last stream, memory has so long to go down: longer than kept connections live.
+const AFTERWARDS: Duration = Duration::from_secs(60);
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
