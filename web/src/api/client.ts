@@ -28,6 +28,13 @@ export interface StreamOptions extends Options {
 /** An answer to a plain request that takes longer, in milliseconds, does not come. */
 const PATIENCE = 30_000;
 
+/** Aborts with the caller's signal, and when patience is at its end. */
+function patient(signal: AbortSignal | undefined): AbortSignal {
+  const patience = AbortSignal.timeout(PATIENCE);
+  // Safari has `any` since 17.4. Before that, a request that its caller may abort has Safari's own patience.
+  return signal && AbortSignal.any ? AbortSignal.any([signal, patience]) : (signal ?? patience);
+}
+
 const client = createClient<paths>({
   baseUrl: globalThis.location?.origin ?? '',
   fetch: (request) => globalThis.fetch(request),
@@ -68,8 +75,7 @@ async function call<T>(
   request: (signal: AbortSignal) => Promise<Answer<T>>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const patience = AbortSignal.timeout(PATIENCE);
-  const either = signal === undefined ? patience : AbortSignal.any([signal, patience]);
+  const either = patient(signal);
   const answer = await announced(send(() => request(either), signal));
   return answer.data as T;
 }
@@ -92,8 +98,7 @@ export function register(form: Schemas['RegisterRequest'], { signal }: Options =
 
 /** Signs in; the browser keeps the session's cookie. A wrong password is an {@link ApiError} and no {@link onUnauthenticated}. */
 export async function login(form: Schemas['LoginRequest'], { signal }: Options = {}): Promise<Session> {
-  const patience = AbortSignal.timeout(PATIENCE);
-  const either = signal === undefined ? patience : AbortSignal.any([signal, patience]);
+  const either = patient(signal);
   const answer = await send(() => client.POST('/api/v1/auth/login', { body: form, signal: either }), signal);
   return answer.data as Session;
 }

@@ -1,7 +1,10 @@
 import './diagram.css';
 import mermaid from 'mermaid';
-import { token } from './colours';
+import { configuration } from './configuration';
+import { parseDrawing } from './drawing';
 import { type Draw, isDraw, type Report } from './messages';
+import { forbidPictures } from './pictures';
+import { harmless } from './source';
 
 /**
  * The page within the frame: draws the one diagram that it is told to. It has no origin, no network beyond its own
@@ -9,6 +12,9 @@ import { type Draw, isDraw, type Report } from './messages';
  */
 
 let count = 0;
+let wantsPicture = false;
+/** What stands in the body is a finished drawing, not the library's attempt at one. */
+let finished = false;
 let drawing: Promise<void> = Promise.resolve();
 
 addEventListener('message', (event: MessageEvent<unknown>) => {
@@ -19,17 +25,26 @@ addEventListener('message', (event: MessageEvent<unknown>) => {
 
 // A drawing is as wide as the frame, so its height follows the frame's width.
 new ResizeObserver(() => {
-  if (document.body.querySelector('svg') !== null) reportHeight();
+  if (finished) reportHeight();
 }).observe(document.body);
 
+forbidPictures(() => {
+  wantsPicture = true;
+});
 report({ type: 'ready' });
 
 async function draw({ source, theme }: Draw): Promise<void> {
   document.documentElement.dataset.theme = theme;
+  finished = false;
   try {
+    const safe = harmless(source);
+    if (safe === null) throw new TypeError('a source that asks for more than a drawing');
     mermaid.initialize(configuration(theme));
-    const { svg } = await mermaid.render(`diagram-${++count}`, source);
-    document.body.replaceChildren(parse(svg));
+    wantsPicture = false;
+    const { svg } = await mermaid.render(`diagram-${++count}`, safe);
+    if (wantsPicture) throw new TypeError('a shape that is a picture');
+    document.body.replaceChildren(parseDrawing(svg));
+    finished = true;
     reportHeight();
   } catch {
     // The library leaves its attempt behind.
@@ -44,56 +59,4 @@ function reportHeight(): void {
 
 function report(message: Report): void {
   parent.postMessage(message, '*');
-}
-
-/** The drawing as a node, without anything that leads elsewhere. */
-function parse(svg: string): SVGElement {
-  const root = document.importNode(
-    new DOMParser().parseFromString(svg, 'image/svg+xml').documentElement,
-    true,
-  );
-  if (!(root instanceof SVGElement)) throw new TypeError('not a drawing');
-  for (const link of root.querySelectorAll('a')) link.replaceWith(...link.childNodes);
-  for (const foreign of root.querySelectorAll('script, image, foreignObject, use')) foreign.remove();
-  return root;
-}
-
-function configuration(theme: 'light' | 'dark'): Parameters<typeof mermaid.initialize>[0] {
-  return {
-    startOnLoad: false,
-    securityLevel: 'strict',
-    suppressErrorRendering: true,
-    htmlLabels: false,
-    flowchart: { htmlLabels: false },
-    maxTextSize: 20_000,
-    maxEdges: 400,
-    secure: [
-      'secure',
-      'securityLevel',
-      'startOnLoad',
-      'maxTextSize',
-      'maxEdges',
-      'suppressErrorRendering',
-      'htmlLabels',
-    ],
-    theme: 'base',
-    themeVariables: {
-      darkMode: theme === 'dark',
-      fontFamily: getComputedStyle(document.body).fontFamily,
-      fontSize: '14px',
-      background: token('--code'),
-      primaryColor: token('--accent-wash'),
-      primaryTextColor: token('--on-wash'),
-      primaryBorderColor: token('--accent'),
-      secondaryColor: token('--raised'),
-      tertiaryColor: token('--panel'),
-      noteBkgColor: token('--warning-wash'),
-      noteTextColor: token('--ink'),
-      noteBorderColor: token('--warning'),
-      lineColor: token('--line-strong'),
-      textColor: token('--ink'),
-      titleColor: token('--ink'),
-      edgeLabelBackground: token('--code'),
-    },
-  };
 }

@@ -3,18 +3,16 @@ import { element, setText } from './element';
 import { childrenOf, inlineKind, SpanPart } from './inline';
 import type { MarkdownToken } from './lex';
 import { MathPart } from './math';
+import { headingOf } from './outline';
 import { type Part, type PartKind, PartList, type Place } from './parts';
 import { TablePart } from './table';
-
-/** An answer stands under a heading of its message (h2), so its own begin at h3. */
-const HEADINGS = ['h3', 'h4', 'h5', 'h6', 'h6', 'h6'] as const;
 
 /** Everything that stands on lines of its own. */
 export const blockKind: PartKind = {
   shapeOf(token) {
     switch (token.type) {
       case 'heading':
-        return `heading ${token.depth}`;
+        return `${headingOf(token)} ${token.depth}`;
       case 'list':
         return token.ordered ? 'ordered list' : 'list';
       case 'list_item':
@@ -37,7 +35,7 @@ export const blockKind: PartKind = {
   create(token, place): Part {
     switch (token.type) {
       case 'heading':
-        return new SpanPart(element(HEADINGS[token.depth - 1] ?? 'h6'));
+        return new SpanPart(element(headingOf(token), `depth-${token.depth}`));
       case 'paragraph':
         return new SpanPart(element('p'));
       case 'text':

@@ -1,4 +1,5 @@
 import type { MarkdownToken } from './lex';
+import { outlineOf } from './outline';
 
 /** Where a token stands. */
 export interface Place {
@@ -24,6 +25,8 @@ interface Entry {
   /** Two tokens of one shape can be shown by one part. */
   readonly shape: string;
   raw: string;
+  /** The headings in it may move in the outline though its text stays. */
+  outline: string;
   live: boolean;
 }
 
@@ -49,9 +52,12 @@ export class PartList {
       const here = live === place.live ? place : { ...place, live };
       const entry = this.#entries[index];
       const shape = this.#kind.shapeOf(token, here);
+      const outline = outlineOf(token);
       if (entry !== undefined && entry.shape === shape) {
-        if (entry.raw !== token.raw || entry.live !== live) entry.part.update(token, here);
+        const same = entry.raw === token.raw && entry.outline === outline && entry.live === live;
+        if (!same) entry.part.update(token, here);
         entry.raw = token.raw;
+        entry.outline = outline;
         entry.live = live;
         continue;
       }
@@ -59,7 +65,7 @@ export class PartList {
       part.update(token, here);
       if (entry === undefined) parent.append(part.node);
       else replace(entry.part, part);
-      this.#entries[index] = { part, shape, raw: token.raw, live };
+      this.#entries[index] = { part, shape, raw: token.raw, outline, live };
     }
     for (const { part } of this.#entries.splice(tokens.length)) {
       part.node.remove();

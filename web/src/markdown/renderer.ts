@@ -2,6 +2,7 @@ import { BlockStream, type Blocks, normalizeLines, visibleBlocks } from './block
 import { blockKind } from './blocks';
 import { releaseDiagrams } from './diagram';
 import { lex } from './lex';
+import { Outline } from './outline';
 import { PartList } from './parts';
 
 /** A render that took longer (ms) is followed by a pause of three times as long, so that the page stays usable. */
@@ -19,6 +20,7 @@ export class MarkdownRenderer {
   readonly #root: HTMLElement;
   readonly #changed: () => void;
   #stream = new BlockStream();
+  #outline = new Outline();
   #parts = new PartList(blockKind);
   /** The whole text. */
   #text = '';
@@ -123,6 +125,8 @@ export class MarkdownRenderer {
   }
 
   #show({ stable, open }: Blocks): void {
+    this.#outline.add(stable);
+    this.#outline.preview(open);
     this.#parts.update(this.#root, [...stable, ...open], { live: open.length > 0, inLink: false });
     this.#parts.release(stable.length);
   }
@@ -138,6 +142,7 @@ export class MarkdownRenderer {
     this.#closed = false;
     this.#shown = '';
     this.#stream = new BlockStream();
+    this.#outline = new Outline();
     this.#parts = new PartList(blockKind);
     releaseDiagrams(this.#root);
     this.#root.replaceChildren();

@@ -6,6 +6,8 @@ const STORED = 'drafts';
 /** Most drafts, and most characters of all drafts together: browsers give a page about 5 MB. */
 const MOST_DRAFTS = 30;
 const MOST_CHARACTERS = 1_000_000;
+/** Begins the key of a question that is on its way. */
+const UNSENT = 'unsent:';
 /** How long typing may go on before it is written down. */
 const WRITE_AFTER_MS = 250;
 
@@ -34,6 +36,9 @@ function all(): Map<string, string> {
     drafts = parse(readStored('session', STORED));
     // The last moment that every browser tells the page about.
     window.addEventListener('pagehide', flushDrafts);
+    // Nothing is on its way in a page that has just been loaded.
+    for (const key of [...drafts.keys()])
+      if (key.startsWith(UNSENT)) moveDraft(key, key.slice(UNSENT.length));
   }
   return drafts;
 }
@@ -76,10 +81,24 @@ export function keepDraft(key: string, text: string): void {
   timer ??= setTimeout(flushDrafts, WRITE_AFTER_MS);
 }
 
+/** Keeps a question until it is accepted or refused (then: an empty text). A reload before that finds it in the draft. */
+export function keepUnsent(key: string, text: string): void {
+  keepDraft(UNSENT + key, text);
+}
+
+/** Puts one draft before another. */
+export function moveDraft(from: string, to: string): void {
+  const text = draftOf(from);
+  if (text === '') return;
+  const there = draftOf(to);
+  keepDraft(from, '');
+  keepDraft(to, there === '' || there === text ? text : `${text}\n\n${there}`);
+}
+
 /** The drafts are this user's from now on; another one's are forgotten. */
 export function ownDrafts(userId: string): void {
-  const map = all();
-  if (owner !== userId && owner !== null) map.clear();
+  all();
+  if (owner !== userId && owner !== null) clearDrafts();
   owner = userId;
 }
 

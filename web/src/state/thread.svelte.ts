@@ -6,14 +6,13 @@ import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
+import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
+import { titleOf } from './title';
 import { toasts } from './toasts.svelte';
 import { MessageTree } from './tree.svelte';
-
-/** Most characters of a question that stand in for a title until the server has told its own. */
-const TITLE_CHARACTERS = 80;
 
 /** A question that was not accepted: its text goes back to the composer. */
 export interface Refusal {
@@ -39,11 +38,6 @@ interface Link {
 export interface ThreadHost {
   /** A new chat has got its conversation. */
   named(thread: Thread): void;
-}
-
-function titleOf(question: string): string {
-  const line = question.trim().split('\n', 1)[0] ?? '';
-  return line.length > TITLE_CHARACTERS ? `${line.slice(0, TITLE_CHARACTERS)}…` : line;
 }
 
 /** One chat: its messages, the branch that is shown, the answer that is being written. No method rejects. */
@@ -143,8 +137,13 @@ export class Thread {
       if (status === 'new') this.status = 'new';
       this.refusal = { text, message: messageOf(fault) };
     };
+    const draft = this.conversationId ?? 'new';
+    keepUnsent(draft, text);
     return new Promise((resolve) => {
-      this.#open({ kind: 'send', body, key: uuid() }, answer, undo, resolve);
+      this.#open({ kind: 'send', body, key: uuid() }, answer, undo, () => {
+        keepUnsent(draft, '');
+        resolve();
+      });
     });
   }
 
@@ -297,7 +296,10 @@ export class Thread {
         message.append(text);
       },
       phase: (phase) => {
-        if (mine()) message.phase = phase === 'ended' ? null : phase;
+        if (!mine()) return;
+        message.phase = phase === 'ended' ? null : phase;
+        // Stop was asked for when nobody knew yet that the question would not get through.
+        if (this.stopping && !link.accepted && phase !== 'sending') this.#takeBack(link);
       },
       ended: (end) => {
         if (mine()) this.#ended(message, end);
@@ -327,6 +329,8 @@ export class Thread {
     const { message } = link;
     const asked = !link.accepted;
     link.accepted = true;
+    // What is being read was asked for before this was stored.
+    if (asked && this.#reading !== null) this.#readAgain = true;
     message.id = start.messageId;
     message.stored = true;
     message.generationId = start.generationId;
@@ -380,9 +384,9 @@ export class Thread {
     this.stopping = false;
     link.undo(fault);
     link.decided();
-    if (!(fault instanceof ApiError)) return;
     // The chat is gone, or something runs in it that this page doesn't know of.
-    if (fault.status === 404 || fault.generationId !== undefined || this.#readAgain) void this.#catchUp();
+    const news = fault instanceof ApiError && (fault.status === 404 || fault.generationId !== undefined);
+    if (news || this.#readAgain) void this.#catchUp();
   }
 
   #lost(link: Link): void {
@@ -405,7 +409,8 @@ export class Thread {
   #undo(link: Link): void {
     link.undo(new NetworkError('not known to be accepted'));
     link.decided();
-    void this.#catchUp();
+    if (this.conversationId === null) void conversations.refresh();
+    else void this.#catchUp();
   }
 
   async #stop(message: MessageView): Promise<void> {
@@ -455,7 +460,9 @@ export class Thread {
     this.status = 'ready';
     this.error = null;
     this.#backoff.cancel();
-    this.#attach(messages.find((message) => message.id === this.running?.id)?.last_event_id ?? null);
+    const row = messages.find((message) => message.id === this.running?.id);
+    // The place belongs to the row's text: with any other one the log is read from its beginning.
+    this.#attach(row?.content === this.running?.text ? (row?.last_event_id ?? null) : null);
   }
 
   #attach(after: string | null): void {
@@ -472,8 +479,14 @@ export class Thread {
     const status = error instanceof ApiError ? error.status : 0;
     // Whatever has no such name: never was, was deleted, or belongs to somebody else.
     if (status === 404 || status === 400 || status === 422) {
+      if (this.#unaccepted) {
+        // The question on its way hears the same, and is given back then.
+        this.#readAgain = true;
+        return;
+      }
       this.#detach();
       this.status = 'missing';
+      if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
       return;
     }
     // Signed out: everything stays as it is until `resume`.

@@ -1,6 +1,6 @@
 import { backoff } from './backoff';
 import { formatCursor } from './cursor';
-import type { Effect, Moment, State } from './state';
+import { type Effect, type Moment, type State, TIMING } from './state';
 import type { Phase } from './types';
 
 /** A state in the making: a transition changes a copy of its own. */
@@ -76,7 +76,14 @@ export function comeBack(work: Work, asked = 0): void {
   s.pausedUntil = at.now + backoff(s.failures, at.random, asked);
   s.failures += 1;
   s.lumps = 0;
-  show(work, s.online ? 'reconnecting' : 'offline');
+  s.lostAt ??= at.now;
+}
+
+/** When people are told that the connection is lost; never, while there seems to be one or they know. */
+export function noticeAt(s: State): number {
+  const known = s.phase === 'reconnecting' || s.phase === 'offline';
+  if (s.lostAt === null || s.step === 'connected' || known) return Number.POSITIVE_INFINITY;
+  return s.lostAt + TIMING.notice;
 }
 
 /** The sink's last call is made: nothing follows. */

@@ -18,6 +18,7 @@ export function receive(work: Work, events: readonly RawEvent[]): void {
   const silence = at.now - s.heardAt;
   const opening = !s.heard;
   s.heardAt = at.now;
+  s.lostAt = null;
   let text = '';
   let taken = 0;
   const flush = () => {

@@ -7,6 +7,8 @@ import type { End, Phase, Source, Start } from './types';
 export const TIMING = {
   /** The server's heartbeat. */
   heartbeat: 15_000,
+  /** Without a byte for so long, a heartbeat is missing: a new attach finds out what became of the answer. */
+  missed: 17_000,
   /** Without a byte for so long, the reader is told. */
   quiet: 20_000,
   /** Without a byte for so long, the connection is given up: two heartbeats were missed. */
@@ -29,6 +31,8 @@ export const TIMING = {
   pollHidden: 10_000,
   /** An answered attach counts as connected after this, even if the model says nothing. */
   settle: 300,
+  /** A connection that is back sooner than this was never lost, as far as people are concerned. */
+  notice: 1_000,
 } as const;
 
 /** How often the same thing may go wrong with no progress in between before it is final. */
@@ -83,6 +87,8 @@ export interface State {
   readonly openedAt: number;
   readonly heardAt: number;
   readonly pausedUntil: number;
+  /** Since when there has been no connection that works; null while there is one. */
+  readonly lostAt: number | null;
   /** Whether an event has come on this connection, and whether the first one must come at once. */
   readonly heard: boolean;
   readonly prompt: boolean;
@@ -157,6 +163,7 @@ export function initialState(source: Source): State {
     openedAt: 0,
     heardAt: 0,
     pausedUntil: 0,
+    lostAt: null,
     heard: false,
     prompt: false,
     lumps: 0,

@@ -5,7 +5,18 @@
  * connect again and go on after the newest event that the sink has had. A request that is not known
  * to be accepted is sent again with its own key, which the server carries out once.
  */
-import { comeBack, connect, disconnect, finish, plainPhase, poll, release, show, type Work } from './draft';
+import {
+  comeBack,
+  connect,
+  disconnect,
+  finish,
+  noticeAt,
+  plainPhase,
+  poll,
+  release,
+  show,
+  type Work,
+} from './draft';
 import { fault, receive } from './receive';
 import { failed } from './refusal';
 import { type Effect, type Input, type Moment, type State, TIMING, uploadAllowance } from './state';
@@ -34,6 +45,7 @@ function apply(work: Work, input: Input): void {
       s.hiddenAt = at.now;
       s.online = input.online;
       s.failures = 0;
+      s.lostAt = null;
       show(work, plainPhase(s));
       connect(work);
       return;
@@ -91,6 +103,7 @@ function apply(work: Work, input: Input): void {
 
 /** A clock that was set back must not stop the timers until it has caught up. */
 function rebase({ s, at }: Work): void {
+  if (s.lostAt !== null) s.lostAt = Math.min(s.lostAt, at.now);
   if (at.now >= s.heardAt) return;
   const back = s.heardAt - at.now;
   s.heardAt = at.now;
@@ -138,8 +151,18 @@ function reconnect(work: Work): void {
   connect(work);
 }
 
+/** A heartbeat is missing. The next byte, or an answer to the attach, is still due when it was. */
+function renew(work: Work): void {
+  const { s, at } = work;
+  const heardAt = Math.max(s.heardAt, at.now - TIMING.missed);
+  reconnect(work);
+  s.heardAt = heardAt;
+  s.failures = Math.max(1, s.failures);
+}
+
 function alarm(work: Work): void {
   const { s, at } = work;
+  if (at.now >= noticeAt(s)) show(work, s.online ? 'reconnecting' : 'offline');
   if (s.step === 'pausing') {
     if (at.now >= s.pausedUntil) connect(work);
     return;
@@ -151,6 +174,7 @@ function alarm(work: Work): void {
   }
   const silence = at.now - s.heardAt;
   if (at.now >= briefUntil(s)) {
+    s.lostAt = null;
     show(work, plainPhase(s));
     poll(work, s.visible ? TIMING.poll : TIMING.pollHidden);
     return;
@@ -165,9 +189,21 @@ function alarm(work: Work): void {
     comeBack(work);
     return;
   }
+  if (mayMiss(s) && silence >= TIMING.missed) {
+    renew(work);
+    return;
+  }
   if (awaitsFirst(s) && at.now - s.openedAt >= TIMING.held + allowance) show(work, 'held');
-  if (silence >= TIMING.quiet + allowance && s.phase !== 'held') show(work, 'quiet');
-  if (settles(s) && silence >= TIMING.settle) show(work, plainPhase(s));
+  if (mayFallQuiet(s) && silence >= TIMING.quiet + allowance) show(work, 'quiet');
+  if (settles(s) && silence >= TIMING.settle) {
+    s.lostAt = null;
+    show(work, plainPhase(s));
+  }
+}
+
+/** Whether heartbeats are due on this connection. */
+function mayMiss(s: State): boolean {
+  return s.step === 'connected' && s.generationId !== null;
 }
 
 /**
@@ -181,11 +217,16 @@ function alarm(work: Work): void {
  * the first one after the answer's end gets a body that is complete, which every proxy lets pass.
  */
 function awaitsFirst(s: State): boolean {
-  return s.failures === 0 && (s.step === 'connecting' || (s.prompt && !s.heard));
+  return s.failures === 0 && s.lostAt === null && (s.step === 'connecting' || (s.prompt && !s.heard));
+}
+
+/** Whether silence would be news: of a lost connection nobody expects anything else. */
+function mayFallQuiet(s: State): boolean {
+  return s.phase !== 'quiet' && s.phase !== 'held' && s.lostAt === null;
 }
 
 function settles(s: State): boolean {
-  return s.step === 'connected' && (s.phase === 'reconnecting' || s.phase === 'offline');
+  return s.step === 'connected' && s.lostAt !== null;
 }
 
 /** When a connection without a slot has brought what there was; never, for any other. */
@@ -197,11 +238,12 @@ function briefUntil(s: State): number {
 
 /** When the state wants an `alarm`, on the clock of its moments; null if only news can move it. */
 export function dueAt(s: State): number | null {
-  if (s.step === 'pausing') return s.pausedUntil;
+  if (s.step === 'pausing') return Math.min(s.pausedUntil, noticeAt(s));
   if (s.step !== 'connecting' && s.step !== 'connected') return null;
   const allowance = uploadAllowance(s);
-  let due = s.heardAt + TIMING.dead + allowance;
-  if (s.phase !== 'quiet' && s.phase !== 'held') due = Math.min(due, s.heardAt + TIMING.quiet + allowance);
+  let due = Math.min(s.heardAt + TIMING.dead + allowance, noticeAt(s));
+  if (mayMiss(s)) due = Math.min(due, s.heardAt + TIMING.missed);
+  if (mayFallQuiet(s)) due = Math.min(due, s.heardAt + TIMING.quiet + allowance);
   if (awaitsFirst(s) && s.phase !== 'held') due = Math.min(due, s.openedAt + TIMING.held + allowance);
   if (!s.visible && s.slot !== 'none') due = Math.min(due, s.hiddenAt + TIMING.hidden);
   due = Math.min(due, briefUntil(s));

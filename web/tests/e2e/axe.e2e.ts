@@ -77,6 +77,14 @@ test('a chat with everything that Markdown has', async () => {
   await check(tab, () => tab.composer.waitFor());
 });
 
+test('answers whose headings begin deep and leave levels out', async () => {
+  const user = await world.user();
+  const conversation = await user.ask('say\n## one\n\n##### two\n\n> # three\n\n- #### four\n');
+  await user.ask('say\n#### five\n\n## six\n', { conversation_id: conversation });
+  const tab = await world.tab(`/c/${conversation}`, { user });
+  await check(tab, () => tab.page.getByRole('heading', { name: 'six', level: 3 }).waitFor());
+});
+
 test('answers that ended badly', async () => {
   const user = await world.user();
   const conversation = await user.ask('words 20 cut 5');

@@ -19,6 +19,7 @@ const PATIENCE_MS = 5000;
 export class Connection {
   #reachable = $state(true);
   #asking = $state(false);
+  #answer: Promise<void> | undefined;
   #probe: (signal: AbortSignal) => Promise<boolean>;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wait = FIRST_MS;
@@ -35,9 +36,15 @@ export class Connection {
     return this.#asking;
   }
 
-  /** Asks now, unless it is being asked already. */
-  async suspect(): Promise<void> {
-    if (this.#asking) return;
+  /** Asks now, unless it is being asked already. Resolves when `reachable` says what came of it. */
+  suspect(): Promise<void> {
+    this.#answer ??= this.#ask().finally(() => {
+      this.#answer = undefined;
+    });
+    return this.#answer;
+  }
+
+  async #ask(): Promise<void> {
     clearTimeout(this.#timer);
     this.#asking = true;
     this.#reachable = await this.#probe(AbortSignal.timeout(PATIENCE_MS));
@@ -62,6 +69,8 @@ export class Connection {
     window.addEventListener('offline', changed);
     window.addEventListener('online', changed);
     document.addEventListener('visibilitychange', seen);
+    // Nobody has asked since it was last watched.
+    if (!this.#reachable) changed();
     return () => {
       clearTimeout(this.#timer);
       window.removeEventListener('offline', changed);

@@ -8,8 +8,6 @@ import { say, saying } from './say';
 export class Tab {
   #faults: string[] = [];
   #foreign = new Set<Request>();
-  /** Diagrams made to attack are shown: what the policy of their frame refuses is no fault of the page. */
-  hostileDiagrams = false;
 
   private constructor(
     readonly page: Page,
@@ -49,11 +47,7 @@ export class Tab {
   async #watch() {
     const { page } = this;
     const fault = (text: string) => this.#faults.push(text);
-    await page.exposeBinding('reportViolation', ({ frame }, text: string) => {
-      // Where hostile diagrams are drawn, the frame's policy is what keeps them harmless.
-      if (this.hostileDiagrams && frame !== page.mainFrame()) return;
-      fault(`CSP: ${text}`);
-    });
+    await page.exposeBinding('reportViolation', (_, text: string) => fault(`CSP: ${text}`));
     await page.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) => {
         const report = Reflect.get(window, 'reportViolation') as (text: string) => void;

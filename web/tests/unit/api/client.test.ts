@@ -127,6 +127,22 @@ describe('faults', () => {
     expect(await thrown(api.me({ signal: abort.signal }))).toMatchObject({ name: 'AbortError' });
   });
 
+  it('can be given up in a browser that cannot join signals', async () => {
+    vi.stubGlobal('AbortSignal', { timeout: AbortSignal.timeout.bind(AbortSignal) });
+    const abort = new AbortController();
+    const signals: AbortSignal[] = [];
+    vi.stubGlobal('fetch', (request: Request) => {
+      signals.push(request.signal);
+      return new Promise((_, reject) => {
+        request.signal.addEventListener('abort', () => reject(request.signal.reason));
+      });
+    });
+    const asked = thrown(api.me({ signal: abort.signal }));
+    await vi.waitFor(() => expect(signals).toHaveLength(1));
+    abort.abort();
+    expect(await asked).toMatchObject({ name: 'AbortError' });
+  });
+
   it('nothing to follow is no fault', async () => {
     answer = () => new Response(null, { status: 204 });
     expect((await api.attach({ generationId: 'g', after: null })).status).toBe(204);

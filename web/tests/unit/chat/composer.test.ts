@@ -143,6 +143,15 @@ describe('the composer', () => {
     expect(area().value).toBe('half a thought');
   });
 
+  it('leaves nothing behind for whoever signs in next', async () => {
+    show(new FakeThread());
+    type('a secret');
+    clearDrafts();
+    await unmount(composer);
+    expect(draftOf('new')).toBe('');
+    show(new FakeThread());
+  });
+
   it('refuses a text that is too long, and counts before it is', () => {
     show(new FakeThread());
     type('x'.repeat(MESSAGE_CHARS));

@@ -10,7 +10,7 @@ const PREFIXES = 'auth|sidebar|shell|chat|composer|prose|stream|error|time|toast
 const DYNAMIC: Record<string, readonly string[]> = {
   // Codes are the server's; those that no key names are told in its own words.
   'error.': [],
-  'stream.': ['sending', 'waiting', 'streaming', 'quiet', 'held', 'reconnecting', 'offline', 'ended'],
+  'stream.': ['quiet', 'held', 'reconnecting', 'offline'],
   'chat.': ['failed', 'interrupted', 'stopped', 'length', 'empty'],
 };
 

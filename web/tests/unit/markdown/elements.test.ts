@@ -53,13 +53,6 @@ test('character references', () => {
   );
 });
 
-test('headings stand under the heading of their message', () => {
-  const names = [...render(['# a\n## b\n### c\n#### d\n##### e\n###### f\n']).children].map(
-    ({ localName }) => localName,
-  );
-  expect(names).toEqual(['h3', 'h4', 'h5', 'h6', 'h6', 'h6']);
-});
-
 test('tasks are checkboxes that say what they mean', () => {
   const boxes = [...render(['- [ ] open\n- [x] done\n']).querySelectorAll('input')];
   expect(

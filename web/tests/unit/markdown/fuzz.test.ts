@@ -25,6 +25,9 @@ const TEXTS = [
   '| a | b |\n|---|\n\n| c |\n|:-:|\n| `x \\| y` |\n',
   '```mermaid\ngraph TD; A-->B\n```\n\n````md\n```\ninner\n```\n````\n',
   'text \u202e bidi and `co\u2066de`\n\n```\na\u202eb\n```\n',
+  '### begins deep\n# rises\n> ## quoted\n> words\n\n- ##### in a list\n  ###### deeper\n- two\n  ===\n\n#### last\n',
+  '$$\n## perhaps math\n\n> ### under it\n\n- # and in a list\n\nwords\n## after\n',
+  'underlined\n---\n\n> #### quoted\n\n1. ## one\n2. a\n   ---\n\n###### far\n### near\n',
 ];
 
 const cases: [name: string, text: string][] = TEXTS.map((text, index) => [`text ${index}`, text]);

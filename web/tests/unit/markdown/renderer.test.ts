@@ -48,7 +48,7 @@ describe('when it renders', () => {
     renderer.reset('# Whole\n\nmessage');
     renderer.finish();
     expect(renders).toBe(1);
-    expect(shown(root)).toBe('<h3>Whole</h3><p>message</p>');
+    expect(shown(root)).toBe('<h3 class="depth-1">Whole</h3><p>message</p>');
     frames.run();
     expect(renders).toBe(1);
   });

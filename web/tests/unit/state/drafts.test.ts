@@ -28,6 +28,26 @@ describe('drafts', () => {
     expect(drafts.draftOf('new')).toBe('');
   });
 
+  test('a question that was on its way when the page was reloaded is a draft again', async () => {
+    drafts.keepUnsent('new', 'on its way');
+    drafts.keepUnsent('c1', 'accepted');
+    drafts.keepUnsent('c1', '');
+    drafts.keepDraft('new', 'and the next');
+    expect(drafts.draftOf('new')).toBe('and the next');
+    await reload();
+    expect([drafts.draftOf('new'), drafts.draftOf('c1')]).toEqual(['on its way\n\nand the next', '']);
+    await reload();
+    expect(drafts.draftOf('new')).toBe('on its way\n\nand the next');
+  });
+
+  test('of another user leave the browser at once', async () => {
+    drafts.ownDrafts('ada');
+    drafts.keepDraft('c1', 'secret');
+    await reload();
+    drafts.ownDrafts('bob');
+    expect(sessionStorage.getItem('drafts')).toBeNull();
+  });
+
   test('are written down a moment after typing, and when the page goes away', () => {
     drafts.keepDraft('c1', 'a');
     expect(sessionStorage.getItem('drafts')).toBeNull();

@@ -51,3 +51,31 @@ export function see(visible: boolean): void {
   vi.spyOn(document, 'visibilityState', 'get').mockReturnValue(visible ? 'visible' : 'hidden');
   document.dispatchEvent(new Event('visibilitychange'));
 }
+
+/** A chat with one question and its answer. */
+export function chat(id = 'c1'): void {
+  server.conversation(id);
+  server.message(id, `q1${id}`);
+  server.message(id, `a1${id}`);
+}
+
+/** A chat whose second answer is being written. */
+export function runningChat(content = 'So far'): void {
+  chat();
+  server.message('c1', 'q2');
+  server.message('c1', 'a2', { status: 'running', content, generation_id: 'g2', last_event_id: 'g2:1.3' });
+  server.row('c1').generation_id = 'g2';
+}
+
+/** What the server holds once it has accepted a question. */
+export function accepted(
+  id: string,
+  question: string,
+  answer: string,
+  generation: string,
+  text: string,
+): void {
+  server.message(id, question, { content: text });
+  server.message(id, answer, { status: 'running', content: '', generation_id: generation });
+  Object.assign(server.row(id), { generation_id: generation, updated_at: at(29) });
+}

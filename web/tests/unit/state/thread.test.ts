@@ -2,35 +2,26 @@ import { describe, expect, test, vi } from 'vitest';
 import { NetworkError } from '$/api/errors';
 import { router } from '$/lib/router.svelte';
 import { conversations } from '$/state/conversations.svelte';
+import { draftOf, flushDrafts, keepDraft } from '$/state/drafts';
 import { threads } from '$/state/threads.svelte';
-import { at, server } from './fake';
-import { freshPage, ids, keys, opened, problem, settle, texts, toastTexts } from './support';
+import { server } from './fake';
+import {
+  accepted,
+  chat,
+  freshPage,
+  ids,
+  keys,
+  opened,
+  problem,
+  runningChat,
+  settle,
+  texts,
+  toastTexts,
+} from './support';
 
 vi.mock('$/api/client', async () => (await import('./fake')).client);
 vi.mock('$/stream/answer_stream', async () => (await import('./fake')).stream);
 freshPage();
-
-/** A chat with one question and its answer. */
-function chat(id = 'c1'): void {
-  server.conversation(id);
-  server.message(id, `q1${id}`);
-  server.message(id, `a1${id}`);
-}
-
-/** A chat whose second answer is being written. */
-function runningChat(content = 'So far'): void {
-  chat();
-  server.message('c1', 'q2');
-  server.message('c1', 'a2', { status: 'running', content, generation_id: 'g2', last_event_id: 'g2:1.3' });
-  server.row('c1').generation_id = 'g2';
-}
-
-/** What the server holds once it has accepted a question. */
-function accepted(id: string, question: string, answer: string, generation: string, text: string): void {
-  server.message(id, question, { content: text });
-  server.message(id, answer, { status: 'running', content: '', generation_id: generation });
-  Object.assign(server.row(id), { generation_id: generation, updated_at: at(29) });
-}
 
 describe('opening a chat', () => {
   test('shows the branch that was last written to', async () => {
@@ -185,6 +176,30 @@ describe('asking', () => {
     expect([thread.status, thread.refusal?.text]).toEqual(['missing', 'Mine']);
   });
 
+  test('what was being typed in a chat that is gone waits in the new one', async () => {
+    chat();
+    const thread = await opened('c1');
+    keepDraft('c1', 'half');
+    keepDraft('new', 'other');
+    server.fail('getConversation', problem(404, 'not_found'));
+    await thread.reload();
+    expect([thread.status, draftOf('c1'), draftOf('new')]).toEqual(['missing', '', 'half\n\nother']);
+  });
+
+  test('until it is accepted or refused, a reload would not lose it', async () => {
+    const stored = () => {
+      flushDrafts();
+      return sessionStorage.getItem('drafts') ?? '';
+    };
+    const thread = await opened(null);
+    const sent = thread.send('Precious');
+    expect(stored()).toContain('Precious');
+    server.conversation('c9');
+    server.stream.start('c9', 'a1', 'g1');
+    await sent;
+    expect(stored()).not.toContain('Precious');
+  });
+
   test('while an answer runs nothing is sent and nothing is lost', async () => {
     runningChat();
     const thread = await opened('c1');
@@ -253,6 +268,19 @@ describe('stopping', () => {
     await sent;
     expect(thread.refusal?.text).toBe('More?');
     expect([server.stream.detached, thread.path.length, thread.stopping]).toEqual([true, 0, false]);
+  });
+
+  test('takes it back too when it turns out only later that nothing gets through', async () => {
+    const thread = await opened(null);
+    const sent = thread.send('More?');
+    await thread.stop();
+    expect(thread.stopping).toBe(true);
+    server.calls = [];
+    server.stream.sink.phase('reconnecting');
+    await sent;
+    expect([thread.refusal?.text, server.stream.detached, thread.stopping]).toEqual(['More?', true, false]);
+    // It may be stored: then it is in the list.
+    expect(server.count('listConversations')).toBe(1);
   });
 
   test('that fails is said, and can be tried again', async () => {
@@ -368,6 +396,24 @@ describe('an answer that is lost', () => {
     await settle();
     expect(said).toEqual(['reset', ', so', ' good']);
     expect(server.stream.source).toMatchObject({ kind: 'attach', after: 'g2:1.9' });
+  });
+
+  test('while an older list is on its way: no word comes twice', async () => {
+    runningChat();
+    const thread = await opened('c1');
+    const arrive = server.hold('listMessages');
+    const read = thread.reload();
+    await settle();
+    server.stream.sink.appended(', so good');
+    server.stream.sink.lost();
+    arrive();
+    await read;
+    // The list's place in the log is that of its own, shorter text.
+    const { source } = server.stream;
+    expect(source).toMatchObject({ kind: 'attach', after: null });
+    server.stream.start('c1', 'a2', 'g2');
+    server.stream.sink.appended('So far, so good, so on');
+    expect(thread.running?.text).toBe('So far, so good, so on');
   });
 
   test('that has ended meanwhile is shown as it ended', async () => {

@@ -12,8 +12,6 @@ describe('a lost connection', () => {
     const { sink, link } = await world.begin();
     link.write('id: half an ev');
     link.fail();
-    await world.settle();
-    expect(sink.phases.at(-1)).toBe('reconnecting');
     await world.pass(500);
     expect(world.link.asked).toEqual({ kind: 'attach', after: '1.2' });
     world.link
@@ -22,6 +20,26 @@ describe('a lost connection', () => {
     await world.settle();
     expect(sink.text).toBe('Hello world');
     expect(sink.starts).toHaveLength(1);
+  });
+
+  it('is worth a word only if it is not back within a second', async () => {
+    const { sink, link } = await world.begin();
+    link.fail();
+    await world.pass(900);
+    world.link.accept().write(frame(3, chunk('world')));
+    await world.settle();
+    world.link.fail();
+    await world.pass(900);
+    world.link.accept();
+    await world.pass(5_000);
+    expect(sink.phases, 'back in time, twice').toEqual(['sending', 'streaming']);
+    world.link.fail();
+    await world.pass(990);
+    expect(sink.phases).toEqual(['sending', 'streaming']);
+    await world.pass(20);
+    expect(sink.phases).toEqual(['sending', 'streaming', 'reconnecting']);
+    await world.pass(25_000);
+    expect(sink.phases.at(-1), 'and it stays so while nothing answers').toBe('reconnecting');
   });
 
   it('before any byte: sends the same request again', async () => {
@@ -102,10 +120,12 @@ describe('a lost connection', () => {
     link.write(frame(3, chunk('still ')));
     await world.settle();
     expect(sink.phases.at(-1)).toBe('streaming');
-    link.fail();
-    await world.settle();
-    expect(sink.phases.at(-1)).toBe('offline');
     world.chance = () => 0.99;
+    link.fail();
+    await world.pass(500);
+    world.link.fail();
+    await world.pass(600);
+    expect(sink.phases.at(-1)).toBe('offline');
     const tries = world.links.length;
     world.device('online');
     await world.settle();
@@ -118,18 +138,42 @@ describe('a lost connection', () => {
 });
 
 describe('a connection that says nothing', () => {
-  it('is quiet after 20 s and given up after 32 s', async () => {
+  it('is replaced after 17 s, a heartbeat being missed; quiet after 20 s, given up after 32 s', async () => {
     const { sink } = await world.begin();
-    await world.pass(19_900);
+    await world.pass(16_900);
+    expect(world.links).toHaveLength(1);
+    await world.pass(200);
+    expect([world.links.length, world.links[0]?.aborted, world.link.after]).toEqual([2, true, '1.2']);
+    await world.pass(2_800);
     expect(sink.phases.at(-1)).toBe('streaming');
     await world.pass(200);
     expect(sink.phases.at(-1)).toBe('quiet');
     await world.pass(11_700);
-    expect(world.links).toHaveLength(1);
-    await world.pass(1_000);
     expect(world.links).toHaveLength(2);
-    expect(world.links[0]?.aborted).toBe(true);
-    expect(world.link.after).toBe('1.2');
+    await world.pass(1_000);
+    expect([world.links.length, world.links[1]?.aborted, world.link.after]).toEqual([3, true, '1.2']);
+    await world.pass(500);
+    expect(sink.phases.at(-1)).toBe('reconnecting');
+  });
+
+  it('through a proxy that hides the death of its server, it hears of the end all the same', async () => {
+    const { sink } = await world.begin();
+    await world.pass(17_100);
+    world.link
+      .accept()
+      .write(frame(3, { type: 'error', code: 'interrupted', message: 'x', retryable: true }));
+    await world.settle();
+    expect([sink.end?.status, sink.phases]).toEqual(['interrupted', ['sending', 'streaming', 'ended']]);
+  });
+
+  it('is asked again and again, as long as the attach is answered and nothing else comes', async () => {
+    const { sink } = await world.begin();
+    for (let i = 0; i < 3; i++) {
+      await world.pass(17_100);
+      world.link.accept();
+      await world.settle();
+    }
+    expect([world.links.length, sink.phases]).toEqual([4, ['sending', 'streaming']]);
   });
 
   it('lives by its heartbeats', async () => {
@@ -144,9 +188,9 @@ describe('a connection that says nothing', () => {
   });
 
   it('is quiet no longer once a heartbeat comes', async () => {
-    const { sink, link } = await world.begin();
+    const { sink } = await world.begin();
     await world.pass(25_000);
-    link.write(': heartbeat\n\n');
+    world.link.accept().write(': heartbeat\n\n');
     await world.settle();
     expect(sink.phases.slice(-2)).toEqual(['quiet', 'streaming']);
   });
@@ -170,10 +214,10 @@ describe('a connection that says nothing', () => {
   it('is replaced at once when the page is looked at after two missed heartbeats', async () => {
     await world.begin();
     await world.pass(31_000);
-    expect(world.links).toHaveLength(1);
+    expect(world.links).toHaveLength(2);
     world.device('visible');
     await world.settle();
-    expect(world.links).toHaveLength(2);
+    expect(world.links).toHaveLength(3);
   });
 
   it('is kept when the page is looked at soon after a byte', async () => {
@@ -194,7 +238,7 @@ describe('a connection that says nothing', () => {
     world.link.accept();
     await world.settle();
     world.setBack(3_600_000);
-    await world.pass(60_000);
+    await world.pass(18_000);
     expect(world.links, 'a silent connection is still given up').toHaveLength(3);
   });
 });

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { backoff } from '$/stream/backoff';
 import { formatCursor, parseEventId, parsePlace } from '$/stream/cursor';
-import { describePhase } from '$/stream/describe';
 import { parsePayload } from '$/stream/payload';
 import { claimSlot, SLOTS } from '$/stream/slots';
 import { type Input, initialState, type State } from '$/stream/state';
@@ -158,9 +157,4 @@ describe('transition', () => {
     const read: Input = { type: 'read', connection: 0, events: [event(frame(1, START))] };
     expect(transition(opened, read, at)).toEqual({ state: opened, effects: [] });
   });
-});
-
-it('every phase has words', () => {
-  expect(describePhase('held')).toContain('proxy');
-  expect(describePhase('ended')).toBe('Ended');
 });

@@ -1,5 +1,7 @@
+import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Connection } from '$/features/shell/connection.svelte';
+import Unreachable from '$/features/shell/Unreachable.svelte';
 import { Countdown } from '$/lib/countdown.svelte';
 
 beforeEach(() => {
@@ -16,6 +18,21 @@ describe('Connection', () => {
     await vi.advanceTimersByTimeAsync(600_000);
     expect(probe).not.toHaveBeenCalled();
     end();
+  });
+
+  it('goes on asking when it is watched again', async () => {
+    let up = false;
+    const connection = new Connection(async () => up);
+    const end = connection.watch();
+    await connection.suspect();
+    end();
+    up = true;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(connection.reachable, 'nobody watches').toBe(false);
+    const endAgain = connection.watch();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(connection.reachable).toBe(true);
+    endAgain();
   });
 
   it('asks ever more rarely until the server answers, then no more', async () => {
@@ -91,5 +108,25 @@ describe('Countdown', () => {
     vi.advanceTimersByTime(5000);
     expect(over).not.toHaveBeenCalled();
     expect(countdown.seconds).toBe(0);
+  });
+});
+
+describe('the page that stands in for an unreachable server', () => {
+  it('asks no more once it is gone', async () => {
+    let answer: () => void = () => undefined;
+    const retry = vi.fn(
+      () =>
+        new Promise<void>((resolve) => {
+          answer = resolve;
+        }),
+    );
+    const page = mount(Unreachable, { target: document.body, props: { retry } });
+    flushSync();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(retry).toHaveBeenCalledTimes(1);
+    await unmount(page);
+    answer();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([retry.mock.calls.length, vi.getTimerCount()]).toEqual([1, 0]);
   });
 });
