@@ -46,8 +46,14 @@ async function openSidebar(page) {
 
 async function drawn(page) {
   await page.locator('article .katex').first().waitFor();
-  const frame = page.frameLocator('article iframe');
-  await frame.locator('svg').waitFor();
+  await page.locator('article .hljs-keyword').first().waitFor();
+  await page.locator('article .shows-diagram').waitFor();
+  // Painted, in a process of its own.
+  const frame = page.frameLocator('article iframe').locator('svg');
+  await frame.waitFor();
+  await frame.evaluate(async () => {
+    for (let n = 0; n < 10; n++) await new Promise((painted) => requestAnimationFrame(painted));
+  });
 }
 
 /** Name, path, what makes it, whether somebody is signed in. */
