@@ -2,8 +2,8 @@ const PICTURES = /^(?:img|image|feimage)$/i;
 
 /**
  * Takes from this document, for good, the means to make a picture: the library would fetch one from any address that
- * a source names. Where it only puts one beside other things an empty group stands there; where it needs one for a
- * shape it fails, and `refused` is told, because the library may keep the failure to itself.
+ * a source names. A shape that needs one fails, and `refused` is told, because the library may keep that to itself;
+ * a picture beside other things becomes an empty group, whose address then stands out in the drawing.
  */
 export function forbidPictures(refused: () => void): void {
   const { createElement, createElementNS } = document;

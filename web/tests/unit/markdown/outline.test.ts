@@ -70,8 +70,12 @@ test('a heading keeps its element while the answer goes on, in a quote too', () 
   ]);
 });
 
-test('a heading that takes a level away moves what it stood above', () => {
-  const text = ['# a\n\n$$\n## b\n\n', '> ### c\n', '\nx\n$$\n\n', '> ### c\n'];
-  const whole = render([text.join('')]);
-  expect(levels(render(text))).toEqual(levels(whole));
+test('a heading that turns out to be mathematics takes its level from what stood under it', () => {
+  const frames: number[][] = [];
+  const quote = '> #### c\n';
+  render([`# a\n\n$$\n## b\n\n${quote}`, `x\n$$\n\nwords\n\n${quote}`], (root) => frames.push(levels(root)));
+  expect(frames).toEqual([
+    [3, 4, 5],
+    [3, 4],
+  ]);
 });
