@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn a_frame_is_id_and_data() {
         let id = GenerationId::new(Timestamp::from_micros(9));
-        let record = Record { kind: Kind::Chunk, cursor: Cursor { epoch: 1, seq: 1020 }, content: "Ärger\n\"x\"" };
+        let cursor = Cursor { epoch: 1, seq: 1020 };
+        let record = Record { kind: Kind::Chunk, cursor, content: "Ärger\n\"x\"", ids: None };
         let mut out = Vec::new();
         encode(&mut out, id, &record);
         let payload = Event::Chunk(record.content.to_owned()).payload();

@@ -24,4 +24,5 @@ pub mod provider;
 pub mod session;
 pub mod store;
 pub mod time;
+pub mod token_ids;
 pub mod user;

@@ -5,13 +5,18 @@
 //! follows was written under another lease. Frames are some twenty times the size of a short
 //! chunk's text; records are two bytes more than it.
 //!
+//! Where the provider names the tokens that a chunk stands for, they are in the chunk's own record
+//! ([`Kind::Tokens`], see [`crate::token_ids`]) and not in one beside it: wherever a log is cut, by a
+//! commit, a slice or damage, it has a chunk with its tokens or neither of them.
+//!
 //! **Invariant:** decoding then encoding gives the same bytes, and the same records give the same
-//! frames (see [`crate::frame`]), so nothing needs to be kept but this.
+//! frames (see [`crate::frame`]), so nothing needs to be kept but this. No token shows in a frame.
 
 use crate::{
     cursor::Cursor,
     event::Event,
     leb128::{push_number, take_number},
+    token_ids::{TokenIds, ids_len, push_ids},
 };
 
 /// What a record holds. The numbers are stored; they never change their meaning.
@@ -28,6 +33,9 @@ pub enum Kind {
     End = 4,
     /// Payload of a terminal event.
     Error = 5,
+    /// Text of the answer behind the tokens that it stands for: a length (LEB128), so many bytes of
+    /// token ids, the text. Read back as [`Kind::Chunk`].
+    Tokens = 6,
     /// The epoch of what follows, LEB128. Not an event: it has no seq.
     Epoch = 16,
 }
@@ -40,6 +48,7 @@ impl Kind {
             3 => Self::Resumed,
             4 => Self::End,
             5 => Self::Error,
+            6 => Self::Tokens,
             16 => Self::Epoch,
             _ => return None,
         })
@@ -106,6 +115,17 @@ pub fn push_chunk(records: &mut Vec<u8>, text: &str) {
     push_record(records, Kind::Chunk, text.as_bytes());
 }
 
+/// Appends a chunk with the tokens that it stands for; without any it is [`push_chunk`].
+pub fn push_tokens(records: &mut Vec<u8>, text: &str, ids: &[u32]) {
+    if ids.is_empty() {
+        return push_chunk(records, text);
+    }
+    records.push(Kind::Tokens as u8);
+    push_number(records, (ids_len(ids) + text.len()) as u64);
+    push_ids(records, ids);
+    records.extend_from_slice(text.as_bytes());
+}
+
 fn push_record(records: &mut Vec<u8>, kind: Kind, content: &[u8]) {
     records.push(kind as u8);
     push_number(records, content.len() as u64);
@@ -121,6 +141,8 @@ pub struct Record<'a> {
     pub cursor: Cursor,
     /// A chunk's text, or the payload's JSON.
     pub content: &'a str,
+    /// The tokens that a chunk stands for, where they are known.
+    pub ids: Option<TokenIds<'a>>,
 }
 
 /// Walks over a log's events from a [`Position`].
@@ -143,30 +165,39 @@ impl<'a> Records<'a> {
         self.position
     }
 
-    /// The next event; none at the end.
+    /// The next event; none at the end. What is no event is passed over only together with the event
+    /// after it.
     ///
     /// # Errors
     /// [`DamagedLog`] where the bytes are no record; the position stays before it.
     pub fn next_record(&mut self) -> Result<Option<Record<'a>>, DamagedLog> {
-        let damaged = DamagedLog { offset: self.position.offset };
+        let Position { mut offset, mut cursor } = self.position;
+        let damaged = DamagedLog { offset };
         loop {
-            let rest = self.bytes.get(self.position.offset..).ok_or(damaged)?;
+            let rest = self.bytes.get(offset..).ok_or(damaged)?;
             let Some((kind, rest)) = rest.split_first() else { return Ok(None) };
-            let kind = Kind::parse(*kind).ok_or(damaged)?;
+            let mut kind = Kind::parse(*kind).ok_or(damaged)?;
             let (length, rest) = take_number(rest).ok_or(damaged)?;
             let length = usize::try_from(length).map_err(|_| damaged)?;
-            let content = rest.get(..length).ok_or(damaged)?;
-            let end = self.bytes.len() - rest.len() + length;
-            if kind == Kind::Epoch {
-                let (epoch, _) = take_number(content).ok_or(damaged)?;
-                self.position.cursor.epoch = u32::try_from(epoch).map_err(|_| damaged)?;
-                self.position.offset = end;
-                continue;
+            let mut content = rest.get(..length).ok_or(damaged)?;
+            offset = self.bytes.len() - rest.len() + length;
+            let mut ids = None;
+            match kind {
+                Kind::Epoch => {
+                    let (epoch, _) = take_number(content).ok_or(damaged)?;
+                    cursor.epoch = u32::try_from(epoch).map_err(|_| damaged)?;
+                    continue;
+                }
+                Kind::Tokens => {
+                    let (known, text) = TokenIds::split(content).ok_or(damaged)?;
+                    (kind, ids, content) = (Kind::Chunk, Some(known), text);
+                }
+                _ => {}
             }
             let content = std::str::from_utf8(content).map_err(|_| damaged)?;
-            self.position.cursor.seq += 1;
-            self.position.offset = end;
-            return Ok(Some(Record { kind, cursor: self.position.cursor, content }));
+            cursor.seq += 1;
+            self.position = Position { offset, cursor };
+            return Ok(Some(Record { kind, cursor, content, ids }));
         }
     }
 }
@@ -218,7 +249,66 @@ mod tests {
         assert_eq!(after.offset, bytes.len());
     }
 
+    #[test]
+    fn what_is_no_event_is_passed_over_with_its_event() {
+        let mut bytes = Vec::new();
+        push_chunk(&mut bytes, "a");
+        let whole = bytes.len();
+        push_epoch(&mut bytes, 2);
+        let mut records = Records::new(&bytes, Position::START);
+        assert!(records.next_record().unwrap().is_some());
+        for _ in 0..2 {
+            assert_eq!(records.next_record(), Ok(None));
+            assert_eq!(records.position(), Position { offset: whole, cursor: Cursor { epoch: 1, seq: 1 } });
+        }
+    }
+
+    /// What a recovery needs to know of a chunk.
+    type Chunk = (String, Option<Vec<u32>>);
+
+    fn chunks_of(bytes: &[u8]) -> (Vec<Chunk>, Position) {
+        let mut records = Records::new(bytes, Position::START);
+        let mut chunks = Vec::new();
+        while let Ok(Some(record)) = records.next_record() {
+            assert_eq!(record.kind, Kind::Chunk);
+            chunks.push((record.content.to_owned(), record.ids.map(|ids| ids.read().unwrap())));
+        }
+        (chunks, records.position())
+    }
+
     proptest! {
+        /// Wherever a log is cut, it has a chunk with all its tokens, or nothing of it.
+        #[test]
+        fn chunks_and_their_tokens_are_one(
+            chunks in proptest::collection::vec((".{0,8}", proptest::collection::vec(any::<u32>(), 0..5)), 0..12),
+        ) {
+            let (mut bytes, mut plain, mut ends) = (Vec::new(), Vec::new(), vec![0]);
+            for (text, ids) in &chunks {
+                push_tokens(&mut bytes, text, ids);
+                push_chunk(&mut plain, text);
+                ends.push(bytes.len());
+            }
+            let expected: Vec<Chunk> =
+                chunks.iter().map(|(text, ids)| (text.clone(), Some(ids.clone()).filter(|ids| !ids.is_empty()))).collect();
+            for cut in 0..=bytes.len() {
+                let whole = ends.iter().filter(|end| **end > 0 && **end <= cut).count();
+                let (read, position) = chunks_of(&bytes[..cut]);
+                prop_assert_eq!(&read[..], &expected[..whole]);
+                prop_assert_eq!(position.offset, ends[whole]);
+            }
+            // Nothing but the records knows of the tokens.
+            let id = GenerationId::new(Timestamp::from_micros(0));
+            let frames = |bytes: &[u8]| {
+                let (mut frames, mut records) = (Vec::new(), Records::new(bytes, Position::START));
+                while let Some(record) = records.next_record().unwrap() {
+                    crate::frame::encode(&mut frames, id, &record);
+                }
+                frames
+            };
+            prop_assert_eq!(frames(&bytes), frames(&plain));
+            prop_assert_eq!(crate::fold::fold(&bytes), crate::fold::fold(&plain));
+        }
+
         #[test]
         fn what_is_pushed_is_read(texts in proptest::collection::vec(".{0,300}", 0..20)) {
             let mut bytes = Vec::new();

@@ -16,9 +16,12 @@ pub struct CompletionRequest {
     /// The answer so far, when the model shall go on from it (only where
     /// [`Provider::can_continue`]).
     pub partial_answer: Option<String>,
+    /// The tokens of that answer's end, where they are known: going on from them is what the run that
+    /// wrote them would have done. None: from its text alone.
+    pub partial_ids: Option<Arc<[u32]>>,
     /// 0 to 2; none for the provider's own default.
     pub temperature: Option<f64>,
-    /// At most so many tokens.
+    /// At most so many further tokens. 0 only with `partial_ids`: all is written but the end.
     pub max_tokens: u32,
     /// Of the random source, where the provider takes one.
     pub seed: u64,
@@ -31,8 +34,14 @@ pub struct CompletionRequest {
 /// One step of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delta {
-    /// More text; never empty.
-    Text(String),
+    /// More text.
+    Text {
+        /// Never empty.
+        text: String,
+        /// Exactly the tokens that it stands for, and those that end the answer with it, if any; empty
+        /// where the provider does not say.
+        ids: Vec<u32>,
+    },
     /// The answer is whole. Comes once, last.
     Done {
         /// The provider's word: `stop`, `length`, `content_filter`, …
@@ -40,6 +49,14 @@ pub enum Delta {
         /// Tokens used, if the provider counted.
         usage: Option<Usage>,
     },
+}
+
+impl Delta {
+    /// Text of a provider that names no tokens.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), ids: Vec::new() }
+    }
 }
 
 /// An answer on its way. Dropping it closes the connection to the provider. A stream that ends

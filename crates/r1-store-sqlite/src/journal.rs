@@ -205,5 +205,9 @@ mod tests {
         assert_eq!(span(&records, 5, 8), Some(Span { next_seq: 8, cut: records.len() }));
         assert_eq!(span(&records[..3], 5, 5), None, "cut in the middle of a record");
         assert_eq!(span(&[], 5, 5), Some(Span { next_seq: 5, cut: 0 }));
+        log::push_tokens(&mut records, "d", &[300, 7]);
+        assert_eq!(span(&records, 5, 9), Some(Span { next_seq: 9, cut: records.len() }), "tokens are no event");
+        log::push_epoch(&mut records, 3);
+        assert_eq!(span(&records, 5, 5), None, "an epoch without an event");
     }
 }

@@ -168,10 +168,14 @@ mod tests {
         log::push(&mut epoch, &Event::Resumed { generation_id, epoch: 2 });
         // The epoch's record is whole, its event is not.
         epoch.truncate(whole.len() + 4);
+        // The tokens are whole, their text is not.
+        let mut tokens = whole.clone();
+        log::push_tokens(&mut tokens, "text", &[300, 7]);
+        tokens.truncate(tokens.len() - 1);
         let mut ended = whole.clone();
         log::push_terminal(&mut ended, log::Kind::Error, "{}");
-        for damaged in [[&whole[..], &[0xff, 1, 2]].concat(), [&whole[..], &[1, 2, 0xff, 0xff]].concat(), epoch, ended]
-        {
+        let foreign = [[&whole[..], &[0xff, 1, 2]].concat(), [&whole[..], &[1, 2, 0xff, 0xff]].concat()];
+        for damaged in foreign.into_iter().chain([epoch, tokens, ended]) {
             let mut reach = Reach::up_to(2);
             assert_eq!(reach.go_on(2, &damaged), whole.len(), "{damaged:?}");
             assert_eq!(reach.next_seq, 4);
