@@ -5,7 +5,7 @@
 //! no honest answer, and the request fails.
 
 use crate::template::{ChatTemplate, Message, Role, TemplateError};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Decoder, Tokenizer};
 
 /// Of the window, at most one part in this many is kept free for the answer when history has to
 /// make room for it.
@@ -41,7 +41,14 @@ pub enum Partial<'a> {
     /// Its text; tokenised anew, so the continuation may differ in its turns.
     Text(&'a str),
     /// The very tokens: the continuation is the one that an undisturbed run would have written.
-    Tokens(&'a [u32]),
+    Tokens {
+        /// All its text.
+        text: &'a str,
+        /// The tokens of its end, as [`crate::scheduler::Event::Text`] gave them; what stands before
+        /// their text is tokenised anew, as it was for the run that went on from there. Where they are
+        /// not what the text ends with (another model's, say), the text alone counts.
+        ids: &'a [u32],
+    },
 }
 
 /// What to run the model on.
@@ -68,11 +75,16 @@ pub fn fit(
     max_tokens: usize,
     context: usize,
 ) -> Result<TokenPrompt, PromptError> {
-    let vocabulary = tokenizer.vocabulary();
     let answer: Vec<u32> = match partial {
         Partial::None => Vec::new(),
         Partial::Text(text) => tokenizer.encode_text(text),
-        Partial::Tokens(ids) => ids.iter().copied().filter(|id| (*id as usize) < vocabulary).collect(),
+        Partial::Tokens { text, ids } => match text_before(tokenizer, text, ids) {
+            Some(before) => [&tokenizer.encode_text(before), ids].concat(),
+            None => {
+                tracing::warn!("an answer's tokens are not those of its text; it goes on from the text");
+                tokenizer.encode_text(text)
+            }
+        },
     };
     let newest = messages.iter().rposition(|message| message.role == Role::User).ok_or(PromptError::NoQuestion)?;
     let room = answer.len().saturating_add(max_tokens).clamp(1, (context / ANSWER_SHARE).max(1));
@@ -106,6 +118,18 @@ pub fn fit(
             }
         }
     }
+}
+
+/// What of an answer stands before its last tokens; none if these are not what it ends with.
+fn text_before<'a>(tokenizer: &Tokenizer, text: &'a str, ids: &[u32]) -> Option<&'a str> {
+    if ids.iter().any(|id| *id as usize >= tokenizer.vocabulary()) {
+        return None;
+    }
+    let mut decoder = Decoder::default();
+    let said = ids.iter().filter(|id| !tokenizer.is_end(**id));
+    let mut end: String = said.map(|id| decoder.push(tokenizer, *id)).collect();
+    end.push_str(&decoder.finish());
+    text.strip_suffix(&end)
 }
 
 /// Where history may begin so that about `excess` fewer tokens remain: later than `first`, with a

@@ -115,7 +115,9 @@ pub enum Event {
     Text {
         /// Whole characters; may be empty in the last event before the end.
         text: String,
-        /// The tokens that brought it, for continuing from exactly here.
+        /// The tokens that brought it, for continuing from exactly here: the text is theirs and no
+        /// other's. Where the answer ends with text that was held back, the token that ended it is the
+        /// last.
         tokens: Vec<u32>,
     },
     /// The answer is complete; nothing follows.

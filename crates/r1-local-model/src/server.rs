@@ -40,8 +40,8 @@ use body::Head;
 use error::ApiError;
 use wire::ChatRequest;
 
-/// Largest request; the parent's own limit on a message is below it.
-const MAX_BODY: usize = 2 << 20;
+/// Largest request: the history, and an answer so far, with its tokens, that fills the context of a large model.
+const MAX_BODY: usize = 4 << 20;
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 256;
 
@@ -221,9 +221,9 @@ fn prepare(loaded: &Loaded, body: &[u8], random_seed: u64) -> Result<(ChatReques
         _ => (conversation.as_slice(), None),
     };
     let partial = match (&chat.continue_token_ids, partial_text) {
-        (Some(ids), _) => Partial::Tokens(ids),
+        (Some(ids), Some(text)) => Partial::Tokens { text, ids },
         (None, Some(text)) => Partial::Text(text),
-        (None, None) => Partial::None,
+        (_, None) => Partial::None,
     };
     let max_tokens = chat.max_tokens().unwrap_or(loaded.context);
     let fitted = prompt::fit(&loaded.tokenizer, &loaded.template, messages, partial, max_tokens, loaded.context);

@@ -21,6 +21,9 @@ pub(super) struct Sequence {
     decoder: Decoder,
     /// Text that may turn out to be the beginning of a stop text.
     held: String,
+    /// Text that belongs to the answer, but whose last token has more, which is held back: it goes out
+    /// with the rest, so that what was sent is always the text of whole tokens.
+    ready: String,
     /// Tokens whose text has not been sent.
     unsent: Vec<u32>,
     /// What the reader has had no room for, in order; two at most.
@@ -65,6 +68,7 @@ impl Sequence {
             limit,
             decoder: Decoder::default(),
             held: String::new(),
+            ready: String::new(),
             unsent: Vec::new(),
             outbox: Vec::new(),
             finished: false,
@@ -78,6 +82,11 @@ impl Sequence {
     /// Brings the text side to where the run that wrote the first part of the answer had it.
     fn replay(&mut self, tokenizer: &Tokenizer) {
         for i in self.answer_at..self.tokens.len() {
+            if tokenizer.is_end(self.tokens[i]) {
+                // All was said, and what was held back sent: see `finish_with_rest`.
+                self.finish(Finish::Stop);
+                return;
+            }
             let text = self.decoder.push(tokenizer, self.tokens[i]);
             if self.release(&text).1 {
                 self.finish(Finish::Stop);
@@ -110,23 +119,31 @@ impl Sequence {
     pub(super) fn step(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) {
         let id = self.request.sampling.choose(logits, &self.tokens[self.answer_at..]);
         if tokenizer.is_end(id) || tokenizer.is_control(id) {
-            self.finish_with_rest(Finish::Stop);
+            self.finish_with_rest(Finish::Stop, Some(id));
             return;
         }
         self.tokens.push(id);
         self.unsent.push(id);
         let decoded = self.decoder.push(tokenizer, id);
         let (text, stopped) = self.release(&decoded);
-        if !text.is_empty() {
-            let tokens = std::mem::take(&mut self.unsent);
-            self.outbox.push(Event::Text { text, tokens });
-        }
+        self.ready.push_str(&text);
         if stopped {
+            self.send_ready();
             self.finish(Finish::Stop);
         } else if self.tokens.len() >= self.limit {
-            self.finish_with_rest(Finish::Length);
+            self.finish_with_rest(Finish::Length, None);
         } else {
+            if self.held.is_empty() && self.decoder.is_whole() {
+                self.send_ready();
+            }
             self.flush();
+        }
+    }
+
+    fn send_ready(&mut self) {
+        if !self.ready.is_empty() {
+            let (text, tokens) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.unsent));
+            self.outbox.push(Event::Text { text, tokens });
         }
     }
 
@@ -144,12 +161,16 @@ impl Sequence {
         (std::mem::replace(&mut self.held, rest), false)
     }
 
-    /// Ends an answer whose held-back text turned out to be its own.
-    fn finish_with_rest(&mut self, finish: Finish) {
-        let mut text = std::mem::take(&mut self.held);
-        text.push_str(&self.decoder.finish());
-        if !text.is_empty() || !self.unsent.is_empty() {
-            let tokens = std::mem::take(&mut self.unsent);
+    /// Ends an answer whose held-back text turned out to be its own. It goes out with the token `end`
+    /// that brought it: whoever goes on from there must not be given it again.
+    fn finish_with_rest(&mut self, finish: Finish, end: Option<u32>) {
+        let rest = [std::mem::take(&mut self.held), self.decoder.finish()].concat();
+        if !rest.is_empty() {
+            self.unsent.extend(end);
+        }
+        self.ready.push_str(&rest);
+        if !self.ready.is_empty() || !self.unsent.is_empty() {
+            let (text, tokens) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.unsent));
             self.outbox.push(Event::Text { text, tokens });
         }
         self.finish(finish);

@@ -99,6 +99,38 @@ async fn continuing_from_tokens_is_as_if_nothing_had_happened() {
     assert_eq!((done.text.as_str(), done.finish), ("", Finish::Length));
 }
 
+/// Wherever a run is killed, it has given whole events: each of them is a place to go on from.
+#[tokio::test]
+async fn after_any_event_an_answer_goes_on_as_if_nothing_had_happened() {
+    let world = world(Limits::default());
+    let (mut held, mut ended) = (0, 0);
+    for seed in 0..60 {
+        let mut request = world.request("a", "hello world", 30);
+        request.sampling.seed = seed;
+        request.sampling.temperature = 2.0;
+        let mut answer = world.scheduler.submit(request.clone()).unwrap();
+        let (mut texts, mut finish) = (Vec::new(), None);
+        while let Some(event) = answer.next().await {
+            match event {
+                Event::Text { text, tokens } => texts.push((text, tokens)),
+                Event::Done { finish: how, .. } => finish = Some(how),
+            }
+        }
+        let said = |texts: &[(String, Vec<u32>)]| texts.iter().map(|(text, _)| text.as_str()).collect::<String>();
+        for cut in 1..=texts.len() {
+            let answer: Vec<u32> = texts[..cut].iter().flat_map(|(_, tokens)| tokens).copied().collect();
+            let last = answer.last().copied().unwrap();
+            held += usize::from(texts[cut - 1].1.len() > 1);
+            ended += usize::from(world.tokenizer.is_end(last));
+            let max_tokens = 30usize.saturating_sub(answer.len());
+            let rest = world.run(Request { answer, max_tokens, user: format!("b{cut}"), ..request.clone() }).await;
+            assert_eq!((rest.text, Some(rest.finish)), (said(&texts[cut..]), finish), "seed {seed}, cut {cut}");
+        }
+    }
+    // Else this has shown less than it says.
+    assert!(held > 0 && ended > 0, "{held} characters of several tokens, {ended} that the end broke off");
+}
+
 #[tokio::test]
 async fn stop_texts_end_an_answer_and_stay_out_of_it() {
     let world = world(Limits::default());

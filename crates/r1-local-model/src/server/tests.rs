@@ -154,33 +154,53 @@ async fn whole_and_streamed_answers_agree() {
     world.end().await;
 }
 
+/// The text and the tokens of each event, and the finish.
+async fn said(client: &mut Client, body: Value) -> (Vec<(String, Vec<u64>)>, Value) {
+    let (mut said, mut finish) = (Vec::new(), Value::Null);
+    for event in stream(client, with(body, json!({"stream": true, "return_token_ids": true}))).await {
+        let choice = &event["choices"][0];
+        if let Some(text) = choice["delta"]["content"].as_str() {
+            let ids = choice["token_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap());
+            said.push((text.to_owned(), ids.collect()));
+        }
+        if !choice["finish_reason"].is_null() {
+            finish = choice["finish_reason"].clone();
+        }
+    }
+    (said, finish)
+}
+
+fn text_of(said: &[(String, Vec<u64>)]) -> String {
+    said.iter().map(|(text, _)| text.as_str()).collect()
+}
+
+fn go_on(text: &str, ids: Option<&[u64]>, max_tokens: usize) -> Value {
+    let messages = json!([{"role": "user", "content": "go on"}, {"role": "assistant", "content": text}]);
+    let more = json!({"messages": messages, "continue_final_message": true, "max_tokens": max_tokens});
+    with(with(question("go on"), more), json!({"continue_token_ids": ids}))
+}
+
 #[tokio::test]
 async fn a_continued_answer_is_the_same_answer() {
     let world = World::start();
     let mut client = world.ready().await;
-    let ids_wanted = json!({"return_token_ids": true});
-    let (_, whole) = ask(&mut client, with(question("go on"), ids_wanted.clone())).await;
-    let choice = &whole["choices"][0];
-    let ids = choice["token_ids"].as_array().unwrap();
-    let continued = with(
-        with(question("go on"), ids_wanted),
-        json!({
-            "messages": [{"role": "user", "content": "go on"}, {"role": "assistant", "content": "?"}],
-            "continue_final_message": true, "continue_token_ids": ids[..9],
-            "max_tokens": 24 - 9,
-        }),
-    );
-    let (status, rest) = ask(&mut client, continued.clone()).await;
-    assert_eq!(status, 200, "{rest}");
-    assert_eq!(rest["choices"][0]["token_ids"].as_array().unwrap(), &ids[9..]);
-
-    // By text alone it goes on from the text.
-    let mut by_text = continued;
-    by_text["continue_token_ids"] = Value::Null;
-    by_text["messages"][1]["content"] = choice["message"]["content"].clone();
-    let (status, rest) = ask(&mut client, by_text).await;
-    assert_eq!(status, 200);
-    assert_ne!(rest["choices"][0]["message"]["content"], choice["message"]["content"]);
+    // One that is new, and one that a user goes on with.
+    for given in ["", "Once upon "] {
+        let first = if given.is_empty() { question("go on") } else { go_on(given, None, 24) };
+        let (whole, finish) = said(&mut client, first).await;
+        assert!(whole.len() > 9, "{whole:?}");
+        for cut in 1..=whole.len() {
+            let ids: Vec<u64> = whole[..cut].iter().flat_map(|(_, ids)| ids).copied().collect();
+            let text = format!("{given}{}", text_of(&whole[..cut]));
+            let (rest, how) = said(&mut client, go_on(&text, Some(&ids), 24usize.saturating_sub(ids.len()))).await;
+            assert_eq!((rest, &how), (whole[cut..].to_vec(), &finish), "{cut}");
+        }
+        // By text alone, or with tokens that are not the text's, it goes on from the text.
+        let text = text_of(&whole);
+        let by_text = said(&mut client, go_on(&text, None, 5)).await;
+        assert_ne!(text_of(&by_text.0), text);
+        assert_eq!(said(&mut client, go_on(&text, Some(&[1, 2, 3]), 5)).await, by_text);
+    }
     world.end().await;
 }
 
@@ -194,6 +214,8 @@ async fn errors_are_openai_objects() {
         (json!({"messages": [{"role": "wizard", "content": "x"}]}), "invalid_request"),
         (with(question("x"), json!({"temperature": -1})), "invalid_request"),
         (with(question("x"), json!({"max_tokens": 0})), "invalid_request"),
+        (go_on("x", None, 0), "invalid_request"),
+        (with(question("x"), json!({"continue_token_ids": [1]})), "invalid_request"),
         (with(question("x"), json!({"continue_final_message": true})), "invalid_request"),
         (question(&"long ".repeat(500)), "context_length_exceeded"),
     ] {

@@ -28,7 +28,7 @@ pub(super) struct ChatRequest {
     /// The last message is the beginning of the answer (vLLM's name for it).
     #[serde(default)]
     pub(super) continue_final_message: bool,
-    /// The tokens of that beginning, as `token_ids` gave them; they beat its text.
+    /// The tokens of that beginning's end, as `token_ids` gave them.
     pub(super) continue_token_ids: Option<Vec<u32>>,
     /// Chunks carry their tokens (vLLM's name for it).
     #[serde(default)]
@@ -82,7 +82,8 @@ impl ChatRequest {
         };
         within(request.temperature, "temperature", 2.0)?;
         within(request.top_p, "top_p", 1.0)?;
-        if request.max_tokens() == Some(0) {
+        // An answer may lack nothing but its end, if its tokens say so.
+        if request.max_tokens() == Some(0) && request.continue_token_ids.is_none() {
             return Err(ApiError::invalid("max_tokens is 0"));
         }
         if request.n.is_some_and(|n| n != 1) {

@@ -75,8 +75,19 @@ fn old_turns_make_room() {
 
     // Continuing drops the same turns, though less may still be written.
     let answer = vec![5; 30];
-    let continued = fit(&tokenizer, &template, &messages, Partial::Tokens(&answer), 10, 200).unwrap();
-    assert_eq!((continued.prompt, continued.answer), (prompt, answer));
+    let text: String = answer.iter().map(|id| tokenizer.text(*id)).collect();
+    let go_on = |text: &str, ids: &[u32]| {
+        fit(&tokenizer, &template, &messages, Partial::Tokens { text, ids }, 10, 200).unwrap()
+    };
+    let continued = go_on(&text, &answer);
+    assert_eq!((continued.prompt, continued.answer), (prompt, answer.clone()));
+
+    // What stands before them is tokenised; what they don't fit is, too, and they don't count.
+    let given = go_on(&format!("given{text}"), &answer).answer;
+    assert_eq!(given, [tokenizer.encode_text("given"), answer.clone()].concat());
+    for (text, ids) in [("other", &answer[..]), (&text[1..], &answer), (&text, &[5, 5, u32::MAX]), (&text, &[6])] {
+        assert_eq!(go_on(text, ids).answer, tokenizer.encode_text(text), "{text:?} {ids:?}");
+    }
 }
 
 #[test]

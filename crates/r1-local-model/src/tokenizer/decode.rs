@@ -49,6 +49,12 @@ impl Decoder {
         text
     }
 
+    /// Whether nothing is held back.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// What is left when no more tokens come.
     pub fn finish(&mut self) -> String {
         let left = String::from_utf8_lossy(&self.pending).into_owned();
