@@ -219,7 +219,8 @@ impl Inner {
         match kind_of(response.headers()) {
             Kind::Events => {
                 let body = reqwest::Body::from(response);
-                Ok(Box::pin(Answer::new(answerer, body, seam, self.config.idle_timeout)))
+                let answer = Answer::new(answerer, body, seam, self.config.idle_timeout);
+                Ok(Box::pin(answer.with_token_ids(self.config.token_ids)))
             }
             Kind::Json => self.whole(response, seam, &answerer).await,
             Kind::Html => Err(error::invalid(name, "answered with a web page; its base URL is probably wrong")),
@@ -276,12 +277,13 @@ impl Inner {
             None if said.text.is_empty() => return Err(error::invalid(name, "sent JSON that is no answer")),
             None => return Err(error::truncated(name)),
         };
+        // It is here whole or not at all: there are no tokens of it to go on from.
         let text = match &mut seam {
             None => Some(said.text),
             Some(seam) => seam.push(said.text).or_else(|| seam.finish()),
         };
         answerer.succeeded();
-        let text = text.filter(|text| !text.is_empty()).map(Delta::Text);
+        let text = text.filter(|text| !text.is_empty()).map(Delta::text);
         let done = Delta::Done { finish_reason, usage: said.usage };
         Ok(Box::pin(stream::iter(text.into_iter().chain([done]).map(Ok))))
     }

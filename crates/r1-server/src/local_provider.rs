@@ -67,9 +67,10 @@ impl Inner {
         let mut config = match endpoint {
             Endpoint::Unix(path) => OpenAiConfig {
                 unix_socket: Some(path.clone()),
-                // Both are our own: fair scheduling, and the same answer after a crash.
+                // All for our own engine: fair scheduling, and the same answer after a crash.
                 send_user: true,
                 send_seed: true,
+                token_ids: true,
                 ..OpenAiConfig::new("local", "http://local-model/v1")
             },
             Endpoint::Tcp { base_url, api_key } => {

@@ -127,7 +127,7 @@ impl Provider for ScriptedProvider {
                 Some(Plan::Refuse(error)) => return Err(error),
                 Some(Plan::Items(items)) => items,
                 Some(Plan::Answer(text)) => {
-                    let words = text.split_inclusive(' ').map(|word| Ok(Delta::Text(word.to_owned())));
+                    let words = text.split_inclusive(' ').map(|word| Ok(Delta::text(word)));
                     words.chain([Ok(Delta::Done { finish_reason: "stop".to_owned(), usage: None })]).collect()
                 }
             };
@@ -179,7 +179,15 @@ impl ScriptedRun {
     /// # Errors
     /// [`NobodyListens`].
     pub async fn text(&self, text: &str) -> Result<(), NobodyListens> {
-        self.item(Ok(Delta::Text(text.to_owned()))).await
+        self.item(Ok(Delta::text(text))).await
+    }
+
+    /// Says some text and the tokens that it stands for.
+    ///
+    /// # Errors
+    /// [`NobodyListens`].
+    pub async fn tokens(&self, text: &str, ids: &[u32]) -> Result<(), NobodyListens> {
+        self.item(Ok(Delta::Text { text: text.to_owned(), ids: ids.to_vec() })).await
     }
 
     /// Ends well, with `stop` and a usage of 10 + 5 tokens.
@@ -237,7 +245,7 @@ impl Stream for ScriptedStream {
             return Poll::Ready(None);
         }
         let item = std::task::ready!(self.items.poll_recv(cx)).unwrap_or_else(|| Err(truncated()));
-        self.ended = !matches!(item, Ok(Delta::Text(_)));
+        self.ended = !matches!(item, Ok(Delta::Text { .. }));
         Poll::Ready(Some(item))
     }
 }
@@ -316,6 +324,7 @@ mod tests {
             model: "scripted".to_owned(),
             turns: Vec::new(),
             partial_answer: None,
+            partial_ids: None,
             temperature: None,
             max_tokens: 5,
             seed: 1,
@@ -331,7 +340,9 @@ mod tests {
         let run = provider.next_run().await;
         assert_eq!(run.request(), &request());
         run.text("Hello").await.unwrap();
-        assert_eq!(stream.next().await, Some(Ok(Delta::Text("Hello".to_owned()))));
+        assert_eq!(stream.next().await, Some(Ok(Delta::text("Hello"))));
+        run.tokens(" you", &[7, 9]).await.unwrap();
+        assert_eq!(stream.next().await, Some(Ok(Delta::Text { text: " you".to_owned(), ids: vec![7, 9] })));
         run.done().await.unwrap();
         assert!(matches!(stream.next().await, Some(Ok(Delta::Done { .. }))));
         assert_eq!(stream.next().await, None);

@@ -72,6 +72,8 @@ pub(super) struct Answer<B> {
     chunk: Bytes,
     decoder: Decoder,
     seam: Option<Seam>,
+    /// Whether token ids are read, and none was lost so far.
+    token_ids: bool,
     silence: Silence,
     finish_reason: Option<&'static str>,
     usage: Option<Usage>,
@@ -95,6 +97,7 @@ where
             chunk: Bytes::new(),
             decoder: Decoder::default(),
             seam,
+            token_ids: false,
             silence: Silence::new(idle_timeout),
             finish_reason: None,
             usage: None,
@@ -105,8 +108,14 @@ where
         }
     }
 
+    /// From now on text comes with its token ids, where they are said.
+    pub(super) fn with_token_ids(mut self, wanted: bool) -> Self {
+        self.token_ids = wanted;
+        self
+    }
+
     /// Reads one event; gives its text, if it has some.
-    fn read(&mut self, said: Result<events::Said, NotJson>) -> Option<String> {
+    fn read(&mut self, said: Result<events::Said, NotJson>) -> Option<Delta> {
         let Ok(said) = said else {
             if self.skipped == 0 {
                 tracing::warn!(provider = %self.answerer.name, "data from the provider was not json and is skipped");
@@ -129,11 +138,16 @@ where
             self.silence.allow(GRACE);
         }
         if said.text.is_empty() {
+            // Tokens whose text would come later: none of the later ones can be gone on from.
+            self.token_ids &= said.ids.is_empty();
             return None;
         }
         match &mut self.seam {
-            None => Some(said.text),
-            Some(seam) => seam.push(said.text),
+            None => {
+                let ids = if self.token_ids { said.ids } else { Vec::new() };
+                Some(Delta::Text { text: said.text, ids })
+            }
+            Some(seam) => seam.push(said.text).map(Delta::text),
         }
     }
 
@@ -147,7 +161,7 @@ where
     }
 
     /// Reads events out of the chunk at hand until there is text or a terminal item.
-    fn read_chunk(&mut self) -> Option<String> {
+    fn read_chunk(&mut self) -> Option<Delta> {
         while self.terminal.is_none() && !self.done {
             let event = match self.decoder.next(&mut self.chunk) {
                 Ok(Some(data)) => event_of(data),
@@ -164,7 +178,7 @@ where
         None
     }
 
-    fn read_event(&mut self, event: Event) -> Option<String> {
+    fn read_event(&mut self, event: Event) -> Option<Delta> {
         match event {
             Event::Empty => None,
             Event::Done => {
@@ -181,7 +195,7 @@ where
         let terminal = self.terminal.take()?;
         if let Some(held) = self.seam.as_mut().and_then(Seam::finish) {
             self.terminal = Some(terminal);
-            return Some(Ok(Delta::Text(held)));
+            return Some(Ok(Delta::text(held)));
         }
         self.ended = true;
         if self.skipped > 1 {
@@ -225,7 +239,7 @@ where
                 return Poll::Ready(None);
             }
             if let Some(text) = this.read_chunk() {
-                return Poll::Ready(Some(Ok(Delta::Text(text))));
+                return Poll::Ready(Some(Ok(text)));
             }
             if let Some(item) = this.last() {
                 return Poll::Ready(Some(item));
@@ -246,7 +260,7 @@ where
                         this.end(error::truncated);
                     }
                     if let Some(text) = text {
-                        return Poll::Ready(Some(Ok(Delta::Text(text))));
+                        return Poll::Ready(Some(Ok(text)));
                     }
                 }
                 Poll::Pending => {

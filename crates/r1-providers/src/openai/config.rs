@@ -57,6 +57,10 @@ pub struct OpenAiConfig {
     /// Send `user`, the caller's opaque key. For the local model's fair scheduling; nobody else's
     /// business.
     pub send_user: bool,
+    /// Ask for the token ids of each chunk, and go on from them where they are known (with
+    /// [`Continues::Vllm`]). For our own engine, which checks them against the text and gives back no
+    /// echo; nobody else is ever asked for them or sent any.
+    pub token_ids: bool,
     /// Ask for token counts (`stream_options.include_usage`).
     pub include_usage: bool,
     /// Go through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. Off unless asked
@@ -84,6 +88,7 @@ impl OpenAiConfig {
             max_tokens_field: MaxTokensField::MaxTokens,
             send_seed: false,
             send_user: false,
+            token_ids: false,
             include_usage: true,
             environment_proxy: false,
             connect_timeout: Duration::from_secs(10),

@@ -5,7 +5,8 @@
 //! What providers write differently is met with patience: `content` may be absent, null, a string
 //! or an array of parts, numbers may be missing, an error may be an object or a string.
 //!
-//! **Invariant:** of a chunk, only the text becomes an allocation.
+//! **Invariant:** of a chunk, only the text becomes an allocation, and the token ids, which nobody
+//! sends who was not asked for them.
 
 use std::fmt;
 
@@ -21,11 +22,17 @@ use super::error::ErrorWords;
 #[cfg(test)]
 mod tests;
 
+/// Token ids that take more of a chunk than this are not read: some thousand, where a chunk of our own
+/// engine has one mostly and never more than a stop text has bytes.
+const IDS_LIMIT: usize = 8 * 1024;
+
 /// What one event says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     /// New text; may be empty.
     pub(super) text: String,
+    /// The tokens that it came from, if they were said.
+    pub(super) ids: Vec<u32>,
     /// Why the answer ends, if it does.
     pub(super) finish: Option<Finish>,
     /// The newest count, if there is one.
@@ -62,8 +69,8 @@ pub(super) fn parse(data: &[u8]) -> Result<Said, NotJson> {
 
 #[derive(Deserialize)]
 struct Wire<'a> {
-    #[serde(default, deserialize_with = "first")]
-    choices: Option<Choice>,
+    #[serde(default, borrow, deserialize_with = "first")]
+    choices: Option<Choice<'a>>,
     #[serde(default, borrow)]
     usage: Option<&'a RawValue>,
     #[serde(default, borrow)]
@@ -86,6 +93,7 @@ impl From<Wire<'_>> for Said {
         };
         Self {
             text: said.content.0,
+            ids: choice.token_ids.map(ids).unwrap_or_default(),
             finish: choice.finish_reason.finish(),
             usage: wire.usage.and_then(|usage| serde_json::from_str::<Counts>(usage.get()).ok()).map(Into::into),
             error,
@@ -95,11 +103,19 @@ impl From<Wire<'_>> for Said {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Choice {
+struct Choice<'a> {
     delta: Option<Delta>,
     /// In place of `delta` where the answer comes whole.
     message: Option<Delta>,
     finish_reason: Word,
+    #[serde(borrow)]
+    token_ids: Option<&'a RawValue>,
+}
+
+/// A list of token ids; empty where it is none, or too long a one: the text counts all the same.
+fn ids(json: &RawValue) -> Vec<u32> {
+    let json = Some(json.get()).filter(|json| json.len() <= IDS_LIMIT);
+    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
 #[derive(Default, Deserialize)]
@@ -125,10 +141,10 @@ impl From<Counts> for Usage {
 }
 
 /// Of a list only the first: we never ask for more than one choice.
-fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Choice>, D::Error> {
+fn first<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Choice<'de>>, D::Error> {
     struct First;
     impl<'de> Visitor<'de> for First {
-        type Value = Option<Choice>;
+        type Value = Option<Choice<'de>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list of choices")

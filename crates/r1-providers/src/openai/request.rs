@@ -27,6 +27,10 @@ pub(super) struct Body<'a> {
     continue_final_message: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     add_generation_prompt: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_token_ids: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continue_token_ids: Option<&'a [u32]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,16 +60,20 @@ pub(super) fn encode<'a>(
     let mut vllm = None;
     if let Some(partial) = partial {
         let sent = if config.continues == Continues::Plain { partial.trim_end() } else { partial };
-        seam = Some(Seam::new(partial, sent));
+        // Where it goes on from its tokens a beginning that looks like an echo is none.
+        seam = (!config.token_ids).then(|| Seam::new(partial, sent));
         if !sent.is_empty() {
             let role = r1_domain::message::Role::Assistant.as_str();
             messages.push(Message { role, content: sent, prefix: config.continues == Continues::Prefix });
             vllm = (config.continues == Continues::Vllm).then_some(());
         }
     }
+    let ids = request.partial_ids.as_deref().filter(|_| config.token_ids && vllm.is_some());
+    // Nothing left to write is a request only for who knows what is written.
+    let most = if ids.is_some() { request.max_tokens } else { request.max_tokens.max(1) };
     let (max_tokens, max_completion_tokens) = match config.max_tokens_field {
-        MaxTokensField::MaxTokens => (Some(request.max_tokens), None),
-        MaxTokensField::MaxCompletionTokens => (None, Some(request.max_tokens)),
+        MaxTokensField::MaxTokens => (Some(most), None),
+        MaxTokensField::MaxCompletionTokens => (None, Some(most)),
     };
     let body = Body {
         model,
@@ -79,6 +87,8 @@ pub(super) fn encode<'a>(
         user: config.send_user.then_some(request.user_key.as_str()),
         continue_final_message: vllm.map(|()| true),
         add_generation_prompt: vllm.map(|()| false),
+        return_token_ids: config.token_ids.then_some(true),
+        continue_token_ids: ids,
     };
     (body, seam)
 }
@@ -95,6 +105,7 @@ mod tests {
             model: "m".to_owned(),
             turns: vec![Turn { role: Role::User, content: "Hi".to_owned() }],
             partial_answer: None,
+            partial_ids: None,
             temperature: None,
             max_tokens: 9,
             seed: u64::MAX,
@@ -150,5 +161,29 @@ mod tests {
         let prefix = partial(Continues::Prefix, "So far");
         assert_eq!(prefix["messages"][1], json!({"role": "assistant", "content": "So far", "prefix": true}));
         assert_eq!(partial(Continues::Vllm, "").get("continue_final_message"), None);
+    }
+
+    #[test]
+    fn tokens_are_for_our_own_engine_alone() {
+        let sent = |token_ids, continues, partial: Option<&str>| {
+            let (mut config, mut request) = (OpenAiConfig::new("x", "http://x"), request());
+            (config.token_ids, config.continues) = (token_ids, continues);
+            request.partial_answer = partial.map(str::to_owned);
+            request.partial_ids = partial.map(|_| [5, 70_000].into());
+            request.max_tokens = 0;
+            let (body, seam) = encode(&config, "m", &request);
+            (serde_json::to_value(body).unwrap(), seam.is_some())
+        };
+        for continues in [Continues::Plain, Continues::Vllm, Continues::Prefix] {
+            let (body, seam) = sent(false, continues, Some("So far"));
+            assert_eq!((body.get("return_token_ids"), body.get("continue_token_ids")), (None, None));
+            assert_eq!((&body["max_tokens"], seam), (&json!(1), true), "0 is no limit that others know");
+        }
+        let (body, seam) = sent(true, Continues::Vllm, Some("So far"));
+        assert_eq!((&body["return_token_ids"], &body["continue_token_ids"]), (&json!(true), &json!([5, 70_000])));
+        assert_eq!((&body["messages"][1]["content"], &body["max_tokens"], seam), (&json!("So far"), &json!(0), false));
+        let (body, _) = sent(true, Continues::Vllm, None);
+        assert_eq!((&body["return_token_ids"], body.get("continue_token_ids")), (&json!(true), None));
+        assert_eq!(body["max_tokens"], 1);
     }
 }

@@ -14,7 +14,7 @@ async fn dropping_the_stream_closes_the_connection() {
     let upstream = Upstream::start().await.unwrap();
     upstream.push(Script::new().chunk("a").hang());
     let mut stream = client(&upstream).complete(request("x")).await.unwrap();
-    assert_eq!(stream.next().await, Some(Ok(Delta::Text("a".to_owned()))));
+    assert_eq!(stream.next().await, Some(Ok(Delta::text("a"))));
     assert_eq!(upstream.counters().connections_closed, 0);
     drop(stream);
     upstream.wait_closed(1).await.unwrap();

@@ -30,6 +30,7 @@ pub(crate) fn request(question: &str) -> CompletionRequest {
         model: "echo".to_owned(),
         turns: vec![Turn { role: Role::User, content: question.to_owned() }],
         partial_answer: None,
+        partial_ids: None,
         temperature: None,
         max_tokens: 100,
         seed: 7,
@@ -45,7 +46,7 @@ pub(crate) async fn read(mut stream: CompletionStream) -> (String, Last) {
     let mut text = String::new();
     loop {
         match stream.next().await.expect("a terminal item") {
-            Ok(Delta::Text(more)) => {
+            Ok(Delta::Text { text: more, .. }) => {
                 assert!(!more.is_empty());
                 text.push_str(&more);
             }

@@ -42,7 +42,7 @@ async fn of(body: &str) -> (String, Item) {
 fn split(mut items: Vec<Item>) -> (String, Item) {
     let last = items.pop().unwrap();
     let texts = items.into_iter().map(|item| match item {
-        Ok(Delta::Text(text)) if !text.is_empty() => text,
+        Ok(Delta::Text { text, .. }) if !text.is_empty() => text,
         other => panic!("{other:?} is not the last item"),
     });
     (texts.collect(), last)
@@ -115,10 +115,39 @@ async fn each_ending_has_its_meaning() {
 #[tokio::test]
 async fn a_line_that_is_not_json_is_skipped_and_counted() {
     let mut answer = answer(vec![format!("data: <b>\n\n{A}data: {{\n\ndata: [DONE]\n\n").into_bytes()]);
-    assert_eq!(answer.next().await, Some(Ok(Delta::Text("a".to_owned()))));
+    assert_eq!(answer.next().await, Some(Ok(Delta::text("a"))));
     assert_eq!(answer.next().await, Some(done("stop")));
     assert_eq!(answer.next().await, None);
     assert_eq!(answer.skipped, 2);
+}
+
+#[tokio::test]
+async fn token_ids_come_with_their_text_where_they_were_asked_for() {
+    let body = [
+        r#"{"choices":[{"delta":{"role":"assistant","content":"a"},"token_ids":[5]}]}"#,
+        r#"{"choices":[{"delta":{"content":"bc"},"token_ids":[6,70000]}]}"#,
+        r#"{"choices":[{"delta":{"content":"d"}}]}"#,
+        r#"{"choices":[{"delta":{"content":""},"token_ids":[8]}]}"#,
+        r#"{"choices":[{"delta":{"content":"e"},"token_ids":[9]}]}"#,
+        "[DONE]",
+    ];
+    let body: String = body.iter().map(|data| format!("data: {data}\n\n")).collect();
+    let ids = |wanted| {
+        let answer = answer(vec![body.clone().into_bytes()]).with_token_ids(wanted);
+        answer.filter_map(|item| {
+            std::future::ready(match item {
+                Ok(Delta::Text { text, ids }) => Some((text, ids)),
+                _ => None,
+            })
+        })
+    };
+    let text = |text: &str, ids: &[u32]| (text.to_owned(), ids.to_vec());
+    assert_eq!(
+        ids(true).collect::<Vec<_>>().await,
+        // After tokens without a text nobody can tell which text is theirs.
+        [text("a", &[5]), text("bc", &[6, 70_000]), text("d", &[]), text("e", &[])]
+    );
+    assert!(ids(false).all(|(_, ids)| std::future::ready(ids.is_empty())).await);
 }
 
 #[tokio::test]

@@ -28,6 +28,23 @@ fn content_comes_in_many_shapes() {
 }
 
 #[test]
+fn token_ids_are_a_list_of_numbers_or_nothing() {
+    let ids = |ids: &str| {
+        let said = parse(format!(r#"{{"choices":[{{"delta":{{"content":"a"}},"token_ids":{ids}}}]}}"#).as_bytes());
+        let said = said.unwrap();
+        assert_eq!(said.text, "a", "{ids}");
+        said.ids
+    };
+    assert_eq!(ids("[5,4294967295]"), [5, u32::MAX]);
+    for nothing in ["null", "[]", "[4294967296]", "[-1]", "[1.5]", "[1,\"x\"]", "\"x\"", "{\"a\":[1]}", "7"] {
+        assert_eq!(ids(nothing), [0; 0], "{nothing}");
+    }
+    let long = |count: usize| format!("[{}]", vec!["7"; count].join(","));
+    assert_eq!(ids(&long(4000)).len(), 4000);
+    assert_eq!(ids(&long(5000)), [0; 0], "none of too many");
+}
+
+#[test]
 fn only_words_that_we_know_are_passed_on() {
     assert_eq!(finish("null"), None);
     assert_eq!(finish(r#""""#), None);
