@@ -77,6 +77,7 @@ impl Engine {
             temperature: how.temperature.or(earlier.request.temperature),
             max_tokens: how.max_tokens.unwrap_or(self.options.max_tokens),
             given_bytes: message.content.len(),
+            // From its text: the tokens of the message's earlier generations went with their logs, or will.
             // The model and the seed as before: an answer that was cut goes on as it would have.
             ..earlier.request.clone()
         };

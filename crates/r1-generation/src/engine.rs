@@ -243,6 +243,7 @@ impl Engine {
             message_id: generation.message_id,
             before: running.log.head(),
             partial_answer,
+            partial_ids: None,
             stop: running.stop.clone(),
             abort: self.abort.clone(),
         }

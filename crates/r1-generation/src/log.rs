@@ -22,7 +22,7 @@ use r1_domain::{
     fold::{Folded, fold},
     frame,
     id::{GenerationId, UserId},
-    log::{DamagedLog, Position, Records, push, push_chunk},
+    log::{DamagedLog, Position, Records, push, push_chunk, push_epoch, push_tokens},
     store::{Fold, LogAppend, Terminal},
 };
 use slab::Slab;
@@ -196,13 +196,28 @@ impl Log {
 
     /// Appends a chunk.
     pub(crate) fn append_chunk(&self, text: &str) -> Appended {
+        self.append_tokens(text, &[])
+    }
+
+    /// Appends a chunk with the tokens that it stands for; none where they aren't known.
+    pub(crate) fn append_tokens(&self, text: &str, ids: &[u32]) -> Appended {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return Appended { tell_writer: false, backlog: 0, fenced: true };
         }
-        push_chunk(&mut state.records, text);
+        push_tokens(&mut state.records, text, ids);
         let tell_writer = state.advance();
         Appended { tell_writer, backlog: state.records.len() - state.visible.offset, fenced: false }
+    }
+
+    /// Appends `start` to a log of which damage has left nothing, under the epoch of its take-over. True
+    /// if the writer must be told.
+    pub(crate) fn append_start(&self, start: &Event, epoch: u32) -> bool {
+        let mut state = self.state.lock();
+        push_epoch(&mut state.records, epoch);
+        push(&mut state.records, start);
+        state.head.epoch = epoch;
+        state.advance()
     }
 
     /// Appends a take-over. True if the writer must be told.

@@ -3,6 +3,9 @@
 //! Nothing that a reader saw is lost: it is in the log. If no word had been written (but those that
 //! a continued answer began with) the question is asked again; if the provider can go on from a partial answer it does; else the answer is
 //! `interrupted` and keeps its text.
+//!
+//! Where the log has the tokens of all that its generation has written, the provider goes on from
+//! these, and so as the run would have that is gone. One token unknown, and it goes on from the text.
 
 use std::sync::Arc;
 
@@ -11,10 +14,18 @@ use r1_domain::{
     log::{Kind, Position, Records},
     provider::ResolvedModel,
     store::{StoredLog, Terminal},
+    token_ids::TokenIds,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{engine::Engine, error::EngineError, log::Log, registry::Running, run::interrupted};
+use crate::{
+    engine::Engine,
+    error::EngineError,
+    log::Log,
+    registry::Running,
+    run::{Run, interrupted},
+    start::start_event,
+};
 
 /// A generation is taken over so often; then something about it kills its process.
 const TAKE_OVERS: u32 = 3;
@@ -44,8 +55,8 @@ impl Engine {
     async fn take_over(&self, orphan: StoredLog) -> Result<(), EngineError> {
         let mut generation = orphan.generation;
         let records = orphan.records.unwrap_or_default().to_vec();
-        let (mut text, chunks) = written(&records)?;
         let given = generation.request.given_bytes;
+        let Written { mut text, chunks, ids } = written(&records, given)?;
         let log = Arc::new(Log::stored(generation.id, generation.owner, records)?);
         if !self.store.generation_take_over(generation.id, generation.epoch, self.node_id).await? {
             return Ok(());
@@ -54,28 +65,36 @@ impl Engine {
         let running =
             Running { log: log.clone(), conversation_id: generation.conversation_id, stop: CancellationToken::new() };
         self.registry.insert(running.clone());
-        if log.append_resumed(generation.epoch) {
-            self.queue.push(&log);
-        }
-        if text.len() < given {
-            // Lost to damage, with all that came after it; but the message's row has it still.
+        // Lost to damage, with all that came after it; but the message's row has it still.
+        let lost = if text.len() < given {
             let message = self.store.message_get(generation.owner, generation.message_id).await;
-            if let Some(lost) =
-                message.ok().and_then(|message| message.content.get(text.len()..given).map(str::to_owned))
-            {
-                log.append_chunk(&lost);
-                text.push_str(&lost);
-            }
+            message.ok().and_then(|message| message.content.get(text.len()..given).map(str::to_owned))
+        } else {
+            None
+        };
+        let mut tell_writer = log.head().seq == 0 && log.append_start(&start_event(&generation), generation.epoch);
+        tell_writer |= log.append_resumed(generation.epoch);
+        if let Some(lost) = lost {
+            tell_writer |= log.append_chunk(&lost).tell_writer;
+            text.push_str(&lost);
+        }
+        if tell_writer {
+            self.queue.push(&log);
         }
         let nothing_written = text.len() <= given;
         match self.may_go_on(&generation.request.model, generation.epoch, nothing_written) {
             Ok(model) => {
                 tracing::info!(generation_id = %generation.id, epoch = generation.epoch, "generation {} goes on", generation.id);
-                // A chunk is a token, give or take; the one that was given took none.
-                let tokens = chunks.saturating_sub(u32::from(given > 0));
-                generation.request.max_tokens = generation.request.max_tokens.saturating_sub(tokens).max(1);
+                let most = &mut generation.request.max_tokens;
+                *most = match &ids {
+                    // None may be left: the end, and why it is one, is the provider's to say all the same.
+                    Some(ids) => most.saturating_sub(u32::try_from(ids.len()).unwrap_or(u32::MAX)),
+                    // A chunk is a token, give or take; the one that was given took none.
+                    None => most.saturating_sub(chunks.saturating_sub(u32::from(given > 0))).max(1),
+                };
                 let partial = (!text.is_empty()).then_some(text);
-                self.runs.spawn(self.run(&running, model, &generation, partial).run());
+                let run = self.run(&running, model, &generation, partial);
+                self.runs.spawn(Run { partial_ids: ids.map(Into::into), ..run }.run());
             }
             Err(failure) => {
                 tracing::info!(generation_id = %generation.id, "generation {} is interrupted", generation.id);
@@ -113,15 +132,101 @@ impl Engine {
     }
 }
 
-/// The text in a log, and in how many chunks it came.
-fn written(records: &[u8]) -> Result<(String, u32), EngineError> {
-    let (mut text, mut chunks) = (String::new(), 0);
+/// What a log says that its generation has done.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    /// All its text, what it began with included.
+    text: String,
+    /// In how many chunks that came.
+    chunks: u32,
+    /// The tokens of all the text that was not given; none where there is no such text, or a token of it
+    /// isn't known.
+    ids: Option<Vec<u32>>,
+}
+
+fn written(records: &[u8], given: usize) -> Result<Written, EngineError> {
+    let (mut text, mut chunks, mut ids) = (String::new(), 0, Some(Vec::new()));
     let mut walk = Records::new(records, Position::START);
     while let Some(record) = walk.next_record()? {
-        if record.kind == Kind::Chunk {
-            text.push_str(record.content);
-            chunks += 1;
+        if record.kind != Kind::Chunk {
+            continue;
+        }
+        let before = text.len();
+        text.push_str(record.content);
+        chunks += 1;
+        if text.len() > given {
+            let known = record.ids.filter(|_| before >= given).and_then(TokenIds::read);
+            ids = ids.zip(known).map(|(mut ids, known)| {
+                ids.extend(known);
+                ids
+            });
         }
     }
-    Ok((text, chunks))
+    Ok(Written { text, chunks, ids: ids.filter(|ids| !ids.is_empty()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use r1_domain::{
+        id::GenerationId,
+        log::{push, push_chunk, push_tokens},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    fn log(chunks: &[(&str, &[u32])]) -> Vec<u8> {
+        let mut records = Vec::new();
+        for (text, ids) in chunks {
+            push_tokens(&mut records, text, ids);
+        }
+        records
+    }
+
+    fn ids(records: &[u8], given: usize) -> Option<Vec<u32>> {
+        written(records, given).unwrap().ids
+    }
+
+    #[test]
+    fn tokens_count_where_all_are_known() {
+        let known = log(&[("a", &[1]), ("bc", &[2, 70_000]), ("d", &[4])]);
+        assert_eq!(
+            written(&known, 0).unwrap(),
+            Written { text: "abcd".to_owned(), chunks: 3, ids: Some(vec![1, 2, 70_000, 4]) }
+        );
+        assert_eq!(ids(&log(&[("a", &[1]), ("b", &[]), ("c", &[3])]), 0), None, "one is not");
+        assert_eq!(ids(&log(&[("a", &[]), ("b", &[])]), 0), None, "as older builds wrote it");
+        assert_eq!(ids(&[], 0), None);
+    }
+
+    #[test]
+    fn a_take_over_loses_none() {
+        let mut records = log(&[("a", &[1])]);
+        let generation_id = GenerationId::new(Timestamp::from_micros(1));
+        push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
+        push_tokens(&mut records, "b", &[2]);
+        assert_eq!(ids(&records, 0), Some(vec![1, 2]));
+        push(&mut records, &Event::Resumed { generation_id, epoch: 3 });
+        push_chunk(&mut records, "by text alone");
+        assert_eq!(ids(&records, 0), None);
+    }
+
+    #[test]
+    fn text_that_was_given_needs_none() {
+        let records = log(&[("given", &[]), ("b", &[2])]);
+        assert_eq!(ids(&records, 5), Some(vec![2]));
+        assert_eq!(ids(&records, 4), None, "not all of it was given");
+        assert_eq!(ids(&log(&[("given", &[])]), 5), None, "nothing was written yet");
+        assert_eq!(ids(&log(&[("giv", &[]), ("en", &[]), ("b", &[2])]), 5), Some(vec![2]), "restored in two");
+        assert_eq!(ids(&log(&[("giv", &[]), ("enb", &[2])]), 5), None);
+    }
+
+    #[test]
+    fn half_a_token_counts_as_none() {
+        let mut records = log(&[("a", &[300])]);
+        // kind, length, length of the ids, the id
+        assert_eq!(records, [6, 4, 2, 0xac, 2, b'a']);
+        records[4] |= 0x80;
+        assert_eq!(written(&records, 0).unwrap(), Written { text: "a".to_owned(), chunks: 1, ids: None });
+    }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Run {
     pub(crate) before: Cursor,
     /// The answer so far, of a run that is taken over or goes on with a message.
     pub(crate) partial_answer: Option<String>,
+    /// The tokens of its end, of a run that is taken over, where the log has them all.
+    pub(crate) partial_ids: Option<Arc<[u32]>>,
     /// Cancelled = stopped by the user.
     pub(crate) stop: CancellationToken,
     /// Cancelled = the server goes down and will wait no longer.
@@ -136,6 +138,7 @@ impl Run {
         let request = CompletionRequest {
             model: self.model.upstream_name.clone(),
             turns,
+            partial_ids: self.partial_ids.clone().filter(|_| partial_answer.is_some()),
             partial_answer,
             temperature: self.request.temperature,
             max_tokens: self.request.max_tokens,
@@ -173,15 +176,15 @@ impl Run {
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
         let mut room = self.options.answer_bytes.saturating_sub(self.partial_answer.as_ref().map_or(0, String::len));
         while let Some(delta) = stream.next().await {
-            let (text, done) = match (delta?, &mut overlap) {
-                (Delta::Text(text), None) => (text, None),
-                (Delta::Text(text), Some(overlap)) => (overlap.push(text), None),
+            let (text, ids, done) = match (delta?, &mut overlap) {
+                (Delta::Text { text, ids }, None) => (text, ids, None),
+                (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
                 (Delta::Done { finish_reason, usage }, _) => {
                     let held = overlap.take().map(Overlap::finish).unwrap_or_default();
-                    (held, Some(Ending::Completed { finish_reason, usage }))
+                    (held, Vec::new(), Some(Ending::Completed { finish_reason, usage }))
                 }
             };
-            if let Some(ending) = self.append(&text, &mut room).await.or(done) {
+            if let Some(ending) = self.append(&text, &ids, &mut room).await.or(done) {
                 return Ok(ending);
             }
         }
@@ -193,12 +196,14 @@ impl Run {
         })
     }
 
-    /// Appends text, as far as there is room; gives back how the answer ends where there is none left.
-    async fn append(&self, text: &str, room: &mut usize) -> Option<Ending> {
+    /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where
+    /// there is none left.
+    async fn append(&self, text: &str, ids: &[u32], room: &mut usize) -> Option<Ending> {
         let fits = &text[..text.floor_char_boundary(*room)];
         *room -= fits.len();
         if !fits.is_empty() {
-            let appended = self.log.append_chunk(fits);
+            // What is cut is no longer what its tokens say.
+            let appended = self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] });
             if appended.fenced {
                 return Some(Ending::LeftBehind);
             }

@@ -30,7 +30,7 @@ struct World {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     user: UserId,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn world(provider: Arc<dyn Provider>) -> Result<World> {
@@ -47,7 +47,7 @@ async fn world(provider: Arc<dyn Provider>) -> Result<World> {
     };
     store.user_create(account, None).await?;
     let engine = engine(&store, provider);
-    Ok(World { engine, store, user, _dir: dir })
+    Ok(World { engine, store, user, dir })
 }
 
 fn engine(store: &Arc<dyn Store>, provider: Arc<dyn Provider>) -> Arc<Engine> {
@@ -85,7 +85,7 @@ impl Provider for Panicking {
         let mut said = false;
         let answer = stream::poll_fn(move |_| {
             assert!(!std::mem::replace(&mut said, true), "a defect in the provider");
-            Poll::Ready(Some(Ok(Delta::Text("word".to_owned()))))
+            Poll::Ready(Some(Ok(Delta::text("word"))))
         });
         async move { Ok(Box::pin(answer) as CompletionStream) }.boxed()
     }
@@ -183,6 +183,162 @@ async fn what_can_go_on_is_left_to_the_next_start() -> Result<()> {
     Ok(())
 }
 
+/// Reads until this is there, so it is in storage.
+async fn until(reader: &mut Reader, text: &str) -> Result<()> {
+    let mut seen = String::new();
+    while !seen.contains(text) {
+        let frames = std::future::poll_fn(|context| reader.poll_frames(context)).await.context("a frame")?;
+        seen.push_str(&String::from_utf8_lossy(&frames));
+    }
+    Ok(())
+}
+
+/// The next life of the server, which has taken over what there was; and a reader of it.
+async fn next_life(world: &World, provider: &Arc<ScriptedProvider>, id: GenerationId) -> Result<(Arc<Engine>, Reader)> {
+    let next = engine(&world.store, provider.clone());
+    assert_eq!(next.recover().await?, 1);
+    let reader = next.attach(world.user, Target::Generation(id), None).await?.context("a stream")?;
+    Ok((next, reader))
+}
+
+#[tokio::test]
+async fn a_take_over_asks_with_exactly_the_tokens_whose_text_is_in_the_log() -> Result<()> {
+    let provider = ScriptedProvider::new(true);
+    let world = world(provider.clone()).await?;
+    let mut accepted = world.engine.send(world.user, question("go")).await?;
+    let id = accepted.generation_id;
+    let run = provider.next_run().await;
+    assert_eq!(run.request().partial_ids, None, "a new answer");
+    run.tokens("The ", &[1]).await?;
+    run.tokens("sun ", &[2, 70_000]).await?;
+    until(&mut accepted.reader, "sun ").await?;
+    world.engine.drain(Duration::ZERO).await;
+
+    let (next, mut reader) = next_life(&world, &provider, id).await?;
+    let run = provider.next_run().await;
+    let asked = run.request();
+    assert_eq!(asked.partial_answer.as_deref(), Some("The sun "));
+    assert_eq!((asked.partial_ids.as_deref(), asked.max_tokens), (Some(&[1, 2, 70_000][..]), 97), "by tokens");
+    run.tokens("is ", &[4]).await?;
+    until(&mut reader, "is ").await?;
+    next.drain(Duration::ZERO).await;
+
+    // A second time, and then one token is not known.
+    let (next, mut reader) = next_life(&world, &provider, id).await?;
+    let run = provider.next_run().await;
+    assert_eq!(run.request().partial_ids.as_deref(), Some(&[1, 2, 70_000, 4][..]));
+    run.text("very ").await?;
+    run.tokens("very ", &[6]).await?;
+    until(&mut reader, "very \"}\n\n").await?;
+    next.drain(Duration::ZERO).await;
+
+    let (_next, reader) = next_life(&world, &provider, id).await?;
+    let run = provider.next_run().await;
+    assert_eq!(run.request().partial_ids, None, "from the text");
+    run.text("hot").await?;
+    run.done().await?;
+    let folded = reader.fold().await?;
+    assert_eq!((folded.last.epoch, folded.text.ends_with("hot")), (4, true));
+    Ok(())
+}
+
+/// The run that is gone wrote its last token, but not its end.
+#[tokio::test]
+async fn an_answer_that_lacks_only_its_end_is_asked_for_that() -> Result<()> {
+    let provider = ScriptedProvider::new(true);
+    let world = world(provider.clone()).await?;
+    let ask = Question { max_tokens: Some(2), ..question("go") };
+    let mut accepted = world.engine.send(world.user, ask).await?;
+    let run = provider.next_run().await;
+    run.tokens("a", &[1]).await?;
+    run.tokens("b", &[2]).await?;
+    until(&mut accepted.reader, "\"b\"").await?;
+    world.engine.drain(Duration::ZERO).await;
+    let (_next, reader) = next_life(&world, &provider, accepted.generation_id).await?;
+    let run = provider.next_run().await;
+    assert_eq!(run.request().max_tokens, 0);
+    run.done_with("length", None).await?;
+    assert_eq!(reader.fold().await?.text, "ab");
+    Ok(())
+}
+
+/// What the user went on from has no tokens; what came after it has.
+#[tokio::test]
+async fn a_continued_answer_is_taken_over_by_its_own_tokens() -> Result<()> {
+    let provider = ScriptedProvider::new(true);
+    let world = world(provider.clone()).await?;
+    let id = stopped(&world, &provider, "The sun").await?;
+    let mut accepted = world.engine.go_on(world.user, id, Continuation::default()).await?;
+    let run = provider.next_run().await;
+    assert_eq!(
+        (run.request().partial_answer.as_deref(), run.request().partial_ids.is_some()),
+        (Some("The sun"), false)
+    );
+    run.tokens(" is", &[7]).await?;
+    until(&mut accepted.reader, " is").await?;
+    world.engine.drain(Duration::ZERO).await;
+    let (_next, reader) = next_life(&world, &provider, accepted.generation_id).await?;
+    let run = provider.next_run().await;
+    let asked = run.request();
+    assert_eq!((asked.partial_answer.as_deref(), asked.partial_ids.as_deref()), (Some("The sun is"), Some(&[7][..])));
+    assert_eq!(asked.max_tokens, 99, "what was given took none");
+    run.done().await?;
+    assert_eq!(reader.fold().await?.text, "The sun is");
+    Ok(())
+}
+
+/// The message's row has what a continued answer began with, though its log has lost it.
+#[tokio::test]
+async fn a_given_text_that_was_lost_to_damage_is_restored() -> Result<()> {
+    // The last byte of the text; all that the log began with.
+    for damage in [
+        "UPDATE generation_log SET records = substr(records, 1, length(records) - 1) WHERE generation_id = ?1",
+        "DELETE FROM generation_log WHERE generation_id = ?1",
+    ] {
+        let provider = ScriptedProvider::new(true);
+        let world = world(provider.clone()).await?;
+        let id = stopped(&world, &provider, "The sun").await?;
+        let mut accepted = world.engine.go_on(world.user, id, Continuation::default()).await?;
+        let id = accepted.generation_id;
+        let run = provider.next_run().await;
+        run.tokens(" is", &[7]).await?;
+        until(&mut accepted.reader, " is").await?;
+        drop(accepted);
+        world.engine.drain(Duration::ZERO).await;
+        let World { engine: old, store, user, dir } = world;
+        drop((old, store, run));
+        let database = rusqlite::Connection::open(dir.path().join("gpt-r1.db"))?;
+        assert_eq!(database.execute(damage, [id.as_uuid().into_bytes()])?, 1);
+        drop(database);
+
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&SqliteOptions::new(dir.path()))?);
+        let next = engine(&store, provider.clone());
+        assert_eq!(next.recover().await?, 1);
+        let run = provider.next_run().await;
+        let asked = run.request();
+        // What came after it went with it: nothing of that is gone on from.
+        assert_eq!((asked.partial_answer.as_deref(), asked.partial_ids.as_deref()), (Some("The sun"), None));
+        assert_eq!(asked.max_tokens, 100);
+        run.tokens(" was", &[8]).await?;
+        let mut reader = next.attach(user, Target::Generation(id), None).await?.context("a stream")?;
+        until(&mut reader, " was").await?;
+        next.drain(Duration::ZERO).await;
+
+        // Restored text needs no tokens either.
+        let next = engine(&store, provider.clone());
+        assert_eq!(next.recover().await?, 1);
+        let run = provider.next_run().await;
+        assert_eq!(run.request().partial_ids.as_deref(), Some(&[8][..]), "{damage}");
+        run.text(" hot").await?;
+        run.done().await?;
+        let reader = next.attach(user, Target::Generation(id), None).await?.context("a stream")?;
+        let folded = reader.fold().await?;
+        assert_eq!((folded.text.as_str(), folded.last.epoch), ("The sun was hot", 3));
+        ensure!(folded.start.is_some(), "a log begins with a start: {damage}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_draining_engine_takes_nothing_and_finishes_what_it_has() -> Result<()> {
     let provider = ScriptedProvider::new(false);
@@ -206,11 +362,7 @@ async fn stopped(world: &World, provider: &ScriptedProvider, text: &str) -> Resu
     let run = provider.next_run().await;
     run.text(text).await?;
     let mut reader = accepted.reader;
-    let mut seen = String::new();
-    while !seen.contains("\"chunk\"") {
-        let frames = std::future::poll_fn(|context| reader.poll_frames(context)).await.context("a frame")?;
-        seen.push_str(&String::from_utf8_lossy(&frames));
-    }
+    until(&mut reader, "\"chunk\"").await?;
     world.engine.stop(world.user, accepted.generation_id).await?;
     Ok(accepted.generation_id)
 }
