@@ -14,5 +14,6 @@ mod documents;
 mod local_model;
 mod operations;
 mod providers;
+mod same_bytes;
 mod seed;
 mod streams;
