@@ -39,6 +39,13 @@ pub enum StoreError {
     /// The database can't be reached, or is busy for too long. It may work again.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The disk did not confirm what was written. Nothing of it counts, now or later; the same must not
+    /// be written again as if nothing had happened.
+    #[error("the disk did not confirm what was written")]
+    Unsynced(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It is being carried out and does not end: whether it will is not known.
+    #[error("the database has not confirmed it yet")]
+    Unconfirmed(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A fault that waiting does not mend.
     #[error("the database failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -3,7 +3,7 @@
 //! Once it is accepted, all that it consists of is one commit. The commit and the run that follows
 //! belong to a task of the engine's: a client that goes away in between changes nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -26,6 +26,9 @@ use crate::{
     registry::{Registry, Running},
     start::start_event,
 };
+
+/// A request waits at most so long until it is accepted: longer than a store takes to give it up.
+const ACCEPT_TIME: Duration = Duration::from_secs(15);
 
 /// A generation that is, or was earlier, accepted.
 pub struct Accepted {
@@ -109,7 +112,10 @@ impl Engine {
             }
         });
         let gone = |_| EngineError::Store(StoreError::Internal("the accepting task is gone".into()));
-        match outcome.await.map_err(gone)?? {
+        // The store gives up by itself what it has not begun to commit. What it has begun goes on, and if it
+        // comes to be it is answered.
+        let late = |_| EngineError::Store(StoreError::Unconfirmed("a commit has begun and does not end".into()));
+        match tokio::time::timeout(ACCEPT_TIME, outcome).await.map_err(late)?.map_err(gone)?? {
             TurnOutcome::Accepted => Ok(Accepted { generation_id: generation.id, reader }),
             TurnOutcome::Busy(generation_id) => Err(EngineError::Busy { generation_id }),
             TurnOutcome::Superseded(generation_id) => Err(EngineError::Superseded { generation_id }),

@@ -88,6 +88,7 @@ impl Engine {
         let writer = Writer {
             queue: engine.queue.clone(),
             store,
+            clock: engine.clock.clone(),
             registry: engine.registry.clone(),
             stall_limit: options.stall_limit,
         };

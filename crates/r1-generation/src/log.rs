@@ -69,6 +69,8 @@ struct LogState {
     queued: bool,
     /// Since when a commit fails.
     stalled: Option<Instant>,
+    /// What was written may be lost, and was dropped: nobody waits for the end here.
+    failed: bool,
     newest_frames: Option<NewestFrames>,
     /// One slot per reader; filled while it waits.
     waiting: Slab<Option<Waker>>,
@@ -118,8 +120,17 @@ pub(crate) struct Appended {
     pub(crate) tell_writer: bool,
     /// Bytes that wait for the writer.
     pub(crate) backlog: usize,
-    /// Another process has the log: the chunk is nowhere, and the run must end.
-    pub(crate) fenced: bool,
+    /// The chunk is nowhere, and the run must end: the log has its terminal event, or another process has it.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// Why a log takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It has its terminal event, stored or not.
+    Ended,
+    /// It is another process's.
+    Fenced,
 }
 
 impl Log {
@@ -167,6 +178,7 @@ impl Log {
             phase,
             queued: false,
             stalled: None,
+            failed: false,
             newest_frames: None,
             waiting: Slab::new(),
         };
@@ -202,12 +214,17 @@ impl Log {
     /// Appends a chunk with the tokens that it stands for; none where they aren't known.
     pub(crate) fn append_tokens(&self, text: &str, ids: &[u32]) -> Appended {
         let mut state = self.state.lock();
-        if state.phase != Phase::Open {
-            return Appended { tell_writer: false, backlog: 0, fenced: true };
+        let refused = match state.phase {
+            Phase::Open => None,
+            Phase::Ending | Phase::Ended => Some(Refused::Ended),
+            Phase::Abandoned => Some(Refused::Fenced),
+        };
+        if refused.is_some() {
+            return Appended { tell_writer: false, backlog: 0, refused };
         }
         push_tokens(&mut state.records, text, ids);
         let tell_writer = state.advance();
-        Appended { tell_writer, backlog: state.records.len() - state.visible.offset, fenced: false }
+        Appended { tell_writer, backlog: state.records.len() - state.visible.offset, refused: None }
     }
 
     /// Appends `start` to a log of which damage has left nothing, under the epoch of its take-over. True
@@ -222,10 +239,7 @@ impl Log {
 
     /// Appends a take-over. True if the writer must be told.
     pub(crate) fn append_resumed(&self, epoch: u32) -> bool {
-        let mut state = self.state.lock();
-        push(&mut state.records, &Event::Resumed { generation_id: self.id, epoch });
-        state.head.epoch = epoch;
-        state.advance()
+        self.state.lock().resume(self.id, epoch)
     }
 
     /// Appends the terminal event. True if the writer must be told.
@@ -234,10 +248,28 @@ impl Log {
         if state.phase != Phase::Open {
             return false;
         }
-        push(&mut state.records, event);
-        state.phase = Phase::Ending;
-        state.terminal = Some(terminal);
-        state.advance()
+        state.end(event, terminal)
+    }
+
+    /// Drops all that is not visible, after a commit of which nobody knows whether the disk has it, and
+    /// ends the log there. Readers are sent away. The log stays queued.
+    pub(crate) fn fail(&self, event: &Event, terminal: Terminal) {
+        let mut state = self.state.lock();
+        if matches!(state.phase, Phase::Ended | Phase::Abandoned) {
+            return;
+        }
+        let (visible, epoch) = (state.visible, state.head.epoch);
+        state.records.truncate(visible.offset);
+        state.head = visible.cursor;
+        state.index.retain(|position| position.offset <= visible.offset);
+        state.failed = true;
+        if epoch > visible.cursor.epoch {
+            // The take-over is stored, its entry is not: what comes next must be of its epoch.
+            state.resume(self.id, epoch);
+        }
+        state.end(event, terminal);
+        wake(state);
+        self.moved.notify_waiters();
     }
 
     /// Waits until the backlog is at most `bytes`, or nothing will ever be taken again.
@@ -265,7 +297,7 @@ impl Log {
             moved.as_mut().enable();
             {
                 let state = self.state.lock();
-                if matches!(state.phase, Phase::Ended | Phase::Abandoned) || state.is_stalled(stall_limit) {
+                if matches!(state.phase, Phase::Ended | Phase::Abandoned) || state.sends_away(stall_limit) {
                     return;
                 }
             }
@@ -312,6 +344,7 @@ impl Log {
             frames.map(|frames| NewestFrames { from: taken.from.offset, to: taken.to, frames: Bytes::from(frames) });
         state.visible = taken.to;
         state.stalled = None;
+        state.failed = false;
         if taken.folded {
             state.folded = taken.to;
             state.folded_at = Instant::now();
@@ -335,7 +368,7 @@ impl Log {
             return;
         }
         state.stalled.get_or_insert(since);
-        if state.is_stalled(limit) {
+        if state.sends_away(limit) {
             wake(state);
             self.moved.notify_waiters();
         }
@@ -387,8 +420,24 @@ impl LogState {
         !std::mem::replace(&mut self.queued, true)
     }
 
-    fn is_stalled(&self, limit: Duration) -> bool {
-        self.stalled.is_some_and(|since| since.elapsed() >= limit)
+    /// Appends a take-over. True if the writer must be told.
+    fn resume(&mut self, generation_id: GenerationId, epoch: u32) -> bool {
+        push(&mut self.records, &Event::Resumed { generation_id, epoch });
+        self.head.epoch = epoch;
+        self.advance()
+    }
+
+    /// Appends the terminal event. True if the writer must be told.
+    fn end(&mut self, event: &Event, terminal: Terminal) -> bool {
+        push(&mut self.records, event);
+        self.phase = Phase::Ending;
+        self.terminal = Some(terminal);
+        self.advance()
+    }
+
+    /// Whether a reader that has all there is shall come back later.
+    fn sends_away(&self, limit: Duration) -> bool {
+        self.failed || self.stalled.is_some_and(|since| since.elapsed() >= limit)
     }
 
     /// Up to where the next commit goes: all of it, or as many whole records as [`TAKE`] holds.

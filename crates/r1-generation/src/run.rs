@@ -21,7 +21,12 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{log::SharedLog, options::Options, registry::Registry, writer::Queue};
+use crate::{
+    log::{Refused, SharedLog},
+    options::Options,
+    registry::Registry,
+    writer::Queue,
+};
 
 /// A request that failed in a way that may pass is sent again so often, if nothing came.
 const RETRIES: u32 = 2;
@@ -72,6 +77,8 @@ enum Ending {
     Failed(Failure),
     /// The log is another process's, now or after the next start: nothing more is to be written.
     LeftBehind,
+    /// The log has its end already: the storage failed.
+    Ended,
 }
 
 impl Run {
@@ -204,8 +211,10 @@ impl Run {
         if !fits.is_empty() {
             // What is cut is no longer what its tokens say.
             let appended = self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] });
-            if appended.fenced {
-                return Some(Ending::LeftBehind);
+            match appended.refused {
+                Some(Refused::Fenced) => return Some(Ending::LeftBehind),
+                Some(Refused::Ended) => return Some(Ending::Ended),
+                None => {}
             }
             if appended.tell_writer {
                 self.queue.push(&self.log);
@@ -232,6 +241,7 @@ impl Run {
                 self.registry.remove(self.generation_id);
                 return;
             }
+            Ending::Ended => return,
             Ending::Completed { finish_reason, usage } => {
                 let outcome = Outcome::Completed { finish_reason: finish_reason.clone() };
                 (self.end(outcome, usage), Some(finish_reason), None, usage)

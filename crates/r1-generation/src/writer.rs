@@ -10,7 +10,11 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use r1_domain::store::{AppendOutcome, Store, StoreError};
+use r1_domain::{
+    event::{Event, Failure},
+    store::{AppendOutcome, Store, StoreError, Terminal},
+    time::Clock,
+};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +53,7 @@ type Batch = Vec<(SharedLog, Taken)>;
 pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) stall_limit: Duration,
 }
@@ -77,7 +82,10 @@ impl Writer {
                 Err(StoreError::Internal(_)) if batch.len() > 1 => self.commit_one_by_one(&mut batch, since).await,
                 Err(error @ StoreError::Internal(_)) => self.give_up(&mut batch, &error),
                 Err(error) => {
-                    self.stall(&mut batch, since, &error);
+                    match error {
+                        StoreError::Unsynced(_) => self.fail(&mut batch, &error).await,
+                        _ => self.stall(&mut batch, since, &error),
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         // Going down: what can't be stored now is not stored, and nobody saw it.
@@ -113,8 +121,43 @@ impl Writer {
             match self.commit(&alone, since).await {
                 Ok(outcomes) => self.publish(&mut alone, &outcomes),
                 Err(error @ StoreError::Internal(_)) => self.give_up(&mut alone, &error),
+                Err(error @ StoreError::Unsynced(_)) => self.fail(&mut alone, &error).await,
                 Err(error) => self.stall(&mut alone, since, &error),
             }
+        }
+    }
+
+    /// Ends generations of whose newest records nobody knows whether the disk has them: the store has
+    /// taken them back, and they don't go into it again. The message says what readers saw; the error is
+    /// stored, and shown, once the disk confirms what it is given.
+    async fn fail(&self, batch: &mut Batch, error: &StoreError) {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        for (log, _) in batch.drain(..) {
+            tracing::error!(source, generation_id = %log.id(), "generation {} fails: {error}", log.id());
+            let Ok(shown) = log.fold().await else {
+                self.let_go(&log);
+                continue;
+            };
+            let failure = Failure {
+                code: "storage_failed".to_owned(),
+                message: "The server's disk failed while this answer was written.".to_owned(),
+                retryable: true,
+            };
+            let event = Event::Error(failure.clone());
+            let terminal = Terminal {
+                state: event.state(),
+                payload: event.payload(),
+                text: shown.text,
+                finish_reason: None,
+                failure: Some(failure),
+                usage: None,
+                ended_at: self.clock.now(),
+            };
+            log.fail(&event, terminal);
+            if let Some(running) = self.registry.get(log.owner(), log.id()) {
+                running.stop.cancel();
+            }
+            self.queue.push(&log);
         }
     }
 

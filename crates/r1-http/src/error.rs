@@ -247,7 +247,17 @@ impl From<StoreError> for ApiError {
                 )
                 .retry_after(Duration::from_secs(30))
             }
-            StoreError::Unavailable(_) => {
+            StoreError::Unconfirmed(_) => {
+                tracing::error!(source, "{error}");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "storage_unconfirmed",
+                    "The server's disk does not answer. Whether this was carried out is not known yet: look before you \
+                     send it again, or send it with the same Idempotency-Key.",
+                )
+                .retry_after(Duration::from_secs(5))
+            }
+            StoreError::Unavailable(_) | StoreError::Unsynced(_) => {
                 tracing::error!(source, "{error}");
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -55,11 +55,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let models = Wired::new(&config, &closing)?;
     let engine =
         Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
-    let taken_over = engine.recover().await?;
+    let unwritable = || format!("the database in {} can't be written or read; is its disk full?", config.data_dir.display());
+    let taken_over = engine.recover().await.with_context(unwritable)?;
     if taken_over > 0 {
         tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");
     }
-    let setup_code = setup::offer(store.as_ref()).await?;
+    let setup_code = setup::offer(store.as_ref()).await.with_context(unwritable)?;
     let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?);
 
     let app = App::new(

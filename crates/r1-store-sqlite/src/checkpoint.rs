@@ -6,12 +6,16 @@
 //! pages, the few that are left are copied while the writer waits at the [`Gate`]. After a quiet
 //! interval the log's file is cut to nothing. Nothing runs while nothing is written.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{cell::Cell, path::Path, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode, wal::CheckpointMode};
 
-use crate::connection::{self, Purpose};
+use crate::{
+    connection::{self, Purpose},
+    error::{Failed, Fault},
+    resync::Resync,
+};
 
 /// How long after a commit it is copied, and how long it must be quiet before the log is cut.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -57,6 +61,7 @@ impl Signal {
         self.0.1.notify_one();
     }
 
+    /// There is something left to do.
     fn again(&self) {
         self.0.0.lock().dirty = true;
     }
@@ -90,10 +95,12 @@ impl Checkpointer {
         database: &Path,
         signal: Signal,
         gate: Gate,
+        resync: Arc<Resync>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let db = connection::open(database, Purpose::Checkpoint)?;
+        let copier = Copier { db, resync, failing: Cell::new(false) };
         let heard = signal.clone();
-        let thread = thread::Builder::new().name("r1-checkpoint".to_owned()).spawn(move || run(&db, &heard, &gate))?;
+        let thread = thread::Builder::new().name("r1-checkpoint".to_owned()).spawn(move || run(&copier, &heard, &gate))?;
         Ok(Self { signal, thread: Some(thread) })
     }
 }
@@ -107,46 +114,96 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(db: &Connection, signal: &Signal, gate: &Gate) {
+fn run(copier: &Copier, signal: &Signal, gate: &Gate) {
     // Pages that the last look found.
     let mut known = 0;
     while let Some(quiet) = signal.wait(known + STEP) {
-        known = checkpoint(db, CheckpointMode::PASSIVE).unwrap_or(known + STEP);
+        if !copier.mend(gate) {
+            signal.again();
+            continue;
+        }
+        let Some(copied) = copier.checkpoint(CheckpointMode::PASSIVE) else {
+            known += STEP;
+            signal.again();
+            continue;
+        };
+        known = copied;
         let mode = match (quiet, known >= RESTART) {
             (true, _) => CheckpointMode::TRUNCATE,
             (false, true) => CheckpointMode::RESTART,
             (false, false) => continue,
         };
         // The first may have taken long. After this one hardly a page is left to copy and to sync.
-        checkpoint(db, CheckpointMode::PASSIVE);
+        copier.checkpoint(CheckpointMode::PASSIVE);
         let _writer_waits = gate.lock();
-        if checkpoint(db, mode).is_some() {
+        if copier.checkpoint(mode).is_some() {
             known = 0;
             signal.restarted();
         } else {
-            // A reader, or another process, is in the way.
+            // A reader, another process or the disk is in the way.
             signal.again();
         }
     }
-    checkpoint(db, CheckpointMode::TRUNCATE);
+    if copier.mend(gate) {
+        copier.checkpoint(CheckpointMode::TRUNCATE);
+    }
 }
 
-/// Gives back the pages in the log, or none where something was in the way.
-fn checkpoint(db: &Connection, mode: CheckpointMode) -> Option<i32> {
-    match db.wal_checkpoint_v2(None::<&str>, mode) {
-        Ok((pages, _)) => Some(pages),
-        Err(error) => {
-            if !matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
-                tracing::warn!(%error, "the write-ahead log can't be copied into the database");
-            }
-            None
+/// The thread's own.
+struct Copier {
+    db: Connection,
+    resync: Arc<Resync>,
+    /// The newest attempt failed, and was told of.
+    failing: Cell<bool>,
+}
+
+impl Copier {
+    /// Sees to what an fsync that failed, here or in the writer, has left. False if it can't, for now:
+    /// then nothing may be copied, since a sync that succeeds would mean nothing.
+    fn mend(&self, gate: &Gate) -> bool {
+        if !self.resync.is_suspect() {
+            return true;
         }
+        let _writer_waits = gate.lock();
+        let mended = self.resync.mend();
+        if let Err(error) = &mended {
+            tracing::error!(%error, "what the disk did not confirm can't be written again yet");
+        }
+        mended.is_ok()
     }
+
+    /// Gives back the pages in the log, or none where something was in the way.
+    fn checkpoint(&self, mode: CheckpointMode) -> Option<i32> {
+        let _copying = self.resync.copying();
+        if self.resync.is_suspect() {
+            return None;
+        }
+        let fault = match self.db.wal_checkpoint_v2(None::<&str>, mode) {
+            Ok((pages, _)) => {
+                self.failing.set(false);
+                return Some(pages);
+            }
+            Err(error) if is_busy(&error) => return None,
+            Err(error) => Fault::from(error),
+        };
+        if !self.failing.replace(true) {
+            tracing::warn!(error = %fault, "the write-ahead log can't be copied into the database for now");
+        }
+        if fault.failed() == Failed::Sync {
+            self.resync.suspect();
+        }
+        None
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Files;
 
     #[test]
     fn a_busy_writer_is_never_quiet() {
@@ -173,8 +230,10 @@ mod tests {
             Ok(())
         }))
         .unwrap();
-        let checkpointer = Checkpointer::start(&path, signal, Gate::default()).unwrap();
-        db.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        db.execute_batch("CREATE TABLE t (x)").unwrap();
+        let resync = Arc::new(Resync::new(Arc::new(Files::hold(&path).unwrap())));
+        let checkpointer = Checkpointer::start(&path, signal, Gate::default(), resync).unwrap();
+        db.execute_batch("INSERT INTO t VALUES (1)").unwrap();
         assert!(std::fs::metadata(&wal).unwrap().len() > 0);
         drop(checkpointer);
         assert_eq!(std::fs::metadata(&wal).unwrap().len(), 0);

@@ -1,7 +1,7 @@
 //! From SQLite's errors to what a caller can do about them.
 
 use r1_domain::store::StoreError;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why a statement, or the operation around it, failed: both kinds meet in every function here, so
 /// that `?` takes either.
@@ -18,9 +18,38 @@ pub(crate) enum Fault {
     Broken(&'static str),
 }
 
+/// What can be done about a write that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// The disk did not confirm what was written: it may be lost, with what was written before.
+    Sync,
+    /// Part of it, or all, may have been written.
+    Write,
+    /// Nothing was written.
+    Other,
+}
+
+impl Fault {
+    pub(crate) fn failed(&self) -> Failed {
+        let Self::Sql(error) = self else { return Failed::Other };
+        let Some(failure) = error.sqlite_error() else { return Failed::Other };
+        match (failure.code, failure.extended_code) {
+            (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => Failed::Sync,
+            (ErrorCode::DiskFull | ErrorCode::SystemIoFailure, _) => Failed::Write,
+            _ => Failed::Other,
+        }
+    }
+
+    /// Whether it may be for want of room, though the code does not say so.
+    pub(crate) fn may_be_no_room(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        error.sqlite_error().is_some_and(|failure| NO_ROOM.contains(&failure.extended_code))
+    }
+}
+
 /// Quota (EDQUOT) reaches SQLite as a plain failed write, and a full disk as a WAL index that
 /// can't grow; neither has a code of its own.
-const NO_ROOM: [i32; 2] = [rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_IOERR_SHMSIZE];
+const NO_ROOM: [i32; 2] = [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE];
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {

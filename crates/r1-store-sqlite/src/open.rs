@@ -124,7 +124,19 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Something else, such as a full disk.
+    /// It can't be written.
+    #[error(
+        "{path} can't be written: its disk is full, or fails; make room there, or choose another directory with \
+         --data-dir"
+    )]
+    NoRoom {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something else.
     #[error("{path} can't be opened")]
     Failed {
         /// Which.
@@ -166,7 +178,10 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+    builder.create(path).map_err(|source| match is_no_room(&source) {
+        true => OpenError::NoRoom { path: path.to_owned(), source: Box::new(source) },
+        false => OpenError::Directory { path: path.to_owned(), source },
+    })
 }
 
 /// Opens a file for reading and writing; a new one is its owner's alone.
@@ -175,7 +190,14 @@ fn open_private(path: &Path) -> Result<File, OpenError> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source: Box::new(source) })
+    options.open(path).map_err(|source| match is_no_room(&source) {
+        true => OpenError::NoRoom { path: path.to_owned(), source: Box::new(source) },
+        false => OpenError::File { path: path.to_owned(), source: Box::new(source) },
+    })
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// None when another process has it.
@@ -219,6 +241,7 @@ fn of_sqlite(path: PathBuf, error: rusqlite::Error) -> OpenError {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             OpenError::File { path, source: Box::new(error) }
         }
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => OpenError::NoRoom { path, source: Box::new(error) },
         _ => OpenError::Failed { path, source: Box::new(error) },
     }
 }

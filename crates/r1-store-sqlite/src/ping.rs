@@ -111,6 +111,7 @@ impl Drop for Report {
 }
 
 fn look(session: &mut Session, readers: &Readers) -> Result<(), Fault> {
+    session.check_disk()?;
     // Taking the write lock is proof enough while writes go well.
     if session.is_failing() {
         session.transaction(account::write_check)?;
@@ -129,7 +130,7 @@ fn answer(finding: &Finding) -> StoreResult<()> {
     let source = Box::new(Arc::clone(error));
     Err(match &**error {
         StoreError::Full(_) => StoreError::Full(source),
-        StoreError::Unavailable(_) => StoreError::Unavailable(source),
+        StoreError::Unavailable(_) | StoreError::Unsynced(_) => StoreError::Unavailable(source),
         _ => StoreError::Internal(source),
     })
 }

@@ -1,6 +1,6 @@
 //! Reads: a few connections, opened at first need, each used for one short snapshot at a time.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use r1_domain::store::{StoreError, StoreResult};
@@ -10,7 +10,11 @@ use tokio::sync::Semaphore;
 use crate::{
     connection::{self, Purpose},
     error::Fault,
+    files::Files,
 };
+
+/// A read, the wait for a connection included, takes at most so long, or its caller is told to try again.
+const READ_TIME: Duration = Duration::from_secs(30);
 
 /// The connections that are not in use.
 #[derive(Debug, Clone)]
@@ -18,15 +22,27 @@ pub(crate) struct Readers {
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
     database: Arc<PathBuf>,
+    /// Kept for longer than any connection. None beside another process.
+    files: Option<Arc<Files>>,
 }
 
 impl Readers {
-    pub(crate) fn new(database: PathBuf, most: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(most.max(1))), idle: Arc::default(), database: Arc::new(database) }
+    pub(crate) fn new(database: PathBuf, most: usize, files: Option<Arc<Files>>) -> Self {
+        let permits = Arc::new(Semaphore::new(most.max(1)));
+        Self { permits, idle: Arc::default(), database: Arc::new(database), files }
     }
 
     /// Reads in one snapshot, which begins at the first statement.
     pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> StoreResult<T> {
+        let late = |_| StoreError::Unavailable("a read did not end in time".into());
+        tokio::time::timeout(READ_TIME, self.read_to_end(work)).await.map_err(late)?
+    }
+
+    /// The same, however long it takes.
+    pub(crate) async fn read_to_end<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> StoreResult<T> {
@@ -52,7 +68,12 @@ impl Readers {
         let idle = self.idle.lock().pop();
         let mut db = match idle {
             Some(db) => db,
-            None => connection::open(&self.database, Purpose::Read)?,
+            None => {
+                let db = connection::open(&self.database, Purpose::Read)?;
+                // Not of a file that somebody has put in its place.
+                self.files.as_ref().map_or(Ok(()), |files| files.check())?;
+                db
+            }
         };
         let snapshot = db.transaction()?;
         let result = work(&snapshot);

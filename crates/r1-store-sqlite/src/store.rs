@@ -24,15 +24,18 @@ use crate::{
     checkpoint::{Checkpointer, Gate, Signal},
     conversation,
     error::Fault,
+    files::Files,
     generation, idempotency, log, message,
     open::{self, DataDir, OpenError, SqliteOptions},
     ping::Ping,
     purge,
     reader::Readers,
-    recovery, session,
+    recovery,
+    resync::Resync,
+    session,
     tail::Tails,
     turn,
-    writer::{self, Synchronous, Writer},
+    writer::{self, Synchronous, Wait, Writer},
 };
 
 /// The database in a data directory.
@@ -63,11 +66,15 @@ impl SqliteStore {
             .map_err(|source| OpenError::Damaged { path: database.clone(), source: Box::new(source) })?;
         let tails = Some(Arc::new(Mutex::new(tails)));
         let failed = |source| OpenError::Failed { path: database.clone(), source };
+        let files = Arc::new(Files::hold(&database).map_err(|source| failed(source.into()))?);
+        let resync = Arc::new(Resync::new(Arc::clone(&files)));
+        resync.begin();
         let (signal, gate) = (Signal::default(), Gate::default());
-        let checkpointer = Checkpointer::start(&database, signal.clone(), Arc::clone(&gate)).map_err(failed)?;
-        let session = writer::Session::new(db, tails.clone(), options.sync_all);
+        let checkpointer = Checkpointer::start(&database, signal.clone(), Arc::clone(&gate), Arc::clone(&resync))
+            .map_err(failed)?;
+        let session = writer::Session::new(db, tails.clone(), options.sync_all, Some(resync));
         let writer = Writer::start(session, signal, gate).map_err(failed)?;
-        let readers = Readers::new(database.clone(), options.readers);
+        let readers = Readers::new(database.clone(), options.readers, Some(files));
         Ok(Self { writer, _checkpointer: Some(checkpointer), readers, ping: Ping::default(), tails, _lock: lock })
     }
 
@@ -81,10 +88,10 @@ impl SqliteStore {
     pub fn open_guest(options: &SqliteOptions) -> Result<Self, OpenError> {
         let DataDir { database, db, lock } = open::guest(&options.data_dir)?;
         let failed = |source| OpenError::Failed { path: database.clone(), source };
-        let session = writer::Session::new(db, None, options.sync_all);
+        let session = writer::Session::new(db, None, options.sync_all, None);
         // SQLite copies the log when its last connection closes; the serving process does otherwise.
         let writer = Writer::start(session, Signal::default(), Gate::default()).map_err(failed)?;
-        let readers = Readers::new(database.clone(), options.readers);
+        let readers = Readers::new(database.clone(), options.readers, None);
         Ok(Self { writer, _checkpointer: None, readers, ping: Ping::default(), tails: None, _lock: lock })
     }
 
@@ -208,11 +215,13 @@ impl Store for SqliteStore {
     }
 
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
-        self.writer.run(Synchronous::Full, move |session| turn::begin(session, &turn)).await
+        let begin = move |session: &mut _| turn::begin(session, &turn);
+        self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin).await
     }
 
     async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome> {
-        self.writer.run(Synchronous::Full, move |session| generation::begin(session, &generation)).await
+        let begin = move |session: &mut _| generation::begin(session, &generation);
+        self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin).await
     }
 
     async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
@@ -220,7 +229,8 @@ impl Store for SqliteStore {
     }
 
     async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>> {
-        self.writer.run(Synchronous::Normal, move |session| log::append(session, &batch)).await
+        let append = move |session: &mut _| log::append(session, &batch);
+        self.writer.run_and_wait(Wait::End, Synchronous::Normal, append).await
     }
 
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
@@ -246,7 +256,7 @@ impl Store for SqliteStore {
 
     async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>> {
         let tails = self.tails()?;
-        self.readers.read(move |db| recovery::list_orphaned(db, &tails, node_id)).await
+        self.readers.read_to_end(move |db| recovery::list_orphaned(db, &tails, node_id)).await
     }
 
     async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {

@@ -3,6 +3,10 @@
 //! Jobs are carried out one after the other, in the order in which they were queued; each is its
 //! own transaction. No job is lost once it is in the queue: whoever asked may go away. A job that
 //! panics is rolled back and the thread goes on.
+//!
+//! Who asks does not wait for ever ([`Wait`]). Whether a job is given up or carried out is decided
+//! between the two of them, once: by its asker, or by the thread just before the commit. So a job
+//! whose asker was told that nothing was changed changes nothing, however late its turn comes.
 
 use std::{
     panic,
@@ -11,6 +15,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -20,13 +25,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     checkpoint::{Gate, Signal},
-    error::Fault,
+    error::{Failed, Fault},
     journal,
+    resync::{Resync, Room},
     tail::Tails,
 };
 
+mod asker;
+
+use asker::Asker;
+
 /// Jobs that may wait; who comes later waits for room.
 const QUEUE: usize = 256;
+/// A request waits so long for the commit to begin, then for it to end.
+const BEGIN_TIME: Duration = Duration::from_secs(10);
+const COMMIT_TIME: Duration = Duration::from_secs(5);
 /// Journal rows that nobody needs, after which they are deleted even while jobs wait.
 const PRUNE_AT: i64 = 256;
 
@@ -39,6 +52,17 @@ pub(crate) enum Synchronous {
     Full,
 }
 
+/// How long somebody waits for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// As long as a request may.
+    Request,
+    /// The same until its commit begins; from then on to its end, whatever it takes.
+    Outcome,
+    /// To its end.
+    End,
+}
+
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
 /// What jobs work on: the writer thread's own.
@@ -48,19 +72,76 @@ pub(crate) struct Session {
     pub(crate) tails: Option<Arc<Mutex<Tails>>>,
     synchronous: Option<Synchronous>,
     sync_all: bool,
+    /// None beside another process, which sees to it.
+    resync: Option<Arc<Resync>>,
+    /// Who waits for the present job, if that may end.
+    asker: Option<Arc<Asker>>,
     /// The newest job failed for want of room or of the database.
     failing: Arc<AtomicBool>,
 }
 
 impl Session {
-    pub(crate) fn new(db: Connection, tails: Option<Arc<Mutex<Tails>>>, sync_all: bool) -> Self {
-        Self { db, tails, synchronous: None, sync_all, failing: Arc::default() }
+    pub(crate) fn new(
+        db: Connection,
+        tails: Option<Arc<Mutex<Tails>>>,
+        sync_all: bool,
+        resync: Option<Arc<Resync>>,
+    ) -> Self {
+        Self { db, tails, synchronous: None, sync_all, resync, asker: None, failing: Arc::default() }
+    }
+
+    /// Carries out work that may write, and sees to what a failure leaves behind.
+    fn attempt<T>(
+        &mut self,
+        wanted: Synchronous,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> StoreResult<T> {
+        let level = if self.sync_all { Synchronous::Full } else { wanted };
+        let ready = self.resync.as_ref().map_or(Ok(()), |resync| resync.ready(level));
+        let done = ready.and_then(|()| Ok(self.synchronise(level)?)).and_then(|()| work(self));
+        done.map_err(|fault| self.failed(fault, level))
+    }
+
+    /// After a failure, which is rolled back: in the database as this process sees it nothing happened.
+    fn failed(&self, fault: Fault, level: Synchronous) -> StoreError {
+        let Some(resync) = &self.resync else { return fault.into() };
+        match fault.failed() {
+            Failed::Other => fault.into(),
+            Failed::Sync => {
+                resync.suspect();
+                if let Err(error) = resync.mend() {
+                    tracing::error!(%error, "what the disk did not confirm can't be written again yet");
+                }
+                match level {
+                    Synchronous::Full => StoreError::Unsynced(Box::new(fault)),
+                    // It promised nothing about the disk.
+                    Synchronous::Normal => fault.into(),
+                }
+            }
+            Failed::Write => match resync.take_back() {
+                Ok(Room::Enough) if fault.may_be_no_room() => StoreError::Unavailable(Box::new(fault)),
+                Ok(_) => fault.into(),
+                Err(error) => {
+                    tracing::error!(%error, "what a failed write left in the log can't be taken away yet");
+                    resync.suspect();
+                    fault.into()
+                }
+            },
+        }
+    }
+
+    /// Whether all that was written is on the disk, or will be.
+    pub(crate) fn check_disk(&self) -> Result<(), Fault> {
+        self.resync.as_ref().map_or(Ok(()), |resync| resync.ready(Synchronous::Full))
     }
 
     /// Carries out a job's work in a transaction of its own; any error rolls it back.
     pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;
+        if self.asker.as_ref().is_some_and(|asker| !asker.commit()) {
+            return Err(late().into());
+        }
         transaction.commit()?;
         Ok(value)
     }
@@ -76,7 +157,6 @@ impl Session {
 
     /// Between transactions, where alone SQLite lets it change.
     fn synchronise(&mut self, wanted: Synchronous) -> rusqlite::Result<()> {
-        let wanted = if self.sync_all { Synchronous::Full } else { wanted };
         if self.synchronous != Some(wanted) {
             let level = match wanted {
                 Synchronous::Normal => "normal",
@@ -94,11 +174,12 @@ impl Session {
     }
 
     /// Deletes a slice of them.
-    fn prune(&mut self) -> Result<(), Fault> {
+    fn prune(&mut self) -> StoreResult<()> {
         let Some(tails) = self.tails.clone() else { return Ok(()) };
         let keep_from = tails.lock().keep_from();
-        self.synchronise(Synchronous::Normal)?;
-        let first_row = self.transaction(|db| Ok(journal::prune(db, keep_from)?))?;
+        let first_row = self.attempt(Synchronous::Normal, |session| {
+            session.transaction(|db| Ok(journal::prune(db, keep_from)?))
+        })?;
         tails.lock().first_row = first_row;
         Ok(())
     }
@@ -106,6 +187,7 @@ impl Session {
     /// After a panic: a half-done job may have left the table behind the database.
     fn reload(&mut self) -> Result<(), Fault> {
         self.synchronous = None;
+        self.asker = None;
         if let Some(tails) = &self.tails {
             let loaded = Tails::load(&self.db)?;
             *tails.lock() = loaded;
@@ -143,25 +225,59 @@ impl Writer {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// Has a job done. A future that is dropped before the job is in the queue leaves nothing; after
-    /// that the job is done all the same.
+    /// Has a job done, for a request. A future that is dropped before the job is in the queue leaves
+    /// nothing; after that the job is done all the same.
+    ///
+    /// `Unavailable`, and no job done, if its commit does not begin in time; `Unconfirmed` if it does not
+    /// end.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         synchronous: Synchronous,
         work: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
     ) -> StoreResult<T> {
+        self.run_and_wait(Wait::Request, synchronous, work).await
+    }
+
+    /// The same, with another patience.
+    pub(crate) async fn run_and_wait<T: Send + 'static>(
+        &self,
+        wait: Wait,
+        synchronous: Synchronous,
+        work: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
+    ) -> StoreResult<T> {
+        let asker = (wait != Wait::End).then(Arc::<Asker>::default);
         let (answer, answered) = oneshot::channel();
+        let waits = asker.clone();
         let job: Job = Box::new(move |session| {
-            let result = session.synchronise(synchronous).map_err(Fault::from).and_then(|()| work(session));
-            let result = result.map_err(StoreError::from);
-            let failed = matches!(result, Err(StoreError::Full(_) | StoreError::Unavailable(_)));
+            if waits.as_ref().is_some_and(|asker| asker.has_left()) {
+                return;
+            }
+            session.asker = waits;
+            let result = session.attempt(synchronous, work);
+            session.asker = None;
+            let failed = matches!(
+                result,
+                Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Unsynced(_))
+            );
             session.failing.store(failed, Ordering::Relaxed);
             // Nobody there: done all the same.
             let _ = answer.send(result);
         });
-        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
-        jobs.send(job).await.map_err(|_| ended())?;
-        answered.await.map_err(|_| StoreError::from(Fault::Broken("a job of the writer panicked")))?
+        let mut done = std::pin::pin!(async {
+            self.jobs.as_ref().ok_or_else(ended)?.send(job).await.map_err(|_| ended())?;
+            answered.await.map_err(|_| StoreError::from(Fault::Broken("a job of the writer panicked")))?
+        });
+        let Some(asker) = asker else { return done.await };
+        match tokio::time::timeout(BEGIN_TIME, &mut done).await {
+            Ok(result) => return result,
+            Err(_) if asker.leave() => return Err(late()),
+            Err(_) => {}
+        }
+        if wait == Wait::Outcome {
+            return done.await;
+        }
+        let unconfirmed = |_| StoreError::Unconfirmed("a commit has begun and does not end".into());
+        tokio::time::timeout(COMMIT_TIME, done).await.map_err(unconfirmed)?
     }
 
     /// Jobs that wait.
@@ -190,6 +306,10 @@ impl Drop for Writer {
 
 fn ended() -> StoreError {
     StoreError::Unavailable("the writer has ended".into())
+}
+
+fn late() -> StoreError {
+    StoreError::Unavailable("the writer did not come to it in time".into())
 }
 
 fn run(mut session: Session, mut queue: mpsc::Receiver<Job>, gate: &Gate) {

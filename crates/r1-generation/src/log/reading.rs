@@ -79,7 +79,7 @@ impl Log {
                 Phase::Abandoned => return Poll::Ready(Found::ComeBack),
                 Phase::Open | Phase::Ending => {}
             }
-            if state.is_stalled(stall_limit) {
+            if state.sends_away(stall_limit) {
                 return Poll::Ready(Found::ComeBack);
             }
             if let Some(waiting) = state.waiting.get_mut(slot) {

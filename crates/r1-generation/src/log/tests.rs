@@ -125,7 +125,7 @@ fn an_abandoned_log_sends_its_readers_away() {
     let mut got = Vec::new();
     assert!(drain(&mut reader, &mut got));
     assert!(String::from_utf8(got).unwrap().ends_with("retry: 2000\n\n"));
-    assert!(log.append_chunk("x").fenced);
+    assert!(log.append_chunk("x").refused == Some(Refused::Fenced));
 }
 
 #[test]

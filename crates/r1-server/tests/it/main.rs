@@ -16,4 +16,5 @@ mod operations;
 mod providers;
 mod same_bytes;
 mod seed;
+mod storage;
 mod streams;
