@@ -55,7 +55,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let models = Wired::new(&config, &closing)?;
     let engine =
         Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
-    let unwritable = || format!("the database in {} can't be written or read; is its disk full?", config.data_dir.display());
+    let unwritable =
+        || format!("the database in {} can't be written or read; is its disk full?", config.data_dir.display());
     let taken_over = engine.recover().await.with_context(unwritable)?;
     if taken_over > 0 {
         tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");

@@ -100,7 +100,8 @@ impl Checkpointer {
         let db = connection::open(database, Purpose::Checkpoint)?;
         let copier = Copier { db, resync, failing: Cell::new(false) };
         let heard = signal.clone();
-        let thread = thread::Builder::new().name("r1-checkpoint".to_owned()).spawn(move || run(&copier, &heard, &gate))?;
+        let thread =
+            thread::Builder::new().name("r1-checkpoint".to_owned()).spawn(move || run(&copier, &heard, &gate))?;
         Ok(Self { signal, thread: Some(thread) })
     }
 }

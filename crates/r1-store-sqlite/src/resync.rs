@@ -57,6 +57,8 @@ use crate::{
 };
 
 mod frames;
+#[cfg(test)]
+mod tests;
 
 use frames::Frames;
 
@@ -110,7 +112,9 @@ impl Resync {
     /// After a failed fsync.
     pub(crate) fn suspect(&self) {
         if !self.suspect.swap(true, Ordering::SeqCst) {
-            tracing::error!("the disk did not confirm what was written; all of it is written again before anything counts");
+            tracing::error!(
+                "the disk did not confirm what was written; all of it is written again before anything counts"
+            );
         }
     }
 
@@ -162,7 +166,9 @@ impl Resync {
         let probe = wal.write_all_at(&[0; 4096], end);
         wal.set_len(end).map_err(io_fault)?;
         Ok(match probe {
-            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Room::Full,
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                Room::Full
+            }
             _ => Room::Enough,
         })
     }

@@ -70,8 +70,8 @@ impl SqliteStore {
         let resync = Arc::new(Resync::new(Arc::clone(&files)));
         resync.begin();
         let (signal, gate) = (Signal::default(), Gate::default());
-        let checkpointer = Checkpointer::start(&database, signal.clone(), Arc::clone(&gate), Arc::clone(&resync))
-            .map_err(failed)?;
+        let checkpointer =
+            Checkpointer::start(&database, signal.clone(), Arc::clone(&gate), Arc::clone(&resync)).map_err(failed)?;
         let session = writer::Session::new(db, tails.clone(), options.sync_all, Some(resync));
         let writer = Writer::start(session, signal, gate).map_err(failed)?;
         let readers = Readers::new(database.clone(), options.readers, Some(files));

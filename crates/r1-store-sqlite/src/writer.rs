@@ -91,11 +91,7 @@ impl Session {
     }
 
     /// Carries out work that may write, and sees to what a failure leaves behind.
-    fn attempt<T>(
-        &mut self,
-        wanted: Synchronous,
-        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> StoreResult<T> {
+    fn attempt<T>(&mut self, wanted: Synchronous, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> StoreResult<T> {
         let level = if self.sync_all { Synchronous::Full } else { wanted };
         let ready = self.resync.as_ref().map_or(Ok(()), |resync| resync.ready(level));
         let done = ready.and_then(|()| Ok(self.synchronise(level)?)).and_then(|()| work(self));
@@ -177,9 +173,8 @@ impl Session {
     fn prune(&mut self) -> StoreResult<()> {
         let Some(tails) = self.tails.clone() else { return Ok(()) };
         let keep_from = tails.lock().keep_from();
-        let first_row = self.attempt(Synchronous::Normal, |session| {
-            session.transaction(|db| Ok(journal::prune(db, keep_from)?))
-        })?;
+        let first_row =
+            self.attempt(Synchronous::Normal, |session| session.transaction(|db| Ok(journal::prune(db, keep_from)?)))?;
         tails.lock().first_row = first_row;
         Ok(())
     }
@@ -255,10 +250,8 @@ impl Writer {
             session.asker = waits;
             let result = session.attempt(synchronous, work);
             session.asker = None;
-            let failed = matches!(
-                result,
-                Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Unsynced(_))
-            );
+            let failed =
+                matches!(result, Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Unsynced(_)));
             session.failing.store(failed, Ordering::Relaxed);
             // Nobody there: done all the same.
             let _ = answer.send(result);

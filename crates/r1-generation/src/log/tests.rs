@@ -32,7 +32,11 @@ fn new_log() -> SharedLog {
 fn end(log: &Log) {
     let failure = Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: false };
     let event = Event::Error(failure);
-    let terminal = Terminal {
+    log.append_terminal(&event, terminal(&event));
+}
+
+fn terminal(event: &Event) -> Terminal {
+    Terminal {
         state: State::Failed,
         payload: event.payload(),
         text: String::new(),
@@ -40,8 +44,7 @@ fn end(log: &Log) {
         failure: None,
         usage: None,
         ended_at: Timestamp::from_micros(2),
-    };
-    log.append_terminal(&event, terminal);
+    }
 }
 
 /// Reads what is ready.
@@ -126,6 +129,38 @@ fn an_abandoned_log_sends_its_readers_away() {
     assert!(drain(&mut reader, &mut got));
     assert!(String::from_utf8(got).unwrap().ends_with("retry: 2000\n\n"));
     assert!(log.append_chunk("x").refused == Some(Refused::Fenced));
+}
+
+#[test]
+fn a_log_that_fails_drops_what_was_not_visible() {
+    let log = new_log();
+    let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
+    let mut got = Vec::new();
+    for text in ["a", "b"] {
+        log.append_chunk(text);
+        let taken = log.take().unwrap();
+        if text == "a" {
+            log.publish(&taken);
+        }
+    }
+    drain(&mut reader, &mut got);
+    // The next writer's first entry is not stored either, though its epoch is.
+    log.append_resumed(2);
+    let event = Event::Error(Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: true });
+    log.fail(&event, terminal(&event));
+    assert!(drain(&mut reader, &mut got), "sent away at once");
+    assert!(String::from_utf8_lossy(&got).ends_with("retry: 2000\n\n"));
+    assert_eq!(log.append_chunk("c").refused, Some(Refused::Ended));
+
+    let taken = log.take().unwrap();
+    assert_eq!((taken.append.first_seq, taken.append.epoch), (3, 2));
+    assert!(taken.append.terminal.is_some());
+    log.publish(&taken);
+    let all = String::from_utf8(read_all(&log)).unwrap();
+    assert!(all.contains(":1.2\n") && all.contains(":2.3\n") && all.contains(":2.4\n"), "{all}");
+    assert!(all.contains("\"a\"") && !all.contains("\"b\"") && !all.contains("\"c\""), "{all}");
+    let records = log.state.lock().records.clone();
+    assert_eq!(Log::stored(log.id(), log.owner(), records).unwrap().head(), log.head());
 }
 
 #[test]

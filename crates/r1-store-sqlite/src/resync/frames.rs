@@ -41,7 +41,10 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 }
 
 fn lost(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the write-ahead log has lost {what}; restart, and look at the disk"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the write-ahead log has lost {what}; restart, and look at the disk"),
+    )
 }
 
 impl<'a> Frames<'a> {

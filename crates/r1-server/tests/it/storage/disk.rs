@@ -112,10 +112,14 @@ impl Disk {
                 }
                 ("sync", "ok") => {
                     let (left, file) = (pages.lost.len(), &call.file);
-                    ensure!(left == 0, "a sync of {file} succeeds with {left} lost places, from {:?}", pages.lost.first());
+                    ensure!(
+                        left == 0,
+                        "a sync of {file} succeeds with {left} lost places, from {:?}",
+                        pages.lost.first()
+                    );
                     pages.dirty.clear();
                 }
-                ("sync", _) => {
+                ("sync", "EIO" | "failed") => {
                     lost += pages.dirty.len() as u64 * GRAIN;
                     pages.lost.append(&mut pages.dirty);
                 }

@@ -7,7 +7,7 @@
  *
  *     THREAD OP FILE OFFSET LENGTH OUTCOME
  *
- * where OUTCOME is "ok", the name of a rule's error, or "failed". A write that fails writes nothing; a sync that fails syncs nothing.
+ * where OUTCOME is "ok", "hang" (and another line when that is over), the name of a rule's error, or "failed". A write that fails writes nothing; a sync that fails syncs nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -57,6 +57,16 @@ static int read_rule(const char *path, char *what, size_t size) {
     return 1;
 }
 
+static void record(const char *thread, const char *op, const char *file, int64_t at, int64_t length, const char *outcome) {
+    char path[PATH_MAX], line[160];
+    snprintf(path, sizeof path, "%s/calls", rules());
+    int size = snprintf(line, sizeof line, "%s %s %s %lld %lld %s\n", thread, op, file, (long long)at, (long long)length, outcome);
+    int fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    syscall(SYS_write, fd, line, size);
+    syscall(SYS_close, fd);
+}
+
 /* The error that this call meets; 0 for none. */
 static int fault(const char *op, const char *file, const char *thread, const char **name) {
     char path[PATH_MAX], what[32];
@@ -66,6 +76,7 @@ static int fault(const char *op, const char *file, const char *thread, const cha
         if (!read_rule(path, what, sizeof what)) continue;
         if ((i & 1) && syscall(SYS_unlinkat, AT_FDCWD, path, 0) != 0) continue; /* another thread was first */
         if (!strcmp(what, "hang")) {
+            record(thread, op, file, 0, 0, "hang");
             while (syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0) usleep(5000);
             return 0;
         }
@@ -76,16 +87,6 @@ static int fault(const char *op, const char *file, const char *thread, const cha
         }
     }
     return 0;
-}
-
-static void record(const char *thread, const char *op, const char *file, int64_t at, int64_t length, const char *outcome) {
-    char path[PATH_MAX], line[160];
-    snprintf(path, sizeof path, "%s/calls", rules());
-    int size = snprintf(line, sizeof line, "%s %s %s %lld %lld %s\n", thread, op, file, (long long)at, (long long)length, outcome);
-    int fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) return;
-    syscall(SYS_write, fd, line, size);
-    syscall(SYS_close, fd);
 }
 
 /* Meets a rule or makes the call, and records it. */

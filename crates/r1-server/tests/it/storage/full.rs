@@ -116,5 +116,6 @@ async fn killed_while_the_disk_is_full() -> Result<()> {
     disk.fail("write.wal", "ENOSPC")?;
     upstream.open("go");
     begun.is_sent_away().await?;
-    expect_survival(server, &mut begun, client, || disk.mend("write.wal")).await
+    expect_survival(server, &mut begun, client, || disk.mend("write.wal")).await?;
+    Ok(())
 }

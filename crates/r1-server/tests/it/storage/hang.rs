@@ -16,7 +16,7 @@ async fn a_hanging_commit_keeps_nobody_waiting_for_ever() -> Result<()> {
         expect_refused(refused, 503, "storage_unconfirmed").await
     };
     let others = async {
-        // Of two sends one is the first to commit.
+        disk.wait_for(0, |call| call.is("r1-writer", "sync", "wal", "hang")).await?;
         expect_unhealthy(&client).await?;
         let refused = send(&client, &waiting).await?;
         expect_refused(refused, 503, "storage_unavailable").await?;

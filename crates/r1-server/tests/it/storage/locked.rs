@@ -17,7 +17,8 @@ async fn a_locked_database_stalls_answers_and_loses_nothing() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.push(two_words("go"));
     // More than may be read ahead, by far.
-    let flood = (0..4096).fold(Script::new().role().chunk("one ").wait_for("go"), |script, _| script.chunk("x".repeat(1 << 16)));
+    let flood = (0..4096)
+        .fold(Script::new().role().chunk("one ").wait_for("go"), |script, _| script.chunk("x".repeat(1 << 16)));
     upstream.push(flood);
     let server = impatient(&upstream)?.set("LIMITS__ANSWER_SIZE", "512MiB").start().await?;
     let client = server.user("ada").await?;
@@ -37,13 +38,20 @@ async fn a_locked_database_stalls_answers_and_loses_nothing() -> Result<()> {
     ensure!(begun.answer(&client).await?["content"] == "one ", "what is not stored is not shown");
     let memory = memory_kib(&server)?;
     ensure!(memory < 50 * 1024, "{memory} KiB: the upstream is read without bound");
+    // A stop closes the upstream, whatever the storage does.
+    let stop = || async {
+        let path = format!("/chat/generations/{}/stop", flooded.generation);
+        client.post(&path, &Value::Null).await
+    };
+    expect_refused(stop().await?, 503, "storage_unavailable").await?;
+    upstream.wait_closed(1).await?;
 
     drop(lock);
     begun.go_on(&client).await?;
     ensure!(begun.last()["status"] == "completed" && text_of(&begun.seen) == "one two ", "{}", begun.last());
     wait_ready(&client).await?;
     ensure!(client.messages(&elsewhere).await?.is_empty(), "a refused question leaves no trace");
-    let stopped = client.post(&format!("/chat/generations/{}/stop", flooded.generation), &Value::Null).await?;
+    let stopped = stop().await?;
     ensure!(stopped.status() == StatusCode::OK, "{}", stopped.text().await?);
     flooded.go_on(&client).await?;
     ensure!(flooded.last()["status"] == "stopped", "{}", flooded.last());
@@ -73,5 +81,6 @@ async fn killed_while_the_database_is_locked() -> Result<()> {
         drop(lock);
         Ok(())
     })
-    .await
+    .await?;
+    Ok(())
 }

@@ -60,15 +60,16 @@ async fn a_disk_that_confirms_nothing_takes_no_questions() -> Result<()> {
 
 #[tokio::test]
 async fn an_answer_that_the_disk_does_not_confirm_fails() -> Result<()> {
-    // Before the second word, and with the end alone left.
-    for script in [two_words("go"), Script::new().role().chunk("one ").wait_for("go").ending()] {
+    // In mid-answer, and with the end alone left.
+    let begun = || Script::new().role().chunk("one ").wait_for("go");
+    for (script, runs) in [(begun().chunk("two ").wait_for("never"), true), (begun().ending(), false)] {
         let upstream = Upstream::start().await?;
         upstream.push(script);
         let (disk, setup) = on_disk(&upstream)?;
         let server = setup.set("DATABASE__SYNC_ALL", "true").start().await?;
         let client = server.user("ada").await?;
         let mut begun = begin(&client).await?;
-        disk.fail("sync.wal", "EIO")?;
+        disk.fail("sync.wal@r1-writer", "EIO")?;
         upstream.open("go");
         begun.is_sent_away().await?;
         // Who comes is sent away as well, without an end that is not stored.
@@ -77,9 +78,11 @@ async fn an_answer_that_the_disk_does_not_confirm_fails() -> Result<()> {
         while let Some(frame) = other.next_frame().await? {
             ensure!(begun.seen.contains(&frame), "{frame:?}");
         }
-        upstream.wait_closed(1).await?;
+        if runs {
+            upstream.wait_closed(1).await?;
+        }
 
-        disk.mend("sync.wal")?;
+        disk.mend("sync.wal@r1-writer")?;
         begun.go_on(&client).await?;
         let end = begun.last();
         ensure!((&end["code"], &end["retryable"]) == (&json!("storage_failed"), &json!(true)), "{end}");
@@ -98,10 +101,10 @@ async fn killed_while_the_disk_confirms_nothing() -> Result<()> {
     let server = setup.set("DATABASE__SYNC_ALL", "true").start().await?;
     let client = server.user("ada").await?;
     let mut begun = begin(&client).await?;
-    disk.fail("sync.wal", "EIO")?;
+    disk.fail("sync.wal@r1-writer", "EIO")?;
     upstream.open("go");
     begun.is_sent_away().await?;
-    expect_survival(server, &mut begun, client, || disk.mend("sync.wal")).await?;
+    let _again = expect_survival(server, &mut begun, client, || disk.mend("sync.wal@r1-writer")).await?;
     ensure!(disk.check()? > 0, "something was lost");
     Ok(())
 }
@@ -150,7 +153,10 @@ async fn pages_of_a_partial_checkpoint_are_written_again() -> Result<()> {
     disk.fail_once("sync.db@r1-checkpoint", "EIO")?;
     drop(second);
     let failed = disk.wait_for(partly, |call| call.is("r1-checkpoint", "sync", "db", "EIO")).await?;
-    ensure!(!disk.calls()?[seen..failed].iter().any(|call| call.is("r1-checkpoint", "sync", "db", "ok")), "it was partial");
+    ensure!(
+        !disk.calls()?[seen..failed].iter().any(|call| call.is("r1-checkpoint", "sync", "db", "ok")),
+        "it was partial"
+    );
     disk.wait_for(failed, |call| call.is("r1-checkpoint", "sync", "db", "ok")).await?;
     ensure!(disk.check()? > 0, "something was lost");
     Ok(())
