@@ -207,16 +207,15 @@ impl Resync {
         let (wal, database) = (&self.files.wal.file, &self.files.database.file);
         if extent.frames > 0 {
             let mut frames = Frames::open(wal)?;
-            let mut copied = HashMap::new();
+            let mut newest = HashMap::new();
             frames.write_head_again()?;
             for number in 1..=extent.frames {
-                let page = frames.write_again(number)?;
-                if number <= extent.copied {
-                    copied.insert(page, number);
-                }
+                newest.insert(frames.write_again(number)?, number);
             }
+            // As a checkpoint does it: a page that has a newer frame is copied when that one's turn comes.
             let pages = frames.database_pages()?;
-            for (page, number) in copied.into_iter().filter(|(page, _)| *page <= pages) {
+            for (page, number) in newest.into_iter().filter(|(page, number)| *page <= pages && *number <= extent.copied)
+            {
                 frames.copy(number, page, database)?;
             }
         }

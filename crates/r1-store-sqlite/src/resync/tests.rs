@@ -39,7 +39,7 @@ fn bench() -> Bench {
     let path = dir.path().join("test.db");
     Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
     let db = connection::open(&path, Purpose::Write).unwrap();
-    db.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    db.execute_batch("CREATE TABLE t (x); CREATE TABLE u (x); INSERT INTO t VALUES (1)").unwrap();
     let elsewhere = dir.path().join("elsewhere.db");
     fs::copy(&path, &elsewhere).unwrap();
     fs::copy(wal(&path), wal(&elsewhere)).unwrap();
@@ -79,7 +79,7 @@ fn a_log_that_lost_a_commit_is_not_believed() {
     let bench = bench();
     // As a file system gives it back that shows the old content after a failed write.
     let frame = (bench.lengths.0 - 32) / 4120 - 1;
-    bench.resync.files.wal.file.write_all_at(&[0; 64], 32 + frame * 4120 + 1000).unwrap();
+    bench.resync.files.wal.file.write_all_at(&[7; 64], 32 + frame * 4120 + 1000).unwrap();
     bench.resync.suspect();
     assert!(bench.resync.mend().is_err() && bench.resync.is_suspect());
     assert!(bench.resync.ready(Synchronous::Full).is_err());
@@ -98,10 +98,10 @@ fn pages_that_were_copied_are_written_again() {
     assert!(0 < partly && partly < frames, "{partly} of {frames}");
     let before = fs::read(&bench.path).unwrap();
     // The disk has lost them.
-    fs::OpenOptions::new().write(true).open(&bench.path).unwrap().write_all_at(&[0; 4096], 4096).unwrap();
+    fs::OpenOptions::new().write(true).open(&bench.path).unwrap().write_all_at(&[0; 4096], 8192).unwrap();
     bench.resync.suspect();
     bench.resync.mend().unwrap();
-    assert_eq!(fs::read(&bench.path).unwrap(), before, "and nothing newer, which a reader must not see");
+    assert!(fs::read(&bench.path).unwrap() == before, "and nothing newer, which a reader must not see");
 }
 
 #[test]
