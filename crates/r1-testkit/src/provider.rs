@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{Stream, future::BoxFuture, stream};
@@ -34,6 +35,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const AHEAD: usize = 16;
 /// Runs that may wait for [`ScriptedProvider::next_run`].
 const WAITING_RUNS: usize = 256;
+/// How long [`ScriptedProvider::next_run`] waits, so that a test of a request that never comes fails with words.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What comes of a request that no test plays by hand.
 #[derive(Debug, Clone)]
@@ -86,10 +89,19 @@ impl ScriptedProvider {
     }
 
     /// Waits for the next request without a plan.
+    ///
+    /// # Panics
+    /// If none comes in 20 s: what was expected to ask the provider did not.
+    #[expect(clippy::panic, reason = "a test's wait that is in vain ends the test")]
     pub async fn next_run(&self) -> ScriptedRun {
-        match self.runs.lock().await.recv().await {
-            Some(run) => run,
-            None => unreachable!("the provider holds a sender itself"),
+        let next = async { self.runs.lock().await.recv().await };
+        match tokio::time::timeout(PATIENCE, next).await {
+            Ok(Some(run)) => run,
+            Ok(None) => unreachable!("the provider holds a sender itself"),
+            Err(_) => {
+                let asked = self.requests.lock().len();
+                panic!("waited {PATIENCE:?} in vain for a request to the scripted provider ({asked} came before)")
+            }
         }
     }
 
