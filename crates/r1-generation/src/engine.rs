@@ -33,6 +33,9 @@ use crate::{
     writer::{Queue, Writer},
 };
 
+/// A stop waits so long for its end to be stored; what it asked for has happened before that.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
 /// Starts, follows, stops and recovers generations. One per process.
 pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
@@ -163,24 +166,34 @@ impl Engine {
                 return Ok(log);
             }
         }
+        if self.is_draining() {
+            // Let go on the way out: the next start has it.
+            return Err(EngineError::Draining);
+        }
         tracing::error!(generation_id = %id, "generation {id} runs nowhere");
         Err(EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())))
     }
 
-    /// Stops a generation and waits until its end is stored. A finished one is given back as it is.
+    /// Stops a generation and waits until its end is stored, for a while. A finished one is given
+    /// back as it is.
     ///
     /// # Errors
-    /// `NotFound` for an unknown or foreign generation, `Store` (`Unavailable`: it is stopped, but
-    /// storage does not take its end yet).
+    /// `NotFound` for an unknown or foreign generation, `StopNotStored`, `Draining` if it was left to
+    /// the next start, `Store`.
     pub async fn stop(&self, owner: UserId, id: GenerationId) -> Result<Generation, EngineError> {
-        if let Some(running) = self.registry.get(owner, id) {
-            self.stop_run(&running).await;
+        let running = self.registry.get(owner, id);
+        if let Some(running) = &running {
+            self.stop_run(running).await;
         }
         let generation = self.store.generation_get(owner, id).await?;
         if generation.state.is_terminal() {
             return Ok(generation);
         }
-        Err(EngineError::Store(StoreError::Unavailable("the end of a stopped generation is not stored yet".into())))
+        Err(match running {
+            Some(running) if !running.log.is_closed() => EngineError::StopNotStored,
+            _ if self.is_draining() => EngineError::Draining,
+            _ => EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())),
+        })
     }
 
     /// Stops whatever runs in a conversation that is about to be deleted.
@@ -192,7 +205,9 @@ impl Engine {
 
     async fn stop_run(&self, running: &Running) {
         running.stop.cancel();
-        running.log.wait_closed(self.options.stall_limit).await;
+        let stored = running.log.wait_closed(self.options.stall_limit);
+        // Whoever asked is told by the state that storage has then.
+        let _ = tokio::time::timeout(STOP_TIME, stored).await;
     }
 
     /// Gives running answers of a page of messages their text so far and its cursor, each from one
@@ -256,7 +271,8 @@ impl Engine {
     }
 
     /// Waits at most `deadline` for the runs, interrupts those that are left, and stores their
-    /// ends. Afterwards nothing of the engine runs.
+    /// ends, which takes as long as storage takes: see [`Engine::abandon`]. Afterwards nothing of the
+    /// engine runs.
     pub async fn drain(&self, deadline: Duration) {
         self.begin_drain();
         self.runs.close();
@@ -268,6 +284,12 @@ impl Engine {
         // The writer leaves once nothing is queued.
         self.closing.cancel();
         self.writer.wait().await;
+        self.abandon();
+    }
+
+    /// Leaves to the next start what is not stored by now: readers are told to come back. For a
+    /// drain that can't be waited for any longer.
+    pub fn abandon(&self) {
         for running in self.registry.all() {
             running.log.abandon();
         }

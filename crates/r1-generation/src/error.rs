@@ -4,7 +4,7 @@ use r1_domain::{
     id::GenerationId, log::DamagedLog, message::NotContinuable, provider::UnknownModel, store::StoreError,
 };
 
-/// Why the engine refused. Nothing was written.
+/// Why the engine refused. Nothing was written, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// There is no such conversation, message or generation, or it is somebody else's.
@@ -37,6 +37,9 @@ pub enum EngineError {
     /// The model can't be asked.
     #[error(transparent)]
     UnknownModel(#[from] UnknownModel),
+    /// The answer is stopped and its connection closed, but storage does not take its end yet.
+    #[error("the end of a stopped answer is not stored yet")]
+    StopNotStored,
     /// The server is going down and takes no new work.
     #[error("the server is shutting down")]
     Draining,

@@ -204,6 +204,10 @@ impl Writer {
         for ((log, taken), outcome) in batch.drain(..).zip(outcomes) {
             match outcome {
                 AppendOutcome::Stored => {
+                    if taken.append.terminal.is_some() {
+                        // Before anybody can know of the end: its place among the runs is free then.
+                        self.registry.remove(log.id());
+                    }
                     if log.publish(&taken) {
                         self.queue.push(&log);
                     }
@@ -212,9 +216,6 @@ impl Writer {
                     tracing::warn!(generation_id = %log.id(), "another process has taken over generation {}", log.id());
                     self.let_go(&log);
                 }
-            }
-            if log.is_closed() {
-                self.registry.remove(log.id());
             }
         }
     }

@@ -17,6 +17,9 @@ use r1_generation::{Continuation, Engine, EngineError, Options, Question, Reader
 use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::provider::{Plan, ScriptedModels, ScriptedProvider};
 
+#[path = "engine/stop.rs"]
+mod stop;
+
 const OPTIONS: Options = Options {
     runs_per_user: Some(2),
     answer_bytes: 100,
@@ -34,6 +37,10 @@ struct World {
 }
 
 async fn world(provider: Arc<dyn Provider>) -> Result<World> {
+    world_with(provider, OPTIONS).await
+}
+
+async fn world_with(provider: Arc<dyn Provider>, options: Options) -> Result<World> {
     let dir = tempfile::tempdir()?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&SqliteOptions::new(dir.path()))?);
     let user = UserId::new(SystemClock.now());
@@ -46,14 +53,18 @@ async fn world(provider: Arc<dyn Provider>) -> Result<World> {
         created_at: SystemClock.now(),
     };
     store.user_create(account, None).await?;
-    let engine = engine(&store, provider);
+    let engine = engine_with(&store, provider, options);
     Ok(World { engine, store, user, dir })
 }
 
 fn engine(store: &Arc<dyn Store>, provider: Arc<dyn Provider>) -> Arc<Engine> {
+    engine_with(store, provider, OPTIONS)
+}
+
+fn engine_with(store: &Arc<dyn Store>, provider: Arc<dyn Provider>, options: Options) -> Arc<Engine> {
     let models: Arc<dyn Models> = ScriptedModels::new(provider);
     let clock = Arc::new(SystemClock);
-    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), OPTIONS))
+    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), options))
 }
 
 fn question(text: &str) -> Question {

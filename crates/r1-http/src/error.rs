@@ -303,6 +303,15 @@ impl From<EngineError> for ApiError {
                 "This Idempotency-Key came with another request before. Use a new key for a new request.",
             ),
             EngineError::UnknownModel(_) => Self::invalid_field("model", error.to_string()),
+            EngineError::StopNotStored => {
+                tracing::error!("{error}");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "stop_not_stored",
+                    "The answer is stopped, but the server's database does not take its end yet. Ask again in a moment.",
+                )
+                .retry_after(Duration::from_secs(5))
+            }
             EngineError::Draining => Self::draining(),
             EngineError::Damaged(_) => {
                 tracing::error!("{error}");

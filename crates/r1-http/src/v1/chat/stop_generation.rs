@@ -30,6 +30,7 @@ pub(crate) struct GenerationBody {
     responses(
         (status = 200, description = "It has ended: stopped now, or before in the way that `status` says.", body = GenerationBody),
         (status = 404, description = "There is none with this id, or it is not yours.", body = Problem),
+        (status = 503, description = "`code` is `stop_not_stored` (it is stopped; its end is stored once the database takes it), `draining` (the server is going down and has left it to its next start) or `storage_unavailable`. Ask again after `Retry-After`.", body = Problem),
     )
 )]
 pub(crate) async fn stop_generation(
