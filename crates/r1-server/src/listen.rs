@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
@@ -94,6 +95,8 @@ pub(crate) struct Acceptor {
     connections: TaskTracker,
     /// Cancelled = idle connections close, busy ones after their answer.
     closing: CancellationToken,
+    /// Cancelled = all of them close now.
+    cutting: CancellationToken,
 }
 
 impl Acceptor {
@@ -104,6 +107,7 @@ impl Acceptor {
             places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             connections: TaskTracker::new(),
             closing: CancellationToken::new(),
+            cutting: CancellationToken::new(),
         }
     }
 
@@ -126,8 +130,9 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let connection = self.clone().connection(stream, Arrival { peer: peer.ip(), on_loopback });
+                    let cutting = self.cutting.clone();
                     self.connections.spawn(async move {
-                        connection.await;
+                        cutting.run_until_cancelled(connection).await;
                         drop(place);
                     });
                 }
@@ -168,12 +173,15 @@ impl Acceptor {
         }
     }
 
-    /// Accepts nothing more and closes idle connections. Gives busy ones `deadline` to finish.
-    pub(crate) async fn close(self, deadline: Duration) {
+    /// Accepts nothing more and closes idle connections. Gives busy ones until `deadline` to finish,
+    /// then cuts them: afterwards none is left.
+    pub(crate) async fn close(self, deadline: Instant) {
         self.closing.cancel();
         self.connections.close();
-        if tokio::time::timeout(deadline, self.connections.wait()).await.is_err() {
-            tracing::info!(connections = self.connections.len(), "leaving connections that do not close");
+        if tokio::time::timeout_at(deadline, self.connections.wait()).await.is_err() {
+            tracing::info!(connections = self.connections.len(), "cutting connections that do not close");
+            self.cutting.cancel();
+            self.connections.wait().await;
         }
     }
 }

@@ -11,6 +11,7 @@ mod local_provider;
 mod model_command;
 mod models;
 mod serve;
+mod shutdown;
 mod telemetry;
 mod user_command;
 
@@ -64,7 +65,11 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
             for warning in &warnings {
                 tracing::warn!("{warning}");
             }
-            runtime()?.block_on(serve::serve(config))
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve::serve(config));
+            // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
+            runtime.shutdown_background();
+            served
         }
     }
 }

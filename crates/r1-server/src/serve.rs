@@ -2,10 +2,13 @@
 //!
 //! The only place that knows which crates there are. Whatever can refuse to start does so before
 //! the first connection is accepted, with one error that says what to do.
+//!
+//! **Invariant (the way out has an end):** [`serve`] hears the signals and keeps the deadline; all
+//! else happens in a task of its own. Nothing that hangs there, storage included, holds the process.
 
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write, net::SocketAddr, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use r1_auth::{Auth, setup};
 use r1_domain::{
     id::NodeId,
@@ -20,6 +23,7 @@ use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -28,19 +32,43 @@ use crate::{
     housekeeping,
     listen::{Acceptor, bind},
     models::Wired,
+    shutdown::Schedule,
     signing_key,
 };
 
-/// After the last run has ended, connections get so long to take their last bytes.
-const CLOSE_TIME: Duration = Duration::from_secs(2);
-
-/// Runs the server until SIGTERM or SIGINT.
+/// Runs the server until SIGTERM or SIGINT, and ends it within `server.shutdown_deadline` of that.
 ///
 /// # Errors
-/// Why it can't start, or how it failed to end well.
+/// Why it can't start, or that not all was stored and closed when it left.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     // Before anybody can know that we are here.
     let mut signals = Signals::new()?;
+    let deadline = config.server.shutdown_deadline;
+    let shutdown = CancellationToken::new();
+    let mut life = TaskTracker::new().spawn(live(config, shutdown.clone()));
+    let name = tokio::select! {
+        ended = &mut life => return ended.context("the server panicked")?,
+        name = signals.next() => name,
+    };
+    tracing::info!("{name}: shutting down");
+    shutdown.cancel();
+    tokio::select! {
+        biased;
+        ended = &mut life => ended.context("the server panicked")?,
+        // What readers saw is stored; what is not stored nobody saw.
+        name = signals.next() => {
+            tracing::warn!("{name} again: ending at once");
+            Ok(())
+        }
+        () = sleep(deadline) => bail!(
+            "{deadline:?} (server.shutdown_deadline) after the signal something still hung, storage most likely: \
+             it was left. What readers saw is stored; the next start ends or goes on with the answers"
+        ),
+    }
+}
+
+/// From the first look at the data directory to the last byte, which `shutdown` brings about.
+async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = NodeId::new(clock.now());
@@ -57,51 +85,68 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
     let unwritable =
         || format!("the database in {} can't be written or read; is its disk full?", config.data_dir.display());
-    let taken_over = engine.recover().await.with_context(unwritable)?;
-    if taken_over > 0 {
-        tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");
-    }
-    let setup_code = setup::offer(store.as_ref()).await.with_context(unwritable)?;
-    let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?);
+    let mut acceptor = None;
+    let starting = async {
+        let taken_over = engine.recover().await.with_context(unwritable)?;
+        if taken_over > 0 {
+            tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");
+        }
+        let setup_code = setup::offer(store.as_ref()).await.with_context(unwritable)?;
+        let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?);
 
-    let app = App::new(
-        engine.clone(),
-        auth,
-        store.clone(),
-        models.catalog.clone() as Arc<dyn Models>,
-        clock.clone(),
-        settings(&config, instance),
-    );
-    let acceptor = Acceptor::new(r1_http::router(app), config.stream.write_timeout);
-    let addresses = Addresses::of(&api, &web, &config);
-    for listener in api.into_iter().chain(web) {
-        acceptor.listen(listener);
-    }
-    let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
-    background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
-    models.start();
+        let app = App::new(
+            engine.clone(),
+            auth,
+            store.clone(),
+            models.catalog.clone() as Arc<dyn Models>,
+            clock.clone(),
+            settings(&config, instance),
+        );
+        let addresses = Addresses::of(&api, &web, &config);
+        let acceptor = acceptor.insert(Acceptor::new(r1_http::router(app), config.stream.write_timeout));
+        for listener in api.into_iter().chain(web) {
+            acceptor.listen(listener);
+        }
+        let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
+        background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
+        models.start();
 
-    if let Err(error) = addresses.announce(setup_code.as_ref().map(ExposeSecret::expose_secret)) {
-        tracing::warn!("nobody reads standard output: {error}");
-    }
-    tracing::info!(api = %addresses.api, web = %addresses.web, "ready");
-
-    let name = signals.next().await;
-    tracing::info!(running = engine.running(), "{name}: shutting down");
-    let drained = async {
-        engine.drain(config.server.shutdown_deadline).await;
-        acceptor.close(CLOSE_TIME).await;
-        closing.cancel();
-        background.close();
-        background.wait().await;
-        models.shutdown().await;
+        if let Err(error) = addresses.announce(setup_code.as_ref().map(ExposeSecret::expose_secret)) {
+            tracing::warn!("nobody reads standard output: {error}");
+        }
+        tracing::info!(api = %addresses.api, web = %addresses.web, "ready");
+        anyhow::Ok(())
     };
-    tokio::select! {
-        () = drained => tracing::info!("ended"),
-        // What readers saw is stored; what is not stored nobody saw.
-        name = signals.next() => tracing::warn!("{name} again: ending at once"),
+    // A signal before it is ready ends it where it has come to.
+    if let Some(started) = shutdown.run_until_cancelled(starting).await {
+        started?;
+        shutdown.cancelled().await;
     }
-    Ok(())
+
+    let schedule = Schedule::new(Instant::now(), config.server.shutdown_deadline);
+    tracing::info!(running = engine.running(), "waiting for the answers that are being written");
+    let drained = timeout_at(schedule.stored_until, engine.drain(schedule.runs_for)).await;
+    let left = engine.running();
+    if drained.is_err() {
+        tracing::error!(left, "storage does not take the ends of the answers: they are left to the next start");
+        engine.abandon();
+    }
+    closing.cancel();
+    background.close();
+    let connections = async {
+        if let Some(acceptor) = acceptor {
+            acceptor.close(schedule.close_by(Instant::now())).await;
+        }
+    };
+    let rest = async {
+        let rest = async { tokio::join!(background.wait(), models.shutdown()) };
+        if timeout_at(schedule.closed_until, rest).await.is_err() {
+            tracing::warn!("leaving the local model or the housekeeping, which did not end in time");
+        }
+    };
+    tokio::join!(connections, rest);
+    tracing::info!("ended");
+    drained.map_err(|_| anyhow!("storage did not take the ends of {left} answers: they are left to the next start"))
 }
 
 /// The serving process's database.

@@ -128,7 +128,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
             }
         }
     }
-    let shutdown_deadline = reader.duration("server.shutdown_deadline", Duration::ZERO, HOUR);
+    let shutdown_deadline = reader.duration("server.shutdown_deadline", Duration::from_secs(1), HOUR);
     ServerConfig { api, web, public_url, cors_origins, trusted_proxies, shutdown_deadline }
 }
 

@@ -26,7 +26,7 @@ async fn until(client: &Client, status: &str) -> Result<Value> {
     }
 }
 
-fn child_of(pid: u32) -> Result<u32> {
+pub(crate) fn child_of(pid: u32) -> Result<u32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     for entry in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let children = std::fs::read_to_string(entry?.path().join("children"))?;

@@ -7,7 +7,7 @@ use r1_testkit::upstream::{Script, Upstream};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{Setup, expect, expect_problem, id_of};
+use crate::support::{Setup, expect};
 
 #[tokio::test]
 async fn health_tells_the_parts_apart() -> Result<()> {
@@ -83,57 +83,6 @@ async fn what_it_keeps_is_private() -> Result<()> {
         let path = entry?.path();
         assert_eq!(mode(&path)? & 0o077, 0, "{}", path.display());
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn sigterm_lets_a_running_answer_finish() -> Result<()> {
-    let upstream = Upstream::start().await?;
-    upstream.push(Script::new().role().chunk("nearly ").wait_for("go").chunk("done").ending());
-    let server = Setup::with_upstream(&upstream)?.start().await?;
-    let client = server.user("ada").await?;
-    let mut reader = client.ask(&json!({"message": "go"})).await?;
-    reader.next_frame().await?;
-    reader.next_frame().await?;
-    server.signal("TERM")?;
-    // It takes no new work, and says so.
-    loop {
-        let response = client.post("/chat/stream", &json!({"message": "more"})).await;
-        match response {
-            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                expect_problem(response, 503, "draining").await?;
-                break;
-            }
-            Ok(response) if response.status() == StatusCode::OK => continue,
-            other => anyhow::bail!("{other:?}"),
-        }
-    }
-    assert_eq!(client.get("/health/ready").await?.status(), StatusCode::SERVICE_UNAVAILABLE);
-    upstream.open("go");
-    let rest = reader.collect_to_end().await?;
-    assert_eq!(rest.last().context("end")?.data["status"], "completed");
-    let (well, _) = server.ended().await?;
-    ensure!(well, "exit status 0");
-    Ok(())
-}
-
-#[tokio::test]
-async fn sigterm_interrupts_at_the_deadline() -> Result<()> {
-    let upstream = Upstream::start().await?;
-    upstream.push(Script::new().role().chunk("cut ").wait_for("never"));
-    let server = Setup::with_upstream(&upstream)?.set("SERVER__SHUTDOWN_DEADLINE", "200ms").start().await?;
-    let client = server.user("ada").await?;
-    let mut reader = client.ask(&json!({"message": "go"})).await?;
-    let start = reader.next_frame().await?.context("start")?;
-    server.signal("TERM")?;
-    let rest = reader.collect_to_end().await?;
-    assert_eq!(rest.last().context("a terminal event")?.data["code"], "interrupted");
-    let (well, setup) = server.ended().await?;
-    ensure!(well, "exit status 0");
-    let again = setup.start().await?;
-    let client = client.at(&again);
-    let conversation = id_of(&start.data, "conversation_id")?;
-    assert_eq!(client.messages(&conversation).await?[1]["status"], "interrupted");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use r1_testkit::{
     upstream::{Script, Upstream},
 };
 use reqwest::{Method, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Setup, expect, expect_problem, id_of, stream};
 
@@ -118,51 +118,6 @@ async fn every_reader_gets_the_same_bytes() -> Result<()> {
     // A cursor that this log never had: the whole answer again.
     let response = client.attach(&format!("generation_id={generation}&after=7.3")).await?;
     assert_eq!(raw(&Reader::from_response(response)?.collect_to_end().await?), raw(&live));
-    Ok(())
-}
-
-#[tokio::test]
-async fn stop_closes_the_upstream_and_keeps_the_text() -> Result<()> {
-    let upstream = Upstream::start().await?;
-    upstream.push(Script::new().role().chunk("half an ").chunk("answer").wait_for("never"));
-    let server = Setup::with_upstream(&upstream)?.start().await?;
-    let client = server.user("ada").await?;
-    let id = client.conversation().await?;
-    let mut reader = client.ask(&json!({"message": "go", "conversation_id": id})).await?;
-    let start = reader.next_frame().await?.context("start")?;
-    let generation = id_of(&start.data, "generation_id")?;
-    reader.next_frame().await?;
-    reader.next_frame().await?;
-
-    let path = format!("/chat/generations/{generation}/stop");
-    let stopped = expect(client.post(&path, &Value::Null).await?, StatusCode::OK).await?;
-    assert_eq!(stopped["status"], "stopped");
-    upstream.wait_closed(1).await?;
-    let rest = reader.collect_to_end().await?;
-    let end = &rest.last().context("end")?.data;
-    assert_eq!((end["message"].as_str(), end["status"].as_str()), (Some("Response stopped"), Some("stopped")));
-    assert!(end["finish_reason"].is_null());
-    let message = &client.messages(&id).await?[1];
-    assert_eq!((message["content"].as_str(), message["status"].as_str()), (Some("half an answer"), Some("stopped")));
-    // Again: the final state. And the conversation is free.
-    assert_eq!(expect(client.post(&path, &Value::Null).await?, StatusCode::OK).await?["status"], "stopped");
-    upstream.push(Script::text("fine"));
-    client.ask_to_end(&json!({"message": "next", "conversation_id": id})).await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn stop_before_the_first_token() -> Result<()> {
-    let upstream = Upstream::start().await?;
-    upstream.push(Script::new().wait_for("never"));
-    let server = Setup::with_upstream(&upstream)?.start().await?;
-    let client = server.user("ada").await?;
-    let mut reader = client.ask(&json!({"message": "go"})).await?;
-    let generation = id_of(&reader.next_frame().await?.context("start")?.data, "generation_id")?;
-    upstream.wait_requests(1).await?;
-    expect(client.post(&format!("/chat/generations/{generation}/stop"), &Value::Null).await?, StatusCode::OK).await?;
-    let rest = reader.collect_to_end().await?;
-    assert_eq!((rest.len(), rest[0].data["status"].as_str()), (1, Some("stopped")));
     Ok(())
 }
 

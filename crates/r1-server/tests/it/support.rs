@@ -175,6 +175,11 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Where it logs: to be read after its end.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     pub(crate) fn setup(&self) -> &Setup {
         &self.setup
     }
