@@ -12,6 +12,7 @@ mod sends;
 mod size;
 mod small_requests;
 mod start;
+mod stop;
 
 use clap::ValueEnum;
 
@@ -26,6 +27,8 @@ pub(crate) enum Scenario {
     FirstChunk,
     /// Delay of a chunk in one stream.
     Gap,
+    /// From a stop to the closing of the upstream's connection.
+    Stop,
     /// Streams held at 50 chunks a second.
     Held,
     /// Many readers of slow generations.
@@ -52,6 +55,7 @@ pub(crate) async fn run(scenario: Scenario, bench: &mut Bench) -> anyhow::Result
         Scenario::Cost => Box::pin(cost::run(bench)).await,
         Scenario::FirstChunk => Box::pin(first_chunk::run(bench)).await,
         Scenario::Gap => Box::pin(gap::run(bench)).await,
+        Scenario::Stop => Box::pin(stop::run(bench)).await,
         Scenario::Held => Box::pin(held::run(bench)).await,
         Scenario::Followers => Box::pin(followers::run(bench)).await,
         Scenario::Memory => Box::pin(memory::run(bench)).await,

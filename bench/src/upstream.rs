@@ -7,7 +7,8 @@
 //! What to send is the request's model ([`Pace`]). The first chunk goes out at once, so that it
 //! tells when the request arrived. The others keep to an absolute schedule whose phase is spread
 //! evenly over the streams: real streams don't tick together. `GET /lateness` tells how far behind
-//! its schedule the upstream was since the last time somebody asked.
+//! its schedule the upstream was since the last time somebody asked; `GET /closed` which streams were
+//! closed in the middle by whoever read them, by their number of chunks, and when.
 
 use std::{
     io::Write,
@@ -42,6 +43,8 @@ struct Shared {
     streams: AtomicU32,
     /// Microseconds behind the schedule, per chunk.
     lateness: Mutex<Vec<u32>>,
+    /// Number of chunks and time.
+    closed: Mutex<Vec<(u64, i64)>>,
 }
 
 /// Serves until it is killed.
@@ -68,8 +71,18 @@ async fn connection(mut stream: TcpStream, shared: &Shared) -> anyhow::Result<()
     let mut input = Vec::with_capacity(1024);
     while let Some(request) = read_request(&mut stream, &mut input).await? {
         match request {
-            Asked::Stream(pace) => play(&mut stream, pace, shared).await?,
+            Asked::Stream(pace) => {
+                let played = play(&mut stream, pace, shared).await;
+                if played.is_err() {
+                    shared.closed.lock().push((pace.count, clock::now()));
+                }
+                played?;
+            }
             Asked::Lateness => answer(&mut stream, &lateness(shared)).await?,
+            Asked::Closed => {
+                let closed = std::mem::take(&mut *shared.closed.lock());
+                answer(&mut stream, &serde_json::to_string(&closed)?).await?;
+            }
             Asked::Else => answer(&mut stream, r#"{"object":"list","data":[{"id":"paced","object":"model"}]}"#).await?,
         }
     }
@@ -79,6 +92,7 @@ async fn connection(mut stream: TcpStream, shared: &Shared) -> anyhow::Result<()
 enum Asked {
     Stream(Pace),
     Lateness,
+    Closed,
     /// The list of models, or whatever else somebody wants to know.
     Else,
 }
@@ -101,6 +115,8 @@ async fn read_request(stream: &mut TcpStream, input: &mut Vec<u8>) -> anyhow::Re
     }
     let asked = if header.starts_with("get /lateness") {
         Asked::Lateness
+    } else if header.starts_with("get /closed") {
+        Asked::Closed
     } else if length > 0 {
         let body: Value = serde_json::from_slice(&input[head..head + length])?;
         let model = body["model"].as_str().context("a request without a model")?;
@@ -146,7 +162,11 @@ async fn play(stream: &mut TcpStream, pace: Pace, shared: &Shared) -> anyhow::Re
         for index in 0..pace.count {
             if index > 0 {
                 let due = started + phase + pace.every.mul_f64((index - 1) as f64);
-                tokio::time::sleep_until(due).await;
+                tokio::select! {
+                    biased;
+                    () = closed(stream) => anyhow::bail!("the reader closed it"),
+                    () = tokio::time::sleep_until(due) => {}
+                }
                 let late = Instant::now().saturating_duration_since(due);
                 shared.lateness.lock().push(u32::try_from(late.as_micros()).unwrap_or(u32::MAX));
             }
@@ -162,6 +182,13 @@ async fn play(stream: &mut TcpStream, pace: Pace, shared: &Shared) -> anyhow::Re
     );
     write!(out, "{:x}\r\n{last}\r\n0\r\n\r\n", last.len())?;
     Ok(stream.write_all(&out).await?)
+}
+
+/// Waits until the other side has closed. One that says something is there.
+async fn closed(stream: &TcpStream) {
+    if stream.peek(&mut [0]).await.is_ok_and(|said| said > 0) {
+        std::future::pending().await
+    }
 }
 
 /// One chunk of the answer, as one chunk of the body.
