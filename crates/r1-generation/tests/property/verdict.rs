@@ -1,0 +1,272 @@
+//! What is stored in the end, against all that anybody was told.
+
+use std::{collections::BTreeMap, convert::Infallible, future::poll_fn};
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::stream;
+use r1_domain::{
+    cursor::Cursor,
+    event::INTERRUPTED,
+    generation::State,
+    id::{GenerationId, UserId},
+    message::{Message, Role},
+    page::PageRequest,
+    store::Store,
+};
+use r1_generation::Target;
+use r1_testkit::sse::{self, Frame, text_of};
+
+use crate::{
+    client::{Client, known},
+    facts::{Facts, Known},
+    upstream::Upstream,
+    world::World,
+};
+
+/// How often what happened, so that it is seen that it happens at all.
+pub(crate) type Tally = BTreeMap<&'static str, u64>;
+
+pub(crate) async fn verdict(world: &World, client: &Client, tally: &mut Tally) -> Result<()> {
+    let mut all: Vec<Known> = world.facts.lock().known.clone();
+    for owner in world.users {
+        for message in messages(client, owner, tally).await? {
+            let id = message.generation_id.context("an answer without a generation")?;
+            let generation = client.store.generation_get(owner, id).await?;
+            let frames = replay(client, owner, id, None).await?;
+            let what = || format!("message {} of {id}", message.id);
+            as_the_log_says(&message, &frames).with_context(what)?;
+            let question = client.store.message_get(owner, message.parent_id.context("no question")?).await?;
+            let limit = client.setup.answer_bytes;
+            as_it_was_said(&world.upstream.lock(), generation.request.seed, &message, &question.content, limit)
+                .with_context(what)?;
+            if all.iter().all(|known| known.id != id) {
+                *tally.entry("accepted, though nobody was told").or_default() += 1;
+                all.push(known(&generation, None));
+            }
+        }
+    }
+    for known in &all {
+        look_at(world, client, known, tally).await.with_context(|| format!("generation {}", known.id))?;
+    }
+    if let Some(known) = all.first() {
+        one_read_for_all(client, known).await?;
+    }
+    world.facts.lock().check()
+}
+
+/// All answers of a user; each of its questions is there once.
+async fn messages(client: &Client, owner: UserId, tally: &mut Tally) -> Result<Vec<Message>> {
+    let (mut answers, mut questions) = (Vec::new(), Vec::new());
+    let first = PageRequest { after: None, limit: 1000 };
+    for conversation in client.store.conversation_list(owner, first).await?.items {
+        let mut page = first;
+        loop {
+            let found = client.store.message_list(owner, conversation.id, page).await?;
+            for message in found.items {
+                match message.role {
+                    Role::User => questions.push(message.content),
+                    _ => answers.push(message),
+                }
+            }
+            let Some(next) = found.next else { break };
+            page.after = Some(next);
+        }
+    }
+    *tally.entry("answers").or_default() += answers.len() as u64;
+    let asked = questions.len();
+    questions.sort();
+    questions.dedup();
+    ensure!(questions.len() == asked, "a question was stored twice");
+    Ok(answers)
+}
+
+/// What a reader gets that comes now; nothing where there is nothing to follow.
+async fn replay(client: &Client, owner: UserId, id: GenerationId, after: Option<Cursor>) -> Result<Vec<Frame>> {
+    let Some(reader) = client.engine.attach(owner, Target::Generation(id), after).await? else {
+        return Ok(Vec::new());
+    };
+    let body = stream::unfold(reader, |mut reader| async move {
+        let frames = poll_fn(|context| reader.poll_frames(context)).await?;
+        Some((Ok::<_, Infallible>(frames), reader))
+    });
+    sse::Reader::new(body).collect_to_end().await
+}
+
+fn cursor(frame: &Frame) -> Cursor {
+    frame.id.map_or(Cursor::BEGINNING, |id| id.cursor)
+}
+
+fn state(terminal: &Frame) -> Result<State> {
+    let status = terminal.data["status"].as_str();
+    Ok(match (terminal.kind(), status, terminal.data["code"].as_str()) {
+        ("end", Some("completed"), _) => State::Completed,
+        ("end", Some("stopped"), _) => State::Stopped,
+        ("error", _, Some(INTERRUPTED)) => State::Interrupted,
+        ("error", _, Some(_)) => State::Failed,
+        _ => bail!("no terminal event: {:?}", terminal.data),
+    })
+}
+
+/// `start chunk* (resumed chunk*)* (end | error)`, numbered from 1, an epoch raised where it says so.
+fn well_formed(frames: &[Frame], known: &Known, retired: bool) -> Result<()> {
+    let (start, rest) = frames.split_first().context("no frame")?;
+    let (terminal, middle) = rest.split_last().context("no terminal event")?;
+    ensure!(start.kind() == "start" && cursor(start).seq == 1, "begins with {start:?}");
+    ensure!(terminal.is_terminal(), "ends with {terminal:?}");
+    let mut epoch = cursor(start).epoch;
+    ensure!(epoch == 1 || retired, "begins in epoch {epoch}");
+    for frame in middle {
+        match frame.kind() {
+            "chunk" => ensure!(frame.content().is_some_and(|text| !text.is_empty()), "an empty chunk"),
+            "resumed" => {
+                ensure!(cursor(frame).epoch > epoch && frame.data["epoch"] == cursor(frame).epoch, "{frame:?}");
+                epoch = cursor(frame).epoch;
+            }
+            other => bail!("{other} in the middle"),
+        }
+        ensure!(cursor(frame).epoch == epoch, "{frame:?} in epoch {epoch}");
+    }
+    ensure!(cursor(terminal).epoch == epoch, "{terminal:?} in epoch {epoch}");
+    for (frame, field, id) in [
+        (start, "generation_id", known.id.to_string()),
+        (start, "conversation_id", known.conversation.to_string()),
+        (start, "message_id", known.message.to_string()),
+    ] {
+        ensure!(frame.data[field] == id, "{field} in {frame:?}");
+    }
+    let named = terminal.kind() == "error" || terminal.data["message_id"] == known.message.to_string();
+    ensure!(named, "another message's end: {terminal:?}");
+    Ok(())
+}
+
+/// The message is the fold of its newest generation's log.
+fn as_the_log_says(message: &Message, frames: &[Frame]) -> Result<()> {
+    let terminal = frames.last().context("no frame")?;
+    ensure!(message.content == text_of(frames), "{:?} is stored, {:?} was shown", message.content, text_of(frames));
+    ensure!(message.state == state(terminal)?, "{:?}: {terminal:?}", message.state);
+    ensure!(message.finish_reason.as_deref() == terminal.data["finish_reason"].as_str(), "{terminal:?}");
+    ensure!(message.error_code.as_deref() == terminal.data["code"].as_str(), "{terminal:?}");
+    Ok(())
+}
+
+/// The text is what each call said, from its beginning on without a gap, one call after the other; and
+/// each was asked to go on from just what stands before.
+fn as_it_was_said(upstream: &Upstream, seed: u64, message: &Message, question: &str, limit: usize) -> Result<()> {
+    let (text, mut at, mut whole) = (&message.content, 0, true);
+    for call in upstream.calls.iter().filter(|call| call.request.seed == seed) {
+        ensure!(
+            call.partial() == &text[..at],
+            "a call in life {} was to go on from {:?}; {:?} is stored",
+            call.life,
+            call.partial(),
+            &text[..at]
+        );
+        ensure!(call.request.turns.iter().any(|turn| turn.content == question), "asked {:?}", call.request.turns);
+        whole = call.done;
+        for token in &call.said {
+            let fits = token.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+            let taken = fits.into_iter().find(|to| text[at..].starts_with(&token[..*to])).unwrap_or_default();
+            at += taken;
+            if taken < token.len() {
+                ensure!(taken == 0 || at + 3 > limit, "a token was cut at {at}: {token:?}");
+                whole = false;
+                break;
+            }
+        }
+    }
+    ensure!(at == text.len(), "nobody said {:?}, after {:?}", &text[at..], &text[..at]);
+    let full = text.len() + 3 > limit;
+    ensure!(message.state != State::Completed || whole || full, "it is complete without its end: {text:?}");
+    Ok(())
+}
+
+async fn look_at(world: &World, client: &Client, known: &Known, tally: &mut Tally) -> Result<()> {
+    let stored = client.store.log_read(known.owner, known.id).await?;
+    let retired = stored.records.is_none();
+    let frames = replay(client, known.owner, known.id, None).await?;
+    well_formed(&frames, known, retired)?;
+    let terminal = frames.last().context("no frame")?;
+    ensure!(stored.generation.state == state(terminal)?, "{:?}: {terminal:?}", stored.generation.state);
+    let payload = stored.terminal_payload.context("no payload")?;
+    ensure!(terminal.raw.ends_with(format!("\ndata: {payload}\n\n").as_bytes()), "{payload} and {terminal:?}");
+    count(tally, &frames, retired, stored.generation.state);
+    resumes(client, known, &frames).await?;
+    let given = match known.continues {
+        Some(earlier) => Some(text_of(&replay(client, known.owner, earlier, None).await?)),
+        None => None,
+    };
+    if let Some(given) = given {
+        *tally.entry("continued").or_default() += 1;
+        let begins = retired || frames.get(1).and_then(Frame::content) == Some(given.as_str());
+        ensure!(begins && text_of(&frames).starts_with(&given), "it goes on from {given:?}: {frames:?}");
+    }
+    as_it_was_told(&world.facts.lock(), known.id, &frames, retired)
+}
+
+/// Every cursor gets exactly what comes after it; one that the log does not have gets all of it.
+async fn resumes(client: &Client, known: &Known, frames: &[Frame]) -> Result<()> {
+    let step = frames.len() / 4 + 1;
+    for at in (0..frames.len()).step_by(step).chain([frames.len() - 1]) {
+        let rest = replay(client, known.owner, known.id, Some(cursor(&frames[at]))).await?;
+        ensure!(rest == frames[at + 1..], "after {:?} came {rest:?}", frames[at].id);
+    }
+    let last = cursor(&frames[frames.len() - 1]);
+    for nowhere in [Cursor { epoch: last.epoch + 1, seq: 1 }, Cursor { seq: last.seq + 1, ..last }] {
+        let whole = replay(client, known.owner, known.id, Some(nowhere)).await?;
+        ensure!(whole == frames, "after {nowhere}, which is nowhere, came {whole:?}");
+    }
+    Ok(())
+}
+
+fn as_it_was_told(facts: &Facts, id: GenerationId, frames: &[Frame], retired: bool) -> Result<()> {
+    let stored: BTreeMap<Cursor, &Frame> = frames.iter().map(|frame| (cursor(frame), frame)).collect();
+    for (cursor, raw) in facts.frames.get(&id).into_iter().flatten() {
+        match stored.get(cursor) {
+            Some(frame) => ensure!(frame.raw == *raw, "{cursor} was {raw:?} and is {:?}", frame.raw),
+            None => ensure!(retired, "{cursor} is gone: {raw:?}"),
+        }
+    }
+    let terminal = frames.last().context("no frame")?;
+    let state = state(terminal)?;
+    if let Some(told) = facts.ended.get(&id) {
+        ensure!(*told == state, "it was {told:?} and is {state:?}");
+    }
+    ensure!(state != State::Stopped || facts.stops.contains(&id), "nobody stopped it");
+    if let Some((text, told)) = facts.finals.get(&id) {
+        ensure!((text, *told) == (&text_of(frames), state), "a page said {told:?}, {text:?}");
+    }
+    if retired {
+        return Ok(());
+    }
+    for at_end in facts.at_end.iter().filter(|(of, _)| *of == id) {
+        ensure!(at_end.1 == cursor(terminal), "nothing to follow after {}", at_end.1);
+    }
+    for snapshot in facts.snapshots.iter().filter(|snapshot| snapshot.generation == id) {
+        ensure!(stored.contains_key(&snapshot.cursor), "a page had the cursor {}", snapshot.cursor);
+        let shown: String =
+            stored.range(..=snapshot.cursor).filter_map(|(_, frame)| frame.content()).collect();
+        ensure!(shown == snapshot.text, "a page said {:?} at {}, it is {shown:?}", snapshot.text, snapshot.cursor);
+    }
+    Ok(())
+}
+
+/// Who follows an ended generation shares one read of its log, which goes with the last of them.
+async fn one_read_for_all(client: &Client, known: &Known) -> Result<()> {
+    let attach = || client.engine.attach(known.owner, Target::Generation(known.id), None);
+    let before = client.store.log_reads();
+    let readers = (attach().await?, attach().await?);
+    ensure!(client.store.log_reads() == before + 1, "two readers, not one read");
+    drop(readers);
+    attach().await?;
+    ensure!(client.store.log_reads() == before + 2, "a log is kept that nobody reads");
+    Ok(())
+}
+
+fn count(tally: &mut Tally, frames: &[Frame], retired: bool, state: State) {
+    let mut add = |what, times: usize| *tally.entry(what).or_default() += times as u64;
+    add("generations", 1);
+    add("frames", frames.len());
+    add("take-overs", frames.iter().filter(|frame| frame.kind() == "resumed").count());
+    add("retired", retired.into());
+    add(state.as_str(), 1);
+}
