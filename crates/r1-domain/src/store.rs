@@ -240,8 +240,8 @@ pub struct StoredLog {
     pub generation: Generation,
     /// Its whole log, from the first record. None when it was retired.
     pub records: Option<Bytes>,
-    /// The message's text, for a log that was retired. A message that was continued since has more
-    /// text than this generation wrote; it begins with that.
+    /// The message's text, for a log that was retired: as this generation left it, whatever a later one
+    /// of the same message added.
     pub text: String,
     /// The [`Terminal::payload`] of a generation that ended.
     pub terminal_payload: Option<String>,

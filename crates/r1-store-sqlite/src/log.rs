@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use r1_domain::{
+    generation::{Generation, GenerationRequest},
     id::{GenerationId, UserId},
     store::{AppendOutcome, LogAppend, StoreError, StoredLog, Terminal},
 };
@@ -257,6 +258,31 @@ fn ended(db: &Connection, id: GenerationId) -> Result<Vec<u8>, Fault> {
     Ok(log)
 }
 
+/// What of a message's text stood there when this generation of it ended: the next one was given that.
+fn of_generation(db: &Connection, generation: &Generation, mut text: String) -> Result<String, Fault> {
+    let next: Option<String> = db
+        .prepare_cached(
+            "SELECT request FROM generation
+             WHERE conversation_id = ?1 AND (created_at, id) > (?2, ?3) AND message_id = ?4
+             ORDER BY created_at, id LIMIT 1",
+        )?
+        .query_row(
+            params![
+                generation.conversation_id.blob(),
+                generation.created_at.as_micros(),
+                generation.id.blob(),
+                generation.message_id.blob()
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(next) = next {
+        let next: GenerationRequest = serde_json::from_str(&next).map_err(|_| Fault::Broken("a request is not JSON"))?;
+        text.truncate(text.floor_char_boundary(next.given_bytes));
+    }
+    Ok(text)
+}
+
 /// Reads a generation with its log.
 pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: GenerationId) -> Result<StoredLog, Fault> {
     // Before the snapshot: see the table's invariant.
@@ -276,6 +302,7 @@ pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: Gen
         .optional()?
         .ok_or(StoreError::NotFound)?;
     if retired {
+        let text = of_generation(db, &generation, text)?;
         return Ok(StoredLog { generation, records: None, text, terminal_payload });
     }
     let records = if generation.state.is_terminal() {

@@ -173,6 +173,9 @@ impl ScriptedStore {
     {
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.pass(Moment::Before).await;
+        if self.is_dead() {
+            return std::future::pending().await;
+        }
         let (mut last, mut fault, mut broken) = (None, None, false);
         {
             let mut script = self.script.lock();
@@ -196,6 +199,9 @@ impl ScriptedStore {
         }
         let result = self.carry_out(call).await;
         self.pass(Moment::After).await;
+        if self.is_dead() {
+            return std::future::pending().await;
+        }
         if let Some((_, hook)) = last {
             self.die_in(hook).await;
         }

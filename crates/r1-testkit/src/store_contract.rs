@@ -80,6 +80,7 @@ macro_rules! store_contract {
             generation_begin::one_runs_in_a_conversation
             generation_begin::another_user_finds_nothing_to_go_on_with
             generation_begin::a_continued_run_is_taken_over_with_its_text
+            generation_begin::a_retired_log_keeps_to_its_own_text
             history::the_path_goes_from_the_question_to_the_root
             history::the_path_ends_where_the_bytes_do
             history::another_user_has_no_history

@@ -152,8 +152,14 @@ fn as_the_log_says(message: &Message, frames: &[Frame]) -> Result<()> {
 /// The text is what each call said, from its beginning on without a gap, one call after the other; and
 /// each was asked to go on from just what stands before.
 fn as_it_was_said(upstream: &Upstream, seed: u64, message: &Message, question: &str, limit: usize) -> Result<()> {
-    let (text, mut at, mut whole) = (&message.content, 0, true);
+    let (text, mut at, mut whole, mut life) = (&message.content, 0, true, 0);
     for call in upstream.calls.iter().filter(|call| call.request.seed == seed) {
+        // Asked again by a process that does not know that it was succeeded: it is fenced, and what it
+        // is told is nowhere.
+        if call.life < life {
+            continue;
+        }
+        life = call.life;
         ensure!(
             call.partial() == &text[..at],
             "a call in life {} was to go on from {:?}; {:?} is stored",

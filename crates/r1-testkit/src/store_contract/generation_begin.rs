@@ -241,3 +241,28 @@ pub async fn a_continued_run_is_taken_over_with_its_text(store: SharedStore) -> 
     assert_eq!(fold(&log_of(&store, &continued).await?)?.text, "half said");
     Ok(())
 }
+
+/// A reader that comes back to an earlier generation is told what that one left, however long the
+/// message is by then.
+pub async fn a_retired_log_keeps_to_its_own_text(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let turn = new_turn(owner, "One", at(1));
+    begin(&store, &turn).await?;
+    failed(&store, &turn, "half ", at(2)).await?;
+    let (second, second_turn) = another(&turn, Purpose::Continue, "half ", at(3));
+    assert_eq!(store.generation_begin(second).await?, TurnOutcome::Accepted);
+    let end = failing(&second_turn, 3, "half ", 3, &[], at(4));
+    stored(&store, vec![end]).await?;
+    let (third, third_turn) = another(&second_turn, Purpose::Continue, "half ", at(5));
+    assert_eq!(store.generation_begin(third).await?, TurnOutcome::Accepted);
+    let chunk = append(third_turn.generation_id, 1, 3, &["whole"]);
+    let end = ending(&third_turn, 4, "half whole", 3, &chunk.records, at(6));
+    stored(&store, vec![chunk, end]).await?;
+    let never = Timestamp::from_micros(0);
+    assert_eq!(store.purge(at(9), never, never, 10).await?, 3);
+    for (turn, text) in [(&turn, "half "), (&second_turn, "half "), (&third_turn, "half whole")] {
+        let log = store.log_read(owner, turn.generation_id).await?;
+        assert_eq!((log.records, log.text.as_str()), (None, text));
+    }
+    Ok(())
+}
