@@ -227,13 +227,11 @@ impl Log {
         Appended { tell_writer, backlog: state.records.len() - state.visible.offset, refused: None }
     }
 
-    /// Appends `start` to a log of which damage has left nothing, under the epoch of its take-over. True
-    /// if the writer must be told.
-    pub(crate) fn append_start(&self, start: &Event, epoch: u32) -> bool {
+    /// Appends the first event of a log that lost it, and with it all others. True if the writer must be
+    /// told.
+    pub(crate) fn append_start(&self, start: &Event) -> bool {
         let mut state = self.state.lock();
-        push_epoch(&mut state.records, epoch);
         push(&mut state.records, start);
-        state.head.epoch = epoch;
         state.advance()
     }
 

@@ -72,7 +72,7 @@ impl Engine {
         } else {
             None
         };
-        let mut tell_writer = log.head().seq == 0 && log.append_start(&start_event(&generation), generation.epoch);
+        let mut tell_writer = log.head().seq == 0 && log.append_start(&start_event(&generation));
         tell_writer |= log.append_resumed(generation.epoch);
         if let Some(lost) = lost {
             tell_writer |= log.append_chunk(&lost).tell_writer;

@@ -175,7 +175,7 @@ async fn a_damaged_log_goes_on_from_before_the_damage() -> Result<()> {
     Ok(())
 }
 
-/// The message's row still has it.
+/// The message's row still has it, and the generation's all that a `start` says.
 #[tokio::test]
 async fn the_given_text_of_a_damaged_log_is_not_lost() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -201,7 +201,8 @@ async fn the_given_text_of_a_damaged_log_is_not_lost() -> Result<()> {
     run.text("whole").await?;
     run.done().await?;
     let frames = brief(&life.replay(owner, id, None).await?)?;
-    assert_eq!(frames, ["2.1 resumed ", "2.2 chunk half ", "2.3 chunk whole", "2.4 end completed"]);
+    let whole = ["1.1 start ", "2.2 resumed ", "2.3 chunk half ", "2.4 chunk whole", "2.5 end completed"];
+    assert_eq!(frames, whole, "and it begins as every log does");
     Ok(())
 }
 

@@ -277,7 +277,8 @@ fn of_generation(db: &Connection, generation: &Generation, mut text: String) -> 
         )
         .optional()?;
     if let Some(next) = next {
-        let next: GenerationRequest = serde_json::from_str(&next).map_err(|_| Fault::Broken("a request is not JSON"))?;
+        let next: GenerationRequest =
+            serde_json::from_str(&next).map_err(|_| Fault::Broken("a request is not JSON"))?;
         text.truncate(text.floor_char_boundary(next.given_bytes));
     }
     Ok(text)

@@ -111,7 +111,8 @@ impl Facts {
         let Some(id) = frame.id else { return self.fault("a frame without id") };
         let foreign = self.known.iter().any(|known| known.id == id.generation_id && known.owner != owner);
         self.expect(!foreign, || format!("a frame of another user's: {id}"));
-        let seen = self.frames.entry(id.generation_id).or_default().entry(id.cursor).or_insert_with(|| frame.raw.clone());
+        let seen =
+            self.frames.entry(id.generation_id).or_default().entry(id.cursor).or_insert_with(|| frame.raw.clone());
         if *seen != frame.raw {
             let message = format!("{id} was {seen:?} and is {:?}", frame.raw);
             self.fault(message);

@@ -19,7 +19,10 @@ pub(crate) struct Script {
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.setup)?;
-        self.steps.iter().enumerate().try_for_each(|(n, step)| write!(f, "\n{n:>4} {:?}, then {:?}", step.action, step.rest))
+        self.steps
+            .iter()
+            .enumerate()
+            .try_for_each(|(n, step)| write!(f, "\n{n:>4} {:?}, then {:?}", step.action, step.rest))
     }
 }
 
@@ -111,35 +114,96 @@ pub(crate) enum Weather {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    Send { user: u8, conversation: Option<u8>, key: Option<u8>, pace: Pace },
+    Send {
+        user: u8,
+        conversation: Option<u8>,
+        key: Option<u8>,
+        pace: Pace,
+    },
     /// What came with this key before, again, so many at once; `changed`: with another body.
-    Resend { key: u8, at_once: u8, changed: bool },
-    Continue { generation: u8, key: Option<u8>, pace: Pace },
-    Retry { generation: u8, key: Option<u8>, pace: Pace },
-    HangUp { operation: u8 },
-    Say { call: u8, tokens: u8, large: bool },
+    Resend {
+        key: u8,
+        at_once: u8,
+        changed: bool,
+    },
+    Continue {
+        generation: u8,
+        key: Option<u8>,
+        pace: Pace,
+    },
+    Retry {
+        generation: u8,
+        key: Option<u8>,
+        pace: Pace,
+    },
+    HangUp {
+        operation: u8,
+    },
+    Say {
+        call: u8,
+        tokens: u8,
+        large: bool,
+    },
     /// Says the end of the answer so far again.
-    Echo { call: u8, tokens: u8 },
-    Finish { call: u8, how: Finish },
+    Echo {
+        call: u8,
+        tokens: u8,
+    },
+    Finish {
+        call: u8,
+        how: Finish,
+    },
     /// The next request is refused, or (none) never answered.
-    Plan { refuse: Option<Finish> },
-    Attach { target: Target, after: After, pace: Pace },
-    Read { follower: u8, times: u8 },
-    Detach { follower: u8 },
-    Stop { generation: u8 },
-    Snapshot { generation: u8 },
+    Plan {
+        refuse: Option<Finish>,
+    },
+    Attach {
+        target: Target,
+        after: After,
+        pace: Pace,
+    },
+    Read {
+        follower: u8,
+        times: u8,
+    },
+    Detach {
+        follower: u8,
+    },
+    Stop {
+        generation: u8,
+    },
+    Snapshot {
+        generation: u8,
+    },
     /// The other user tries everything.
-    Intrude { generation: u8 },
+    Intrude {
+        generation: u8,
+    },
     Weather(Weather),
-    BreakLog { generation: u8 },
-    Elapse { ms: u32 },
+    BreakLog {
+        generation: u8,
+    },
+    Elapse {
+        ms: u32,
+    },
     Purge,
-    Crash { next: Next },
+    Crash {
+        next: Next,
+    },
     /// The crash comes at a commit that is still to come.
-    CrashAt { commits: u8, moment: Moment, next: Next },
+    CrashAt {
+        commits: u8,
+        moment: Moment,
+        next: Next,
+    },
     /// Another process takes over while this one lives and does not know it.
-    TakeOver { next: Next },
-    Shutdown { deadline_ms: u32, next: Next },
+    TakeOver {
+        next: Next,
+    },
+    Shutdown {
+        deadline_ms: u32,
+        next: Next,
+    },
 }
 
 fn moment() -> impl Strategy<Value = Moment> {
@@ -148,8 +212,11 @@ fn moment() -> impl Strategy<Value = Moment> {
 
 fn next() -> impl Strategy<Value = Next> {
     let dies = prop_oneof![6 => Just(None), 1 => (0..4u64, moment()).prop_map(Some)];
-    (prop::bool::weighted(0.7), prop::bool::weighted(0.93), dies)
-        .prop_map(|(can_continue, configured, dies)| Next { can_continue, configured, dies })
+    (prop::bool::weighted(0.7), prop::bool::weighted(0.93), dies).prop_map(|(can_continue, configured, dies)| Next {
+        can_continue,
+        configured,
+        dies,
+    })
 }
 
 fn pace() -> impl Strategy<Value = Pace> {
@@ -187,7 +254,7 @@ fn weather() -> impl Strategy<Value = Weather> {
     prop_oneof![
         3 => Just(Weather::Unavailable),
         2 => Just(Weather::Full),
-        1 => Just(Weather::AnswerLost),
+        2 => Just(Weather::AnswerLost),
         1 => Just(Weather::ReadsFail),
         4 => moment().prop_map(Weather::Hold),
         9 => Just(Weather::Fair),
@@ -205,7 +272,7 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(other, conversation, key, pace)| Action::Send { user: other.into(), conversation, key, pace }),
         3 => (0..3u8, 1..4u8, prop::bool::weighted(0.25))
             .prop_map(|(key, at_once, changed)| Action::Resend { key, at_once, changed }),
-        4 => (n(), key(), pace()).prop_map(|(generation, key, pace)| Action::Continue { generation, key, pace }),
+        7 => (n(), key(), pace()).prop_map(|(generation, key, pace)| Action::Continue { generation, key, pace }),
         2 => (n(), key(), pace()).prop_map(|(generation, key, pace)| Action::Retry { generation, key, pace }),
         1 => n().prop_map(|operation| Action::HangUp { operation }),
         26 => (n(), 1..12u8, prop::bool::weighted(0.04))
@@ -226,7 +293,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => next().prop_map(|next| Action::Crash { next }),
         4 => (0..6u8, moment(), next())
             .prop_map(|(commits, moment, next)| Action::CrashAt { commits, moment, next }),
-        1 => next().prop_map(|next| Action::TakeOver { next }),
+        2 => next().prop_map(|next| Action::TakeOver { next }),
         2 => (deadline, next()).prop_map(|(deadline_ms, next)| Action::Shutdown { deadline_ms, next }),
     ]
 }

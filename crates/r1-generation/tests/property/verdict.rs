@@ -249,8 +249,7 @@ fn as_it_was_told(facts: &Facts, id: GenerationId, frames: &[Frame], retired: bo
     }
     for snapshot in facts.snapshots.iter().filter(|snapshot| snapshot.generation == id) {
         ensure!(stored.contains_key(&snapshot.cursor), "a page had the cursor {}", snapshot.cursor);
-        let shown: String =
-            stored.range(..=snapshot.cursor).filter_map(|(_, frame)| frame.content()).collect();
+        let shown: String = stored.range(..=snapshot.cursor).filter_map(|(_, frame)| frame.content()).collect();
         ensure!(shown == snapshot.text, "a page said {:?} at {}, it is {shown:?}", snapshot.text, snapshot.cursor);
     }
     Ok(())

@@ -256,9 +256,7 @@ impl World {
         let newest = facts.newest(known.id);
         let (cursor, bogus) = match after {
             After::Beginning => (None, false),
-            After::Seen(n) => {
-                (seen.and_then(|seen| seen.keys().nth(usize::from(n) % seen.len()).copied()), false)
-            }
+            After::Seen(n) => (seen.and_then(|seen| seen.keys().nth(usize::from(n) % seen.len()).copied()), false),
             After::Newest => (newest, false),
             After::Snapshot => {
                 let snapshots = facts.snapshots.iter().filter(|snapshot| snapshot.generation == known.id);
@@ -331,7 +329,8 @@ impl World {
     async fn greedy_readers_are_up_to_date(&self) -> Result<()> {
         let client = self.client();
         let greedy: Vec<_> = {
-            let of_life = |f: &&Arc<Follower>| f.life == client.life && f.pace == Pace::Greedy && !f.gone.is_cancelled();
+            let of_life =
+                |f: &&Arc<Follower>| f.life == client.life && f.pace == Pace::Greedy && !f.gone.is_cancelled();
             let followers = self.followers.lock();
             followers.iter().filter(of_life).filter(|f| f.heard.lock().how == Following::Still).cloned().collect()
         };
@@ -431,7 +430,10 @@ impl World {
             () = client.store.died() => return Ok(()),
         };
         if drained.is_err() {
-            ensure!(!matches!(self.weather, Weather::Fair) || self.lives.len() > 1, "the engine does not leave in time");
+            ensure!(
+                !matches!(self.weather, Weather::Fair) || self.lives.len() > 1,
+                "the engine does not leave in time"
+            );
             self.next = next;
             die(&self.stores, self.disk.crash());
             return Ok(());
