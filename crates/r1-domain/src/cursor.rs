@@ -32,9 +32,9 @@ impl fmt::Display for Cursor {
 #[error("must be the id of an event of this stream, unchanged")]
 pub struct InvalidCursor;
 
-/// Digits only: `parse` alone would take a sign.
+/// Digits only, as they are written: `parse` alone would take a sign, and zeros before them.
 fn number<T: FromStr>(text: &str) -> Result<T, InvalidCursor> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    if text.is_empty() || text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(InvalidCursor);
     }
     text.parse().map_err(|_| InvalidCursor)
@@ -49,11 +49,7 @@ impl FromStr for Cursor {
             return Ok(Self::BEGINNING);
         }
         let (epoch, seq) = text.split_once('.').ok_or(InvalidCursor)?;
-        let cursor = Self { epoch: number(epoch)?, seq: number(seq)? };
-        if cursor.epoch == 0 || cursor.seq == 0 {
-            return Err(InvalidCursor);
-        }
-        Ok(cursor)
+        Ok(Self { epoch: number(epoch)?, seq: number(seq)? })
     }
 }
 
@@ -102,7 +98,23 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for bad in ["", "1", "1.", ".1", "+1.2", "0.1", "1.0", "1.2.3", "a.b", "99999999999.1", " 1.2"] {
+        for bad in [
+            "",
+            "1",
+            "1.",
+            ".1",
+            "+1.2",
+            "0.1",
+            "1.0",
+            "01.2",
+            "1.02",
+            "00",
+            "1.2.3",
+            "a.b",
+            "99999999999.1",
+            " 1.2",
+            "1.٣",
+        ] {
             assert_eq!(bad.parse::<Cursor>(), Err(InvalidCursor), "{bad}");
         }
         assert_eq!("0".parse(), Ok(Cursor::BEGINNING));

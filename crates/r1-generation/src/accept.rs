@@ -59,8 +59,8 @@ impl Engine {
         let deciding = match key {
             Some(key) => {
                 let deciding = self.registry.lock_key(owner, &key.key).await;
-                if let Some(earlier) = self.store.idempotency_find(owner, key).await? {
-                    return self.accepted_earlier(owner, earlier).await.map(Admission::Earlier);
+                if let Some(earlier) = self.made_by(owner, key).await? {
+                    return Ok(Admission::Earlier(earlier));
                 }
                 Some(deciding)
             }
@@ -74,6 +74,23 @@ impl Engine {
         Ok(Admission::Now(Admitted { _deciding: deciding, _accepting: accepting }))
     }
 
+    /// What an earlier request with this key made, if there was one; waits while one is being decided.
+    /// For a caller that has no room for a new generation and must not refuse an old one for that.
+    ///
+    /// # Errors
+    /// `KeyReused`, `NotFound` (what it made was deleted since), `Damaged`, `Store`.
+    pub async fn earlier(&self, owner: UserId, key: &IdempotencyKey) -> Result<Option<Accepted>, EngineError> {
+        let _deciding = self.registry.lock_key(owner, &key.key).await;
+        self.made_by(owner, key).await
+    }
+
+    async fn made_by(&self, owner: UserId, key: &IdempotencyKey) -> Result<Option<Accepted>, EngineError> {
+        match self.store.idempotency_find(owner, key).await? {
+            Some(earlier) => self.accepted_earlier(owner, earlier).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Accepts a generation by `commit`, which is given the first records of its log, and runs it.
     /// `given` is the text with which it begins.
     pub(crate) async fn accept(
@@ -81,6 +98,7 @@ impl Engine {
         generation: Generation,
         model: ResolvedModel,
         given: Option<String>,
+        admitted: Admitted,
         commit: impl FnOnce(Arc<dyn Store>, Bytes) -> BoxFuture<'static, StoreResult<TurnOutcome>>,
     ) -> Result<Accepted, EngineError> {
         let log = Log::new(generation.id, generation.owner, &start_event(&generation), given.as_deref());
@@ -98,6 +116,9 @@ impl Engine {
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let (answer, outcome) = oneshot::channel();
         self.runs.spawn(async move {
+            // Until it is decided, whether its client is still there or not: a repeat that came sooner
+            // would find nothing under the key, and meet the limits that this one has used up.
+            let deciding = admitted;
             let outcome = commit.await;
             let accepted = matches!(outcome, Ok(TurnOutcome::Accepted));
             if accepted {
@@ -105,6 +126,7 @@ impl Engine {
                 running.log.accepted();
             }
             drop(unaccepted);
+            drop(deciding);
             // Nobody waits for it any more if the client has gone: that changes nothing.
             let _ = answer.send(outcome);
             if accepted {

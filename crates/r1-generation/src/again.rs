@@ -15,7 +15,7 @@ use r1_domain::{
 };
 
 use crate::{
-    accept::{Accepted, Admission, new_seed},
+    accept::{Accepted, Admission, Admitted, new_seed},
     engine::Engine,
     error::EngineError,
 };
@@ -57,7 +57,7 @@ impl Engine {
         earlier: GenerationId,
         how: Continuation,
     ) -> Result<Accepted, EngineError> {
-        let _admitted = match self.admit(owner, how.idempotency.as_ref()).await? {
+        let admitted = match self.admit(owner, how.idempotency.as_ref()).await? {
             Admission::Earlier(accepted) => return Ok(accepted),
             Admission::Now(admitted) => admitted,
         };
@@ -81,7 +81,7 @@ impl Engine {
             // The model and the seed as before: an answer that was cut goes on as it would have.
             ..earlier.request.clone()
         };
-        self.begin(&earlier, Purpose::Continue, request, Some(message.content), how.idempotency).await
+        self.begin(&earlier, Purpose::Continue, request, Some(message.content), how.idempotency, admitted).await
     }
 
     /// Answers the question of `earlier`'s message again: another message beside that one, whatever
@@ -91,7 +91,7 @@ impl Engine {
     /// Nothing is written when an error is given back: `KeyReused`, `Draining`, `NotFound`, `Busy`,
     /// `UnknownModel`, `TooManyRuns`, `Store`.
     pub async fn retry(&self, owner: UserId, earlier: GenerationId, how: Retry) -> Result<Accepted, EngineError> {
-        let _admitted = match self.admit(owner, how.idempotency.as_ref()).await? {
+        let admitted = match self.admit(owner, how.idempotency.as_ref()).await? {
             Admission::Earlier(accepted) => return Ok(accepted),
             Admission::Now(admitted) => admitted,
         };
@@ -105,7 +105,7 @@ impl Engine {
             given_bytes: 0,
         };
         let answer_id = MessageId::new(self.clock.now());
-        self.begin(&earlier, Purpose::Retry { answer_id }, request, None, how.idempotency).await
+        self.begin(&earlier, Purpose::Retry { answer_id }, request, None, how.idempotency, admitted).await
     }
 
     async fn ended(&self, owner: UserId, id: GenerationId) -> Result<Generation, EngineError> {
@@ -120,6 +120,7 @@ impl Engine {
         mut request: GenerationRequest,
         given: Option<String>,
         idempotency: Option<IdempotencyKey>,
+        admitted: Admitted,
     ) -> Result<Accepted, EngineError> {
         let model = self.models.resolve(Some(&request.model))?;
         request.model.clone_from(&model.name);
@@ -151,6 +152,6 @@ impl Engine {
         let commit = |store: Arc<dyn Store>, start| {
             async move { store.generation_begin(NewGeneration { start, ..new }).await }.boxed()
         };
-        self.accept(generation, model, given, commit).await
+        self.accept(generation, model, given, admitted, commit).await
     }
 }

@@ -2,11 +2,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
-use r1_domain::id::{ConversationId, GenerationId, UserId};
+use r1_domain::{
+    id::{ConversationId, GenerationId, UserId},
+    store::StoreError,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,9 +29,14 @@ pub(crate) struct Running {
     pub(crate) stop: CancellationToken,
 }
 
-/// A log that was read from storage, alive while somebody reads it. The lock is held while it is
-/// read, so that all who come at once share one read.
-type Shelf = Arc<tokio::sync::Mutex<Weak<Log>>>;
+/// A log that was read from storage, alive while somebody reads it.
+#[derive(Default)]
+struct Shelf {
+    /// The lock is held while it is read, so that all who come at once share one read.
+    log: tokio::sync::Mutex<Weak<Log>>,
+    /// Reads that storage did not carry out, so that they share that as well.
+    failures: AtomicU64,
+}
 
 /// Held by the one request with an idempotency key that is being decided.
 type KeyLock = Arc<tokio::sync::Mutex<()>>;
@@ -34,7 +45,7 @@ type KeyLock = Arc<tokio::sync::Mutex<()>>;
 pub(crate) struct Registry {
     running: Mutex<HashMap<GenerationId, Running>>,
     keys: Mutex<HashMap<(UserId, String), KeyLock>>,
-    stored: Mutex<HashMap<(UserId, GenerationId), Shelf>>,
+    stored: Mutex<HashMap<(UserId, GenerationId), Arc<Shelf>>>,
 }
 
 impl Registry {
@@ -83,8 +94,8 @@ impl Registry {
         running.values().filter(|r| r.conversation_id == id && r.log.owner() == owner).cloned().collect()
     }
 
-    /// The log of `id` from storage, read by `load` once for all who follow it at the same time.
-    /// None is what `load` gave: it is not kept.
+    /// The log of `id` from storage, read by `load` once for all who follow it at the same time; where
+    /// storage fails, once for all who waited. None is what `load` gave: it is not kept.
     pub(crate) async fn stored<F, L>(
         &self,
         owner: UserId,
@@ -98,20 +109,29 @@ impl Registry {
         let shelf = {
             let mut stored = self.stored.lock();
             // Nobody reads it and nobody is about to.
-            let idle = |shelf: &Shelf| {
-                Arc::strong_count(shelf) == 1 && shelf.try_lock().is_ok_and(|log| log.strong_count() == 0)
+            let idle = |shelf: &Arc<Shelf>| {
+                Arc::strong_count(shelf) == 1 && shelf.log.try_lock().is_ok_and(|log| log.strong_count() == 0)
             };
             stored.retain(|key, shelf| *key == (owner, id) || !idle(shelf));
             stored.entry((owner, id)).or_default().clone()
         };
-        let mut shelved = shelf.lock().await;
+        let failures = shelf.failures.load(Ordering::Relaxed);
+        let mut shelved = shelf.log.lock().await;
         if let Some(log) = shelved.upgrade() {
             return Ok(Some(log));
         }
-        let log = load().await?;
-        if let Some(log) = &log {
-            *shelved = Arc::downgrade(log);
+        if shelf.failures.load(Ordering::Relaxed) != failures {
+            // Tried by each in turn, a storage that hangs would keep the last of them for ever.
+            return Err(EngineError::Store(StoreError::Unavailable("the log could not be read just now".into())));
         }
-        Ok(log)
+        let loaded = load().await;
+        match &loaded {
+            Ok(Some(log)) => *shelved = Arc::downgrade(log),
+            Err(EngineError::Store(_)) => {
+                shelf.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(None) | Err(_) => {}
+        }
+        loaded
     }
 }

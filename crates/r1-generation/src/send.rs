@@ -45,7 +45,7 @@ impl Engine {
     /// Nothing is written when an error is given back: `KeyReused`, `Draining`, `UnknownModel`,
     /// `TooManyRuns`, `NotFound` (conversation or parent), `Busy`, `Store`.
     pub async fn send(&self, owner: UserId, question: Question) -> Result<Accepted, EngineError> {
-        let _admitted = match self.admit(owner, question.idempotency.as_ref()).await? {
+        let admitted = match self.admit(owner, question.idempotency.as_ref()).await? {
             Admission::Earlier(accepted) => return Ok(accepted),
             Admission::Now(admitted) => admitted,
         };
@@ -90,6 +90,6 @@ impl Engine {
         };
         let commit =
             |store: Arc<dyn Store>, start| async move { store.turn_begin(NewTurn { start, ..turn }).await }.boxed();
-        self.accept(generation, model, None, commit).await
+        self.accept(generation, model, None, admitted, commit).await
     }
 }

@@ -44,6 +44,8 @@ pub struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) attaches: AttachPermits,
+    /// For requests that were accepted before, where `attaches` has no place left.
+    pub(crate) repeats: AttachPermits,
     pub(crate) requests: RequestRate,
 }
 
@@ -59,8 +61,9 @@ impl App {
         settings: Settings,
     ) -> Self {
         let attaches = AttachPermits::new(settings.attaches_per_user);
+        let repeats = AttachPermits::new(settings.attaches_per_user);
         let requests = RequestRate::new(settings.requests_per_minute);
-        Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, requests }))
+        Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, repeats, requests }))
     }
 }
 

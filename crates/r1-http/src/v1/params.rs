@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query as AxumQuery};
-use http::request::Parts;
+use http::{HeaderMap, HeaderValue, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{app::App, error::ApiError};
@@ -34,6 +34,13 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
             }
         }
     }
+}
+
+/// The one value of a header that has one. Which of several was meant nobody can say: refused.
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a HeaderValue>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() { Err(ApiError::bad_parameter(name, "must be given once")) } else { Ok(value) }
 }
 
 /// Reads an optional parameter.

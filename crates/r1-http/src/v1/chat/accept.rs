@@ -1,39 +1,28 @@
 //! Accepting a request whose answer is going to be followed.
 
-use r1_domain::{
-    id::UserId,
-    store::{Earlier, IdempotencyKey},
-};
+use r1_domain::{id::UserId, store::IdempotencyKey};
 use r1_generation::{Accepted, EngineError};
 
-use crate::{
-    app::App,
-    error::{ApiError, ApiResult},
-    limits::AttachPermit,
-};
+use crate::{app::App, error::ApiResult, limits::AttachPermit};
 
 /// Accepts a request for an answer, with the right to follow it.
 ///
 /// The right comes first: a request that its client could not follow is refused before anything
-/// is written, as every refused one. But a request that was accepted before is known by its key
-/// whatever limit is reached: its refusal names the generation, which goes on.
+/// is written, as every refused one. But one that was accepted before is known by its key whatever
+/// limit is reached. It has places of its own, as many again, so that a client whose lost connections
+/// still hold the others gets its answer; beyond those its refusal names the generation, which goes on.
 pub(super) async fn accept(
     app: &App,
     owner: UserId,
     key: Option<IdempotencyKey>,
     accepting: impl Future<Output = Result<Accepted, EngineError>>,
 ) -> ApiResult<(Accepted, AttachPermit)> {
-    match app.attaches.acquire(owner) {
-        Ok(permit) => Ok((accepting.await?, permit)),
-        Err(refused) => Err(refusal(app, owner, key.as_ref(), refused).await?),
-    }
-}
-
-async fn refusal(app: &App, owner: UserId, key: Option<&IdempotencyKey>, refused: ApiError) -> ApiResult<ApiError> {
-    let Some(key) = key else { return Ok(refused) };
-    Ok(match app.store.idempotency_find(owner, key).await? {
-        None => refused,
-        Some(Earlier::Generation(id)) => refused.about(id),
-        Some(Earlier::Conversation(_) | Earlier::OtherRequest) => EngineError::KeyReused.into(),
-    })
+    let refused = match app.attaches.acquire(owner) {
+        Ok(permit) => return Ok((accepting.await?, permit)),
+        Err(refused) => refused,
+    };
+    let Some(key) = key else { return Err(refused) };
+    let earlier = app.engine.earlier(owner, &key).await?.ok_or(refused)?;
+    let permit = app.repeats.acquire(owner).map_err(|refused| refused.about(earlier.generation_id))?;
+    Ok((earlier, permit))
 }

@@ -16,7 +16,7 @@ use crate::{
     retry_body::come_back,
     session::Caller,
     sse::EventStream,
-    v1::params::{Query, parse},
+    v1::params::{Query, only, parse},
 };
 
 /// What to follow, and from where.
@@ -69,7 +69,7 @@ async fn attach(app: &App, caller: &Caller, headers: &HeaderMap, query: &AttachQ
 }
 
 fn last_event_id(headers: &HeaderMap) -> ApiResult<Option<EventId>> {
-    match headers.get("last-event-id") {
+    match only(headers, "Last-Event-ID")? {
         // What an EventSource sends that has had no event with an id yet.
         Some(value) if value.is_empty() => Ok(None),
         Some(value) => parse("Last-Event-ID", Some(value.to_str().unwrap_or("?"))),

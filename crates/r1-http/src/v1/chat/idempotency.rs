@@ -4,7 +4,7 @@ use http::HeaderMap;
 use r1_domain::store::IdempotencyKey;
 use sha2::{Digest, Sha256};
 
-use crate::error::ApiError;
+use crate::{error::ApiError, v1::params::only};
 
 /// Longest key, in characters.
 const KEY_LENGTH: usize = 255;
@@ -16,8 +16,9 @@ pub(crate) fn idempotency_key(
     route: &str,
     body: &[u8],
 ) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=KEY_LENGTH).contains(&key.len())).ok_or_else(|| {
+    let Some(value) = only(headers, "Idempotency-Key")? else { return Ok(None) };
+    let visible = |key: &&str| (1..=KEY_LENGTH).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    let key = value.to_str().ok().filter(visible).ok_or_else(|| {
         ApiError::bad_parameter("Idempotency-Key", format!("must be 1 to {KEY_LENGTH} visible ASCII characters"))
     })?;
     let fingerprint = Sha256::new().chain_update(route).chain_update([0]).chain_update(body).finalize().into();
