@@ -1,8 +1,6 @@
 //! GPT.R1 from outside: the real binary, a real database, real sockets, and a scripted upstream in
 //! place of a provider.
 
-mod support;
-
 mod accounts;
 mod again;
 mod bad_input;
@@ -15,9 +13,12 @@ mod documents;
 mod local_model;
 mod operations;
 mod providers;
+mod resume;
 mod same_bytes;
 mod seed;
 mod shutdown;
 mod stop;
 mod storage;
 mod streams;
+mod support;
+
