@@ -5,6 +5,7 @@
 //! | `words N [CLAUSE…]`          | `w1 w2 … wN`, a chunk per word                                  |
 //! | `rich [CLAUSE…]`             | Markdown with code, a table, a formula and a diagram            |
 //! | `say [CLAUSE…]` + more lines | those lines, word for word, in chunks of uneven length          |
+//! | `chunks [CLAUSE…]` + JSON    | the strings of that array, a chunk each; `[TEXT, N]` is one of N |
 //! | `attempt`                    | how often exactly this has been asked                           |
 //! | `error STATUS`               | that status with an error as OpenAI words it; 429 says when     |
 //! | `hang`                       | 200, then nothing                                               |
@@ -79,6 +80,7 @@ enum Verb<'a> {
     Words(usize),
     Rich,
     Say(&'a str),
+    Chunks(Vec<String>),
     Attempt,
     Error(StatusCode),
     Hang,
@@ -102,6 +104,7 @@ impl<'a> Plan<'a> {
             "words" => Verb::Words(words.next()?.parse().ok()?),
             "rich" => Verb::Rich,
             "say" => Verb::Say(more),
+            "chunks" => Verb::Chunks(given_chunks(more)?),
             "attempt" => Verb::Attempt,
             "error" => Verb::Error(words.next()?.parse().ok()?),
             "hang" => Verb::Hang,
@@ -127,10 +130,11 @@ impl<'a> Plan<'a> {
     }
 
     fn text(&self, attempt: u32) -> String {
-        match self.verb {
-            Verb::Words(count) => (1..=count).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" "),
+        match &self.verb {
+            Verb::Words(count) => (1..=*count).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" "),
             Verb::Rich => SAMPLE.to_owned(),
-            Verb::Say(text) => text.to_owned(),
+            Verb::Say(text) => (*text).to_owned(),
+            Verb::Chunks(chunks) => chunks.concat(),
             Verb::Attempt => format!("attempt {attempt}"),
             Verb::Error(_) | Verb::Hang => String::new(),
         }
@@ -141,21 +145,36 @@ impl<'a> Plan<'a> {
         self.text(attempt).strip_prefix(beginning).map(str::to_owned)
     }
 
+    /// What is left of the answer, as it comes.
+    fn chunks(&self, whole: &str, rest: &str) -> Vec<String> {
+        let Verb::Chunks(given) = &self.verb else { return chunks(rest) };
+        let mut said = whole.len() - rest.len();
+        let mut left = given.iter().map(|chunk| {
+            let cut = said.min(chunk.len());
+            said -= cut;
+            chunk[cut..].to_owned()
+        });
+        left.by_ref().skip_while(String::is_empty).collect()
+    }
+
     fn script(&self, beginning: &str, attempt: u32) -> Script {
         let spoiled = !self.once || attempt == 1;
-        match self.verb {
+        match &self.verb {
             Verb::Hang => return Script::new().hang(),
-            Verb::Error(StatusCode::TOO_MANY_REQUESTS) if spoiled => return Script::rate_limited("7"),
+            Verb::Error(status) if spoiled && *status == StatusCode::TOO_MANY_REQUESTS => {
+                return Script::rate_limited("7");
+            }
             Verb::Error(status) if spoiled => {
-                return Script::error(status, "scripted", "The question asked for this error.");
+                return Script::error(*status, "scripted", "The question asked for this error.");
             }
             Verb::Error(_) => return Script::text("It works now."),
             _ => {}
         }
         // A beginning that is none of ours (the question was edited, say) is not continued.
         let rest = self.rest(attempt, beginning).unwrap_or_else(|| self.text(attempt));
-        let all = chunks(&self.text(attempt)).len();
-        let pieces = chunks(&rest);
+        let whole = self.text(attempt);
+        let all = self.chunks(&whole, &whole).len();
+        let pieces = self.chunks(&whole, &rest);
         let done = all.saturating_sub(pieces.len());
         let (ending, end) = if spoiled { self.ending } else { (Ending::Good, 0) };
         let mut script = Script::new().role();
@@ -178,6 +197,16 @@ impl<'a> Plan<'a> {
             Ending::Length => script.finish("length").then(Step::Usage).done(),
         }
     }
+}
+
+/// Chunks that a question gives itself: strings, or a string and how often.
+fn given_chunks(json: &str) -> Option<Vec<String>> {
+    let given: Vec<Value> = serde_json::from_str(json).ok()?;
+    let text = |given: &Value| match given {
+        Value::Array(often) => Some(often.first()?.as_str()?.repeat(often.get(1)?.as_u64()?.try_into().ok()?)),
+        once => once.as_str().map(str::to_owned),
+    };
+    given.iter().map(text).collect()
 }
 
 /// A chunk per word; a long word comes in pieces, so that markup is cut in its middle too.

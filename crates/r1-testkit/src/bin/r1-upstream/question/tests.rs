@@ -43,6 +43,19 @@ fn an_answer_is_continued_after_any_beginning() {
 }
 
 #[test]
+fn chunks_are_given_as_they_are() {
+    let question = "chunks\n[\"a\\r\\n\", [\"é\", 3], \"\", \"\\u2028z\"]";
+    let pieces = |beginning| {
+        let script = script(&Turns { question, beginning }, 1);
+        let chunk = |step: &Step| if let Step::Chunk(text) = step { Some(text.clone()) } else { None };
+        script.steps.iter().filter_map(chunk).collect::<Vec<_>>()
+    };
+    assert_eq!(pieces(""), ["a\r\n", "ééé", "", "\u{2028}z"]);
+    assert_eq!(pieces("a\r\né"), ["éé", "", "\u{2028}z"], "continued in the middle of one");
+    assert_eq!(answer(&[("user", "chunks\nnothing")]), "You said: chunks\nnothing");
+}
+
+#[test]
 fn it_ends_as_asked_and_where_asked() {
     let end = |question: &str, attempt| {
         let body = asked(&[("user", question)]);
