@@ -1004,7 +1004,7 @@ export interface operations {
             400: components["responses"]["Malformed"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["CrossSite"];
-            /** @description The conversation or the parent is unknown, or not yours. */
+            /** @description The conversation or the parent is unknown, or not yours; or what the key made was deleted since. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1035,7 +1035,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`. */
+            /** @description Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1080,7 +1080,7 @@ export interface operations {
             400: components["responses"]["Malformed"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["CrossSite"];
-            /** @description There is none with this id, or it is not yours. */
+            /** @description There is none with this id, or it is not yours; or what the key made was deleted since. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1111,7 +1111,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`. */
+            /** @description Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1156,7 +1156,7 @@ export interface operations {
             400: components["responses"]["Malformed"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["CrossSite"];
-            /** @description There is none with this id, or it is not yours. */
+            /** @description There is none with this id, or it is not yours; or what the key made was deleted since. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1187,7 +1187,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`. */
+            /** @description Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1251,7 +1251,7 @@ export interface operations {
                 after?: string;
             };
             header?: {
-                /** @description The `id` of the last event that the client got. Beats `after`, and names the generation where no `generation_id` does. */
+                /** @description The `id` of the last event that the client got. Beats `after`, and names the generation where no `generation_id` does. Given once, or not at all. */
                 "Last-Event-ID"?: string | null;
             };
             path?: never;
@@ -1326,7 +1326,7 @@ export interface operations {
             400: components["responses"]["Malformed"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["CrossSite"];
-            /** @description The conversation or the parent is unknown, or not yours. */
+            /** @description The conversation or the parent is unknown, or not yours; or what the key made was deleted since. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1357,7 +1357,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`. */
+            /** @description Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1438,6 +1438,15 @@ export interface operations {
             400: components["responses"]["Malformed"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["CrossSite"];
+            /** @description What the key made was deleted since. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];

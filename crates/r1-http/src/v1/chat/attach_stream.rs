@@ -38,7 +38,7 @@ pub(crate) struct AttachQuery {
 /// so that a plain `new EventSource('/api/v1/chat/stream')` works.
 #[utoipa::path(
     get, path = "/chat/stream", tag = "chat",
-    params(AttachQuery, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that the client got. Beats `after`, and names the generation where no `generation_id` does.")),
+    params(AttachQuery, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that the client got. Beats `after`, and names the generation where no `generation_id` does. Given once, or not at all.")),
     responses(
         (status = 200, description = "The events from there on, byte for byte as everybody else gets them. A body that ends with `retry:` and no terminal event asks to come back.", content_type = "text/event-stream", body = String),
         (status = 204, description = "Nothing to follow, or the client has had the terminal event."),

@@ -42,10 +42,10 @@ pub(crate) struct ContinueRequest {
     request_body = Option<ContinueRequest>,
     responses(
         (status = 200, description = "Accepted and stored. Events `start`, a `chunk` with the text so far, further `chunk`s, then `end` or `error`.", content_type = "text/event-stream", body = String),
-        (status = 404, description = "There is none with this id, or it is not yours.", body = Problem),
+        (status = 404, description = "There is none with this id, or it is not yours; or what the key made was deleted since.", body = Problem),
         (status = 409, description = "`code` is `generation_running` (an answer is being written in this conversation: `generation_id` names it), `generation_superseded` (the answer was continued since: `generation_id` names its newest) or `not_continuable` (`detail` says what to do instead).", body = Problem),
         (status = 422, description = "Fields are not valid, the model is no longer there, or the key was used for another request.", body = Problem),
-        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`.", body = Problem),
+        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`.", body = Problem),
     )
 )]
 pub(crate) async fn continue_generation(

@@ -112,10 +112,10 @@ impl AnswerBody {
     request_body = ChatRequest,
     responses(
         (status = 200, description = "Accepted, and now at its end: `status` and `error` say how it went.", body = AnswerBody),
-        (status = 404, description = "The conversation or the parent is unknown, or not yours.", body = Problem),
+        (status = 404, description = "The conversation or the parent is unknown, or not yours; or what the key made was deleted since.", body = Problem),
         (status = 409, description = "An answer is being written in this conversation: `generation_id` names it.", body = Problem),
         (status = 422, description = "Fields are not valid, the model is unknown, or the key was used for another request.", body = Problem),
-        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`.", body = Problem),
+        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`.", body = Problem),
     )
 )]
 pub(crate) async fn create_answer(

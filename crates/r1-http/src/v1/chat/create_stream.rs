@@ -26,10 +26,10 @@ use crate::{
     request_body = ChatRequest,
     responses(
         (status = 200, description = "Accepted and stored. Events `start`, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID.", content_type = "text/event-stream", body = String),
-        (status = 404, description = "The conversation or the parent is unknown, or not yours.", body = Problem),
+        (status = 404, description = "The conversation or the parent is unknown, or not yours; or what the key made was deleted since.", body = Problem),
         (status = 409, description = "An answer is being written in this conversation: `generation_id` names it.", body = Problem),
         (status = 422, description = "Fields are not valid, the model is unknown, or the key was used for another request.", body = Problem),
-        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`.", body = Problem),
+        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`.", body = Problem),
     )
 )]
 pub(crate) async fn create_stream(

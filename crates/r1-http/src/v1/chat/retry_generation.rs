@@ -44,10 +44,10 @@ pub(crate) struct RetryRequest {
     request_body = Option<RetryRequest>,
     responses(
         (status = 200, description = "Accepted and stored. Events as of `POST /chat/stream`; `message_id` in `start` is the new answer.", content_type = "text/event-stream", body = String),
-        (status = 404, description = "There is none with this id, or it is not yours.", body = Problem),
+        (status = 404, description = "There is none with this id, or it is not yours; or what the key made was deleted since.", body = Problem),
         (status = 409, description = "An answer is being written in this conversation: `generation_id` names it.", body = Problem),
         (status = 422, description = "Fields are not valid, the model is unknown, or the key was used for another request.", body = Problem),
-        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before is told its `generation_id`.", body = Problem),
+        (status = 429, description = "Too many answers are being written for this account, or followed. A request that was accepted before meets neither limit; where too many such are followed again it is told its `generation_id`.", body = Problem),
     )
 )]
 pub(crate) async fn retry_generation(

@@ -29,6 +29,7 @@ pub(crate) struct CreateConversationRequest {
     request_body = CreateConversationRequest,
     responses(
         (status = 201, description = "The conversation.", body = ConversationBody),
+        (status = 404, description = "What the key made was deleted since.", body = Problem),
         (status = 422, description = "The title is not valid, or the key was used for another request.", body = Problem),
     )
 )]
