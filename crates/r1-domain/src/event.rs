@@ -71,6 +71,8 @@ pub struct Failure {
     pub message: String,
     /// Whether asking again may help.
     pub retryable: bool,
+    /// Seconds after which it may, where the provider has said so.
+    pub retry_after: Option<u64>,
 }
 
 /// The code of a [`Failure`] that says that the run died and its text is kept.
@@ -139,7 +141,8 @@ impl Event {
                 }
             }
             Self::Error(failure) => {
-                Payload::Error { code: &failure.code, message: &failure.message, retryable: failure.retryable }
+                let Failure { code, message, retryable, retry_after } = failure;
+                Payload::Error { code, message, retryable: *retryable, retry_after: *retry_after }
             }
         })
     }
@@ -176,6 +179,8 @@ enum Payload<'a> {
         code: &'a str,
         message: &'a str,
         retryable: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
     },
 }
 
@@ -235,10 +240,16 @@ mod tests {
         let stopped = Event::End(End { conversation_id, message_id, outcome: Outcome::Stopped, usage: None });
         assert!(stopped.payload().contains(r#""message": "Response stopped""#));
         assert!(stopped.payload().ends_with(r#""status": "stopped", "finish_reason": null, "usage": null}"#));
-        let failure = Failure { code: "provider_auth".to_owned(), message: "no".to_owned(), retryable: false };
+        let failure =
+            Failure { code: "provider_auth".to_owned(), message: "no".to_owned(), retryable: false, retry_after: None };
         assert_eq!(
-            Event::Error(failure).payload(),
+            Event::Error(failure.clone()).payload(),
             r#"{"type": "error", "code": "provider_auth", "message": "no", "retryable": false}"#
+        );
+        assert!(
+            Event::Error(Failure { retryable: true, retry_after: Some(7), ..failure })
+                .payload()
+                .ends_with(r#""retryable": true, "retry_after": 7}"#)
         );
     }
 }

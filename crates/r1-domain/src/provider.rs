@@ -82,8 +82,10 @@ pub struct ProviderError {
 pub enum ProviderErrorCode {
     /// The key was rejected (401, 403).
     Auth,
-    /// Too many requests, or no credit (429).
+    /// Too many requests (429).
     RateLimited,
+    /// The account has no credit left (402, some 429): waiting does not help.
+    NoCredit,
     /// No such model (404).
     ModelNotFound,
     /// The question is larger than the model's context.
@@ -92,6 +94,8 @@ pub enum ProviderErrorCode {
     Rejected,
     /// The provider can't be reached.
     Unreachable,
+    /// Whoever answers there can't prove that it is the provider (its TLS certificate).
+    Untrusted,
     /// The provider is there and fails (5xx).
     Unavailable,
     /// Nothing came for too long.
@@ -100,7 +104,7 @@ pub enum ProviderErrorCode {
     InvalidResponse,
     /// The answer broke off without a finish.
     Truncated,
-    /// An error in mid-answer.
+    /// The provider said in its answer that it failed.
     Failed,
 }
 
@@ -111,10 +115,12 @@ impl ProviderErrorCode {
         match self {
             Self::Auth => "provider_auth",
             Self::RateLimited => "provider_rate_limited",
+            Self::NoCredit => "provider_no_credit",
             Self::ModelNotFound => "model_not_found",
             Self::ContextTooLong => "context_too_long",
             Self::Rejected => "provider_rejected",
             Self::Unreachable => "provider_unreachable",
+            Self::Untrusted => "provider_untrusted",
             Self::Unavailable => "provider_unavailable",
             Self::Timeout => "provider_timeout",
             Self::InvalidResponse => "upstream_invalid",

@@ -30,7 +30,8 @@ use crate::{
 
 /// A request that failed in a way that may pass is sent again so often, if nothing came.
 const RETRIES: u32 = 2;
-/// The pause before the first of them, doubled for each further one, give or take half.
+/// The pause before the first of them, doubled for each further one, give or take half. Where the
+/// provider says how long, that, and up to this much more: all who were sent away come back then.
 const RETRY_PAUSE: Duration = Duration::from_millis(400);
 /// A provider that asks for a longer pause than this gets no second request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -95,6 +96,7 @@ impl Run {
                 code: "generation_timeout".to_owned(),
                 message: format!("The answer took longer than {:?}.", self.options.answer_time),
                 retryable: true,
+                retry_after: None,
             }),
             ending = answer => ending.unwrap_or_else(|_| {
                 tracing::error!(generation_id = %self.generation_id, "generation {} panicked", self.generation_id);
@@ -102,6 +104,7 @@ impl Run {
                     code: "internal".to_owned(),
                     message: "Something went wrong on the server while it wrote this answer.".to_owned(),
                     retryable: true,
+                    retry_after: None,
                 })
             }),
         };
@@ -130,6 +133,7 @@ impl Run {
                     code: "storage_unavailable".to_owned(),
                     message: "The conversation could not be read. Try again in a moment.".to_owned(),
                     retryable: true,
+                    retry_after: None,
                 });
             }
         };
@@ -161,19 +165,20 @@ impl Run {
                 Err(error) => error,
             };
             // Once a word is in the log there is no second try: it would be said twice.
-            let may_retry = error.retryable && failures < RETRIES && self.log.head() == before;
-            let pause = error.retry_after.unwrap_or_else(|| backoff(failures));
-            if !may_retry || pause > LONGEST_RETRY_AFTER {
+            let too_long = error.retry_after.is_some_and(|wait| wait > LONGEST_RETRY_AFTER);
+            let may_retry = error.retryable && failures < RETRIES && self.log.head() == before && !too_long;
+            if !may_retry {
                 tracing::warn!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} failed: {}", self.generation_id, error.code.as_str());
                 return Ending::Failed(Failure {
                     code: error.code.as_str().to_owned(),
                     message: error.message,
                     retryable: error.retryable,
+                    retry_after: error.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
                 });
             }
             failures += 1;
             tracing::info!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} is tried again", self.generation_id);
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause_before(failures, error.retry_after)).await;
         }
     }
 
@@ -270,10 +275,30 @@ impl Run {
 
 /// The failure of a run that died with its process.
 pub(crate) fn interrupted(message: &str) -> Failure {
-    Failure { code: INTERRUPTED.to_owned(), message: message.to_owned(), retryable: true }
+    Failure { code: INTERRUPTED.to_owned(), message: message.to_owned(), retryable: true, retry_after: None }
 }
 
-fn backoff(failures: u32) -> Duration {
-    let jitter = rand::rng().random_range(0.5..1.5);
-    (RETRY_PAUSE * 2u32.pow(failures)).mul_f64(jitter)
+/// The pause before the retry with this number, from 1.
+fn pause_before(retry: u32, asked_for: Option<Duration>) -> Duration {
+    let mut rng = rand::rng();
+    match asked_for {
+        Some(wait) => wait + RETRY_PAUSE.mul_f64(rng.random_range(0.0..1.0)),
+        None => (RETRY_PAUSE * 2u32.pow(retry - 1)).mul_f64(rng.random_range(0.5..1.5)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_and_are_never_shorter_than_asked_for() {
+        let asked = Duration::from_secs(3);
+        for (retry, wait, from, to) in [(1, None, 200, 600), (2, None, 400, 1200), (2, Some(asked), 3000, 3400)] {
+            let pauses: Vec<_> = (0..200).map(|_| pause_before(retry, wait).as_millis()).collect();
+            assert!(pauses.iter().all(|pause| (from..=to).contains(pause)), "{pauses:?}");
+            let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(most - least > (to - from) / 2, "spread over the whole range: {pauses:?}");
+        }
+    }
 }

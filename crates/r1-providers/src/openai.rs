@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod model_list;
 mod request;
+mod text;
 mod transport;
 
 use std::{
@@ -22,7 +23,7 @@ use std::{
 };
 
 use futures::{future::BoxFuture, stream};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use r1_domain::{
     provider::{CompletionRequest, CompletionStream, Delta, Provider, ProviderError, ProviderHealth},
     time::{Clock, SystemClock},
@@ -37,6 +38,7 @@ use crate::{continuation::Seam, health::Health};
 use answer::{Answer, Answerer};
 use events::Finish;
 use model_list::ModelList;
+use text::Halves;
 
 /// The model of a provider that neither lists models in its configuration nor has a default: the
 /// first that it lists itself.
@@ -213,6 +215,9 @@ impl Inner {
         if !response.status().is_success() {
             return Err(self.refused(&request.model, response).await);
         }
+        if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+            return Err(error::invalid(name, "answered without an answer (status 204 or 205)"));
+        }
         if is_encoded(response.headers()) {
             return Err(error::invalid(name, "compressed its answer, which was not asked for"));
         }
@@ -271,16 +276,19 @@ impl Inner {
         if let Some(words) = &said.error {
             return Err(error::of_words(name, words));
         }
+        let mut halves = Halves::default();
+        let mut text = halves.join(said.text);
+        text.push_str(&halves.finish().unwrap_or_default());
         let finish_reason = match said.finish {
             Some(Finish::Reason(reason)) => reason.to_owned(),
             Some(Finish::Failed) => return Err(error::of_words(name, &error::ErrorWords::default())),
-            None if said.text.is_empty() => return Err(error::invalid(name, "sent JSON that is no answer")),
+            None if text.is_empty() => return Err(error::invalid(name, "sent JSON that is no answer")),
             None => return Err(error::truncated(name)),
         };
         // It is here whole or not at all: there are no tokens of it to go on from.
         let text = match &mut seam {
-            None => Some(said.text),
-            Some(seam) => seam.push(said.text).or_else(|| seam.finish()),
+            None => Some(text),
+            Some(seam) => seam.push(text).or_else(|| seam.finish()),
         };
         answerer.succeeded();
         let text = text.filter(|text| !text.is_empty()).map(Delta::text);

@@ -260,6 +260,7 @@ pub fn failing(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded:
         code: "provider_auth".to_owned(),
         message: "The key was rejected.".to_owned(),
         retryable: false,
+        retry_after: None,
     });
     terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
 }

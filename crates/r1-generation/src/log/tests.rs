@@ -30,7 +30,7 @@ fn new_log() -> SharedLog {
 }
 
 fn end(log: &Log) {
-    let failure = Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: false };
+    let failure = Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: false, retry_after: None };
     let event = Event::Error(failure);
     log.append_terminal(&event, terminal(&event));
 }

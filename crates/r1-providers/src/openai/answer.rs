@@ -2,15 +2,19 @@
 //!
 //! An answer is finished when the provider has said so, by a finish reason or by `[DONE]`; what
 //! ends otherwise broke off. After the first word of a finish only the count of tokens may still
-//! come, so from then on silence and a broken connection are an end like any other.
+//! come, so from then on silence and a broken connection are an end like any other, and what is no
+//! text breaks no silence. Before it, whatever comes does, comments included: by them a provider
+//! says that it is still at work. One that says no more than that is ended by the limit on the
+//! whole answer's time, which is the caller's.
 //!
-//! **Invariant:** exactly one terminal item, after which there is nothing; and no more of the body
-//! is read than was polled for (one chunk of the transport and one event at most).
+//! **Invariant:** exactly one terminal item, after which there is nothing; no more of the body is
+//! read than was polled for (one chunk of the transport and one event at most); and however much
+//! comes at once, other tasks have their turn in between.
 
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -21,11 +25,15 @@ use r1_domain::{
     event::Usage,
     provider::{Delta, ProviderError},
 };
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    task::coop,
+    time::{Instant, Sleep},
+};
 
 use super::{
     error,
     events::{self, Finish, NotJson},
+    text::Halves,
 };
 use crate::{continuation::Seam, health::Health, sse::Decoder};
 
@@ -37,6 +45,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the end of the body may come after `[DONE]`. It comes in the same packet nearly always,
 /// and only once it was seen can the connection serve the next request.
 const LINGER: Duration = Duration::from_millis(20);
+/// So much counts as one step towards other tasks' turn, as an event does: a packet can hold a
+/// hundred thousand lines that come to nothing.
+const SLICE: usize = 1024;
 
 /// Who answers, and what is told about how it went.
 #[derive(Debug, Clone)]
@@ -68,9 +79,11 @@ type Item = Result<Delta, ProviderError>;
 pub(super) struct Answer<B> {
     answerer: Answerer,
     body: B,
-    /// What came of the body and has not been read.
-    chunk: Bytes,
+    /// What came of the body and has not been read: the slice at hand, and what is behind it.
+    slice: Bytes,
+    rest: Bytes,
     decoder: Decoder,
+    halves: Halves,
     seam: Option<Seam>,
     /// Whether token ids are read, and none was lost so far.
     token_ids: bool,
@@ -94,8 +107,10 @@ where
         Self {
             answerer,
             body,
-            chunk: Bytes::new(),
+            slice: Bytes::new(),
+            rest: Bytes::new(),
             decoder: Decoder::default(),
+            halves: Halves::default(),
             seam,
             token_ids: false,
             silence: Silence::new(idle_timeout),
@@ -137,17 +152,28 @@ where
             self.finish_reason = Some(reason);
             self.silence.allow(GRACE);
         }
-        if said.text.is_empty() {
+        let text = self.halves.join(said.text);
+        if text.is_empty() {
             // Tokens whose text would come later: none of the later ones can be gone on from.
             self.token_ids &= said.ids.is_empty();
             return None;
         }
+        self.silence.spoken();
         match &mut self.seam {
             None => {
                 let ids = if self.token_ids { said.ids } else { Vec::new() };
-                Some(Delta::Text { text: said.text, ids })
+                Some(Delta::Text { text, ids })
             }
-            Some(seam) => seam.push(said.text).map(Delta::text),
+            Some(seam) => seam.push(text).map(Delta::text),
+        }
+    }
+
+    /// At the end: text that was held back in vain.
+    fn held(&mut self) -> Option<String> {
+        let half = self.halves.finish();
+        match &mut self.seam {
+            None => half,
+            Some(seam) => half.and_then(|half| seam.push(half)).or_else(|| seam.finish()),
         }
     }
 
@@ -160,22 +186,30 @@ where
         });
     }
 
-    /// Reads events out of the chunk at hand until there is text or a terminal item.
-    fn read_chunk(&mut self) -> Option<Delta> {
+    /// Reads events out of what is at hand until there is text or a terminal item.
+    fn read_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delta>> {
         while self.terminal.is_none() && !self.done {
-            let event = match self.decoder.next(&mut self.chunk) {
+            let turn = ready!(coop::poll_proceed(cx));
+            if self.slice.is_empty() {
+                if self.rest.is_empty() {
+                    break;
+                }
+                self.slice = self.rest.split_to(self.rest.len().min(SLICE));
+            }
+            turn.made_progress();
+            let event = match self.decoder.next(&mut self.slice) {
                 Ok(Some(data)) => event_of(data),
-                Ok(None) => break,
+                Ok(None) => continue,
                 Err(_) => {
                     self.terminal = Some(Err(error::invalid(&self.answerer.name, "sent a line of more than 1 MiB")));
                     break;
                 }
             };
             if let Some(text) = self.read_event(event) {
-                return Some(text);
+                return Poll::Ready(Some(text));
             }
         }
-        None
+        Poll::Ready(None)
     }
 
     fn read_event(&mut self, event: Event) -> Option<Delta> {
@@ -193,7 +227,7 @@ where
     /// Gives the terminal item, after text that was held back.
     fn last(&mut self) -> Option<Item> {
         let terminal = self.terminal.take()?;
-        if let Some(held) = self.seam.as_mut().and_then(Seam::finish) {
+        if let Some(held) = self.held() {
             self.terminal = Some(terminal);
             return Some(Ok(Delta::text(held)));
         }
@@ -238,17 +272,21 @@ where
             if this.ended {
                 return Poll::Ready(None);
             }
-            if let Some(text) = this.read_chunk() {
+            if let Some(text) = ready!(this.read_chunk(cx)) {
                 return Poll::Ready(Some(Ok(text)));
             }
             if let Some(item) = this.last() {
                 return Poll::Ready(Some(item));
             }
+            if this.silence.is_over_at_the_end() {
+                this.end(error::truncated);
+                continue;
+            }
             match Pin::new(&mut this.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Anything else is trailers.
                     if let Ok(chunk) = frame.into_data() {
-                        this.chunk = chunk;
+                        this.rest = chunk;
                         this.silence.broken();
                     }
                 }
@@ -264,7 +302,7 @@ where
                     }
                 }
                 Poll::Pending => {
-                    std::task::ready!(this.silence.poll(cx));
+                    ready!(this.silence.poll(cx));
                     let allowed = this.silence.allowed;
                     this.end(|name| error::silent(name, allowed));
                 }
@@ -277,32 +315,48 @@ where
 /// when it goes off too early.
 struct Silence {
     allowed: Duration,
+    /// The answer was said to be at its end: only text counts from then on.
+    at_the_end: bool,
     since: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Silence {
     fn new(allowed: Duration) -> Self {
-        Self { allowed, since: Instant::now(), timer: Box::pin(tokio::time::sleep(allowed)) }
+        let timer = Box::pin(tokio::time::sleep(allowed));
+        Self { allowed, at_the_end: false, since: Instant::now(), timer }
     }
 
     /// Something came.
     fn broken(&mut self) {
+        if !self.at_the_end {
+            self.since = Instant::now();
+        }
+    }
+
+    /// Text came.
+    fn spoken(&mut self) {
         self.since = Instant::now();
     }
 
-    /// From here on so much is enough, if it is less.
+    /// The answer is said to be at its end: from here on so much is enough, if it is less.
     fn allow(&mut self, allowed: Duration) {
-        if allowed < self.allowed {
-            self.allowed = allowed;
+        if !self.at_the_end || allowed < self.allowed {
+            self.at_the_end = true;
+            self.allowed = self.allowed.min(allowed);
             self.since = Instant::now();
-            self.timer.as_mut().reset(self.since + allowed);
+            self.timer.as_mut().reset(self.since + self.allowed);
         }
+    }
+
+    /// Whether the end has taken long enough, whatever still comes.
+    fn is_over_at_the_end(&self) -> bool {
+        self.at_the_end && self.since.elapsed() >= self.allowed
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            std::task::ready!(self.timer.as_mut().poll(cx));
+            ready!(self.timer.as_mut().poll(cx));
             let end = self.since + self.allowed;
             if Instant::now() >= end {
                 return Poll::Ready(());

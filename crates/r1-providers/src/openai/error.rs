@@ -1,5 +1,35 @@
 //! What becomes of a provider's failures: our codes, our sentences.
 //!
+//! | fault | code | retryable | counts against health |
+//! |---|---|---|---|
+//! | connection refused, no socket, no route | `provider_unreachable` | yes | yes |
+//! | host name not found | `provider_unreachable` | yes | yes |
+//! | no connection in `connect_timeout` | `provider_unreachable` | yes | yes |
+//! | no TLS at an `https` address | `provider_unreachable` | no | yes |
+//! | TLS handshake fails otherwise | `provider_unreachable` | yes | yes |
+//! | certificate expired, for another host, by an unknown authority | `provider_untrusted` | no | yes |
+//! | silence before the headers, or in mid-answer (`idle_timeout`) | `provider_timeout` | yes | yes |
+//! | closed or reset before the headers | `provider_unavailable` | yes | yes |
+//! | 408, 500 to 599 | `provider_unavailable` | yes | yes |
+//! | what comes is no HTTP, or has headers without end | `upstream_invalid` | no | yes |
+//! | redirect (never followed), 204, 205, a web page, another type, compression | `upstream_invalid` | no | yes |
+//! | a line of more than 1 MiB, a whole answer of more than 4 MiB, JSON that is no answer | `upstream_invalid` | no | yes |
+//! | 401, 403, 400 about the key | `provider_auth` | no | yes, unless asked for (`use_invalid_key`) |
+//! | 429 | `provider_rate_limited` | yes, with its `Retry-After` | yes |
+//! | 402, 429 about credit | `provider_no_credit` | no | yes |
+//! | 404, 400 about the model | `model_not_found` | no | no |
+//! | 400 about the context's length | `context_too_long` | no | no |
+//! | any other 4xx | `provider_rejected` | no | no |
+//! | an error object in the stream about key, credit, rate or length | as above | as above | as above |
+//! | an error object in the stream, `finish_reason` of `error` | `provider_failed` | if it may pass | yes |
+//! | cut, reset or clean end without a finish | `upstream_truncated` | yes | yes |
+//! | data that is no JSON | none: skipped, counted, the rest is delivered | | no |
+//! | bytes that are no UTF-8, half a character | none: U+FFFD in their place | | no |
+//!
+//! What is retryable is asked again by the run, twice at most and only while no text has come. The
+//! limit on the whole answer's time (`generation_timeout`, retryable, counts against nobody) is the
+//! run's as well.
+//!
 //! **Invariant:** a sentence is made of fixed words, the provider's configured name and the name of
 //! the model that was asked for. What the provider wrote is only looked at to tell kinds apart.
 
@@ -24,7 +54,11 @@ pub(crate) fn fault(code: Code, retryable: bool, message: String) -> ProviderErr
 }
 
 pub(crate) fn key_rejected(name: &str) -> ProviderError {
-    fault(Code::Auth, false, format!("The provider '{name}' rejected the API key."))
+    fault(
+        Code::Auth,
+        false,
+        format!("The provider '{name}' rejected the API key: it has to be corrected in the server's configuration."),
+    )
 }
 
 pub(crate) fn no_continuation(name: &str) -> ProviderError {
@@ -51,8 +85,12 @@ fn context_too_long() -> ProviderError {
     fault(Code::ContextTooLong, false, "The conversation is too long for the model's context.".to_owned())
 }
 
+fn rate_limited(name: &str) -> ProviderError {
+    fault(Code::RateLimited, true, format!("The provider '{name}' is asked too often; try again later."))
+}
+
 fn no_credit(name: &str) -> ProviderError {
-    fault(Code::RateLimited, false, format!("The account at the provider '{name}' has no credit left."))
+    fault(Code::NoCredit, false, format!("The account at the provider '{name}' has no credit left."))
 }
 
 /// The few words of an upstream error that tell kinds apart, in lower case. Never shown.
@@ -142,23 +180,21 @@ impl ErrorWords {
     }
 }
 
-/// The failure behind an error in mid-answer.
+/// The failure behind an error that came in place of an answer, or in the middle of one.
 pub(crate) fn of_words(name: &str, words: &ErrorWords) -> ProviderError {
     if words.is_context() {
-        return context_too_long();
-    }
-    let (why, retryable) = if words.is_key() {
-        ("rejected the API key in mid-answer", false)
+        context_too_long()
+    } else if words.is_key() {
+        key_rejected(name)
     } else if words.is_no_credit() {
-        ("ran out of credit in mid-answer", false)
+        no_credit(name)
     } else if words.is_rate_limit() {
-        ("reached a rate limit in mid-answer", true)
+        rate_limited(name)
     } else if words.is_passing() {
-        ("failed in mid-answer and may recover", true)
+        fault(Code::Failed, true, format!("The provider '{name}' failed while it answered; it may recover."))
     } else {
-        ("failed in mid-answer", false)
-    };
-    fault(Code::Failed, retryable, format!("The provider '{name}' {why}."))
+        fault(Code::Failed, false, format!("The provider '{name}' failed while it answered."))
+    }
 }
 
 /// The failure behind a status other than success. `body` is as much of it as was read.
@@ -176,17 +212,22 @@ pub(crate) fn of_status(
         403 => fault(Code::Auth, false, format!("The provider '{name}' does not let this API key do that.")),
         402 => no_credit(name),
         429 if words.is_no_credit() => no_credit(name),
-        429 => fault(Code::RateLimited, true, format!("The provider '{name}' is asked too often; try again later.")),
+        429 => rate_limited(name),
         408 => fault(Code::Unavailable, true, format!("The provider '{name}' gave up waiting for the request.")),
         500.. => fault(
             Code::Unavailable,
             true,
             format!("The provider '{name}' is failing (status {status}).", status = status.as_u16()),
         ),
-        ..400 => invalid(name, "answered with a redirect; its base URL is probably wrong"),
+        300..400 => invalid(name, "answered with a redirect, which is not followed; its base URL is probably wrong"),
+        ..300 => invalid(name, "switched to another protocol"),
         _ if words.is_context() => context_too_long(),
-        404 => model_not_found(name, model),
         _ if words.is_unknown_model() => model_not_found(name, model),
+        404 => fault(
+            Code::ModelNotFound,
+            false,
+            format!("The provider '{name}' does not have the model '{model}', or its base URL is wrong (status 404)."),
+        ),
         400 if words.is_key() => key_rejected(name),
         status => fault(Code::Rejected, false, format!("The provider '{name}' refused the request (status {status}).")),
     };
@@ -214,6 +255,12 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 /// The failure behind a request that got no response.
 pub(crate) fn of_no_response(name: &str, error: &reqwest::Error) -> ProviderError {
+    if let Some(error) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return of_tls(name, error);
+    }
+    if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
+        return invalid(name, "answers with something that is no HTTP/1.1; its base URL is probably wrong");
+    }
     if !error.is_connect() {
         let message = format!("The provider '{name}' closed the connection without an answer.");
         return fault(Code::Unavailable, true, message);
@@ -224,8 +271,6 @@ pub(crate) fn of_no_response(name: &str, error: &reqwest::Error) -> ProviderErro
         "has a host name that cannot be found"
     } else if causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(is_refused) {
         "refuses connections: is it running?"
-    } else if causes(error).any(is_tls) {
-        "could not prove its identity (TLS)"
     } else {
         "cannot be reached"
     };
@@ -233,14 +278,29 @@ pub(crate) fn of_no_response(name: &str, error: &reqwest::Error) -> ProviderErro
     fault(Code::Unreachable, true, format!("The provider '{name}' {what}{end}"))
 }
 
+/// A certificate that is not accepted is nothing that passes, nor are plain words where TLS is due.
+fn of_tls(name: &str, error: &rustls::Error) -> ProviderError {
+    use rustls::{CertificateError as Certificate, Error as Tls};
+    let why = match error {
+        Tls::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => "has expired",
+        Tls::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
+            "is for another host name"
+        }
+        Tls::InvalidCertificate(Certificate::UnknownIssuer) => "is by no authority that this machine trusts",
+        Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented => "is not valid",
+        Tls::InvalidMessage(_) => {
+            let message = format!("The provider '{name}' does not speak TLS: does its base URL begin with http://?");
+            return fault(Code::Unreachable, false, message);
+        }
+        _ => return fault(Code::Unreachable, true, format!("The TLS handshake with the provider '{name}' failed.")),
+    };
+    let message = format!("The provider '{name}' could not prove its identity: its certificate {why}.");
+    fault(Code::Untrusted, false, message)
+}
+
 /// `NotFound` is a Unix socket that is not there.
 fn is_refused(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
-}
-
-/// rustls' errors arrive inside an `io::Error` of this kind.
-fn is_tls(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// An error and what is behind it. An `io::Error`'s own `source` leaves out what it wraps.

@@ -3,7 +3,8 @@
 //!
 //! Unknown fields are read over and never passed on; so are `reasoning_content` and tool calls.
 //! What providers write differently is met with patience: `content` may be absent, null, a string
-//! or an array of parts, numbers may be missing, an error may be an object or a string.
+//! or an array of parts, numbers may be missing, an error may be an object or a string, a character
+//! may be cut in two.
 //!
 //! **Invariant:** of a chunk, only the text becomes an allocation, and the token ids, which nobody
 //! sends who was not asked for them.
@@ -29,8 +30,8 @@ const IDS_LIMIT: usize = 8 * 1024;
 /// What one event says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    /// New text; may be empty.
-    pub(super) text: String,
+    /// New text; may be empty. WTF-8: see [`super::text`].
+    pub(super) text: Vec<u8>,
     /// The tokens that it came from, if they were said.
     pub(super) ids: Vec<u32>,
     /// Why the answer ends, if it does.
@@ -86,7 +87,7 @@ impl From<Wire<'_>> for Said {
     fn from(wire: Wire<'_>) -> Self {
         let choice = wire.choices.unwrap_or_default();
         let said = choice.delta.or(choice.message).unwrap_or_default();
-        let error = match (wire.error, wire.object.0) {
+        let error = match (wire.error.filter(|error| !is_nothing(error)), wire.object.0) {
             (Some(error), _) => Some(ErrorWords::from_json(error.get())),
             (None, Known::Error) => Some(ErrorWords::from_json(wire.message.map_or("", RawValue::get))),
             _ => None,
@@ -99,6 +100,11 @@ impl From<Wire<'_>> for Said {
             error,
         }
     }
+}
+
+/// Some send an `error` with every chunk, and nothing in it as long as all is well.
+fn is_nothing(error: &RawValue) -> bool {
+    matches!(error.get(), "false" | "0" | "\"\"" | "{}" | "[]")
 }
 
 #[derive(Default, Deserialize)]
@@ -121,7 +127,7 @@ fn ids(json: &RawValue) -> Vec<u32> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Delta {
-    content: Text,
+    content: Content,
 }
 
 #[derive(Deserialize)]
@@ -219,53 +225,19 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// Text as a string, as an array of parts, or missing.
+/// Text as a string or as an array of parts; anything else is no text. As [`Said::text`] has it.
 #[derive(Default)]
-struct Text(String);
+struct Content(Vec<u8>);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parts;
-        impl<'de> Visitor<'de> for Parts {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, parts or null")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Text, E> {
-                Ok(Text(text))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Text, A::Error> {
-                let mut text = String::new();
-                while let Some(part) = parts.next_element::<Part>()? {
-                    // A part of thinking, say, is no part of the answer.
-                    if part.kind.0 {
-                        text.push_str(&part.text.0);
-                    }
-                }
-                Ok(Text(text))
-            }
-
-            fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text::default())
-            }
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        if !raw.starts_with('[') {
+            return string(raw).map(Self).map_err(serde::de::Error::custom);
         }
-        deserializer.deserialize_any(Parts)
+        let parts: Vec<Part> = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
+        // A part of thinking, say, is no part of the answer.
+        Ok(Self(parts.into_iter().filter(|part| part.kind.0).flat_map(|part| part.text.0).collect()))
     }
 }
 
@@ -274,7 +246,35 @@ impl<'de> Deserialize<'de> for Text {
 struct Part {
     #[serde(rename = "type")]
     kind: IsText,
-    text: Text,
+    text: PartText,
+}
+
+/// As [`Content`], without parts in parts: how deep they nest would be the provider's to say.
+#[derive(Default)]
+struct PartText(Vec<u8>);
+
+impl<'de> Deserialize<'de> for PartText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        string(raw).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A JSON string as WTF-8, which serde_json gives where bytes are asked for; empty for other values.
+fn string(raw: &str) -> serde_json::Result<Vec<u8>> {
+    struct Bytes;
+    impl Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            Ok(bytes.to_vec())
+        }
+    }
+    if raw.starts_with('"') { serde_json::Deserializer::from_str(raw).deserialize_bytes(Bytes) } else { Ok(Vec::new()) }
 }
 
 /// Whether a part's `type` is one for the reader's eyes.

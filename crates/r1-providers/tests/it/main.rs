@@ -7,6 +7,8 @@ mod connection;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod support;

@@ -51,6 +51,9 @@ pub(crate) struct AnswerError {
     message: String,
     /// Whether asking again may help.
     retryable: bool,
+    /// Seconds after which it may, where the provider has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,7 @@
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use futures::{StreamExt, stream};
 use http_body::Frame;
@@ -7,6 +10,8 @@ use proptest::prelude::*;
 use r1_domain::provider::ProviderErrorCode as Code;
 
 use super::*;
+
+mod any_answer;
 
 /// As a provider sent it, with most of what can be in a stream.
 const RECORDED: &str = concat!(
@@ -170,6 +175,66 @@ async fn silence_ends_an_answer_unless_it_was_finished() {
     let finished = A.replace("}}]", "},\"finish_reason\":\"stop\"}]");
     assert_eq!(split(then_silent(&finished).await), ("a".to_owned(), done("stop")));
     assert_eq!(split(then_silent("data: [DONE]\n\n").await), (String::new(), done("stop")));
+}
+
+#[tokio::test]
+async fn after_a_finish_only_text_breaks_the_silence() {
+    // Something that is no text comes for ever: the answer is over all the same.
+    for (end, reason) in [
+        ("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\n", "length"),
+        ("data: [DONE]\n\n", "stop"),
+    ] {
+        for every in [Duration::ZERO, Duration::from_millis(5)] {
+            let first = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{A}{end}"))))]);
+            let alive = stream::unfold((), move |()| async move {
+                match every {
+                    Duration::ZERO => tokio::task::yield_now().await,
+                    every => tokio::time::sleep(every).await,
+                }
+                Some((Ok(Frame::data(Bytes::from_static(b": alive\n\n"))), ()))
+            });
+            let body = StreamBody::new(Box::pin(first.chain(alive)));
+            let answer = Answer::new(answerer(), body, None, Duration::from_secs(60)).collect::<Vec<_>>();
+            let items = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("an end");
+            assert_eq!(split(items), ("a".to_owned(), done(reason)));
+        }
+    }
+    let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    assert_eq!(of(&format!("{A}{finish}{A}{finish}{A}")).await, ("aaa".to_owned(), done("stop")), "text goes on");
+}
+
+#[tokio::test]
+async fn an_answer_may_be_empty() {
+    let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    assert_eq!(of(&format!("{role}data: [DONE]\n\n")).await, (String::new(), done("stop")));
+    assert_eq!(code(&of(role).await.1), Code::Truncated, "an empty one needs a finish too");
+}
+
+#[tokio::test]
+async fn a_packet_full_of_events_leaves_others_their_turn() {
+    for (packet, least) in [
+        (A.repeat(100_000), 500),
+        ("data: {}\n\n".repeat(100_000), 500),
+        ("data: no\n\n".repeat(100_000), 500),
+        (": c\n".repeat(1_000_000), 20),
+        ("\n".repeat(4_000_000), 20),
+    ] {
+        let packet = format!("{packet}data: [DONE]\n\n").into_bytes();
+        let reading = tokio::spawn(items(vec![packet]));
+        let turns = Arc::new(AtomicUsize::new(0));
+        let other = tokio::spawn({
+            let turns = turns.clone();
+            async move {
+                loop {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        assert_eq!(reading.await.unwrap().pop(), Some(done("stop")));
+        other.abort();
+        assert!(turns.load(Ordering::Relaxed) >= least, "{turns:?} turns meanwhile");
+    }
 }
 
 #[tokio::test]

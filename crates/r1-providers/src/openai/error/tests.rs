@@ -24,9 +24,9 @@ fn statuses_have_their_codes() {
     assert_eq!(code(400, "context_length_exceeded"), (Code::ContextTooLong, false));
     assert_eq!(code(400, "other"), (Code::Rejected, false));
     assert_eq!(code(422, ""), (Code::Rejected, false));
-    assert_eq!(code(402, ""), (Code::RateLimited, false));
+    assert_eq!(code(402, ""), (Code::NoCredit, false));
     assert_eq!(code(429, ""), (Code::RateLimited, true));
-    assert_eq!(code(429, "insufficient_quota"), (Code::RateLimited, false));
+    assert_eq!(code(429, "insufficient_quota"), (Code::NoCredit, false));
     assert_eq!(code(408, ""), (Code::Unavailable, true));
     assert_eq!(code(500, ""), (Code::Unavailable, true));
     assert_eq!(code(503, ""), (Code::Unavailable, true));
@@ -70,8 +70,10 @@ fn errors_in_mid_answer_are_retryable_by_kind() {
     assert_eq!((overloaded.code, overloaded.retryable), (Code::Failed, true));
     let other = of(r#""secret""#);
     assert_eq!((other.code, other.retryable), (Code::Failed, false));
-    assert!(of(r#"{"code": 429}"#).retryable);
-    assert!(!of(r#"{"type": "insufficient_quota"}"#).retryable);
-    assert_eq!(of(r#"{"code": "context_length_exceeded"}"#).code, Code::ContextTooLong);
+    let kind = |json: &str| (of(json).code, of(json).retryable);
+    assert_eq!(kind(r#"{"code": 429}"#), (Code::RateLimited, true));
+    assert_eq!(kind(r#"{"type": "insufficient_quota"}"#), (Code::NoCredit, false));
+    assert_eq!(kind(r#"{"code": "context_length_exceeded"}"#), (Code::ContextTooLong, false));
+    assert_eq!(kind(r#"{"type": "authentication_error"}"#), (Code::Auth, false));
     assert!(!overloaded.message.contains("secret") && !other.message.contains("secret"));
 }

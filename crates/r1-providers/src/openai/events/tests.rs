@@ -1,7 +1,7 @@
 use super::*;
 
 fn text(data: &str) -> String {
-    parse(data.as_bytes()).unwrap().text
+    String::from_utf8(parse(data.as_bytes()).unwrap().text).unwrap()
 }
 
 fn finish(word: &str) -> Option<Finish> {
@@ -19,7 +19,10 @@ fn content_comes_in_many_shapes() {
         content(r#""content":[{"type":"thinking","thinking":[{"text":"hm"}]},{"type":"text","text":"a"}]"#),
         "a"
     );
-    assert_eq!(content(r#""content":{"x":1}"#), "");
+    assert_eq!(content(r#""content":[{"type":"text","text":[{"type":"text","text":"in a part"}]}]"#), "");
+    for nothing in ["{\"x\":1}", "3", "-1.5e300", "true", "[]"] {
+        assert_eq!(content(&format!("\"content\":{nothing}")), "", "{nothing}");
+    }
     assert_eq!(text(r#"{"choices":[]}"#), "");
     assert_eq!(text(r#"{"choices":null,"new":{"field":[1]}}"#), "");
     assert_eq!(text(r#"{"choices":[{"delta":null}]}"#), "");
@@ -70,7 +73,12 @@ fn errors_come_in_many_shapes() {
         r#"{"error":{"message":"Overloaded","type":"overloaded_error","code":529}}"#,
         r#"{"error":"Overloaded"}"#,
         r#"{"object":"error","message":"Overloaded","code":500}"#,
+        r#"{"error":3}"#,
+        r#"{"error":{"code":1e999,"message":[1]}}"#,
         r#"{"error":null,"choices":[{"delta":{"content":"x"}}]}"#,
+        r#"{"error":false,"choices":[{"delta":{"content":"x"}}]}"#,
+        r#"{"error":"","choices":[{"delta":{"content":"x"}}]}"#,
+        r#"{"error":{},"choices":[{"delta":{"content":"x"}}]}"#,
     ] {
         let said = parse(data.as_bytes()).unwrap();
         assert_eq!(said.error.is_some(), said.text.is_empty(), "{data}");
@@ -80,9 +88,33 @@ fn errors_come_in_many_shapes() {
 #[test]
 fn bytes_that_are_no_text_are_replaced() {
     let said = parse(b"{\"choices\":[{\"delta\":{\"content\":\"a\xffb\"}}]}").unwrap();
-    assert_eq!(said.text, "a\u{fffd}b");
+    assert_eq!(said.text, "a\u{fffd}b".as_bytes());
     assert_eq!(parse(b"\xff"), Err(NotJson));
     for data in ["", "null", "nonsense", "{\"choices\":", "3"] {
         assert_eq!(parse(data.as_bytes()), Err(NotJson), "{data}");
     }
+}
+
+#[test]
+fn half_a_character_is_no_fault() {
+    let text = |content: &str| parse(format!(r#"{{"choices":[{{"delta":{{"content":"{content}"}}}}]}}"#).as_bytes());
+    assert_eq!(text(r"\ud83d").unwrap().text, b"\xed\xa0\xbd");
+    assert_eq!(text(r"\ude00").unwrap().text, b"\xed\xb8\x80");
+    assert_eq!(text(r"\ud83d\ude00").unwrap().text, "😀".as_bytes());
+    assert_eq!(text(r"\u00").map(|said| said.text), Err(NotJson));
+}
+
+#[test]
+fn nesting_without_end_is_no_danger() {
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"text\":[", "]}"), ("{\"error\":", "}"), ("[", "")] {
+        for around in ["X", "{\"choices\":X}", "{\"error\":X}", "{\"new\":X}", "{\"choices\":[{\"delta\":X}]}"] {
+            // What comes of it does not matter; that something does.
+            let _ = parse(around.replace('X', &deep(open, close)).as_bytes());
+        }
+        let content = format!(r#"{{"choices":[{{"delta":{{"content":X}}}}]}}"#);
+        let _ = parse(content.replace('X', &deep(open, close)).as_bytes());
+    }
+    let said = parse(format!(r#"{{"new":{},"choices":[{{"delta":{{"content":"a"}}}}]}}"#, deep("[", "]")).as_bytes());
+    assert_eq!(said.unwrap().text, b"a", "what is not read may be as deep as it likes");
 }
