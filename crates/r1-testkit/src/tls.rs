@@ -40,7 +40,7 @@ impl Authority {
     /// # Errors
     /// A name that can't be one.
     pub fn identity(&self, name: &str) -> anyhow::Result<Identity> {
-        self.sign(CertificateParams::new(vec![name.to_owned()])?)
+        self.sign(&CertificateParams::new(vec![name.to_owned()])?)
     }
 
     /// The same, that expired long ago.
@@ -50,10 +50,10 @@ impl Authority {
     pub fn expired(&self, name: &str) -> anyhow::Result<Identity> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> anyhow::Result<Identity> {
+    fn sign(&self, params: &CertificateParams) -> anyhow::Result<Identity> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Identity::new(certificate.der().clone(), &key)

@@ -345,6 +345,11 @@ export interface components {
             code: string;
             /** @description For people. */
             message: string;
+            /**
+             * Format: int64
+             * @description Seconds after which it may, where the provider has said so.
+             */
+            retry_after?: number | null;
             /** @description Whether asking again may help. */
             retryable: boolean;
         };

@@ -14,7 +14,6 @@ mod idempotency;
 mod local_model;
 mod operations;
 mod ownership;
-mod providers;
 mod resume;
 mod same_bytes;
 mod seed;
@@ -23,4 +22,5 @@ mod stop;
 mod storage;
 mod streams;
 mod support;
+mod upstream_faults;
 

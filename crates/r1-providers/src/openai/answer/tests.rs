@@ -8,6 +8,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use proptest::prelude::*;
 use r1_domain::provider::ProviderErrorCode as Code;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -220,9 +221,10 @@ async fn a_packet_full_of_events_leaves_others_their_turn() {
         ("\n".repeat(4_000_000), 20),
     ] {
         let packet = format!("{packet}data: [DONE]\n\n").into_bytes();
-        let reading = tokio::spawn(items(vec![packet]));
+        let (mut reading, mut others) = (JoinSet::new(), JoinSet::new());
+        reading.spawn(items(vec![packet]));
         let turns = Arc::new(AtomicUsize::new(0));
-        let other = tokio::spawn({
+        others.spawn({
             let turns = turns.clone();
             async move {
                 loop {
@@ -231,8 +233,8 @@ async fn a_packet_full_of_events_leaves_others_their_turn() {
                 }
             }
         });
-        assert_eq!(reading.await.unwrap().pop(), Some(done("stop")));
-        other.abort();
+        let items = reading.join_next().await.unwrap();
+        assert_eq!(items.unwrap().pop(), Some(done("stop")));
         assert!(turns.load(Ordering::Relaxed) >= least, "{turns:?} turns meanwhile");
     }
 }

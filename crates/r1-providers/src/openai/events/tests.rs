@@ -112,7 +112,7 @@ fn nesting_without_end_is_no_danger() {
             // What comes of it does not matter; that something does.
             let _ = parse(around.replace('X', &deep(open, close)).as_bytes());
         }
-        let content = format!(r#"{{"choices":[{{"delta":{{"content":X}}}}]}}"#);
+        let content = r#"{"choices":[{"delta":{"content":X}}]}"#;
         let _ = parse(content.replace('X', &deep(open, close)).as_bytes());
     }
     let said = parse(format!(r#"{{"new":{},"choices":[{{"delta":{{"content":"a"}}}}]}}"#, deep("[", "]")).as_bytes());
