@@ -140,7 +140,7 @@ async fn check(rows: Vec<Row>) -> Result<Bench> {
     let mut setup = Setup::new()?;
     for (number, row) in rows.iter().enumerate() {
         // Where silence is what it is about, it need not be long.
-        let idle = if row.name.starts_with("silence") { "1s" } else { "60s" };
+        let idle = if row.name.starts_with("silence") { "2s" } else { "60s" };
         setup = setup.set(&format!("PROVIDERS__F{number}__IDLE_TIMEOUT"), idle);
     }
     let (mut sources, mut wanted) = (Vec::new(), Vec::new());
@@ -241,7 +241,7 @@ async fn the_limit_on_the_whole_answers_time_ends_what_goes_on_for_ever() -> Res
         sources.push(source);
         wanted.push((name, text));
     }
-    let bench = Bench::start(Setup::new()?.set("LIMITS__ANSWER_TIME", "4s"), sources).await?;
+    let bench = Bench::start(Setup::new()?.set("LIMITS__ANSWER_TIME", "6s"), sources).await?;
     let answers = try_join_all((0..wanted.len()).map(|number| bench.ask(number))).await?;
     for (number, ((name, text), frames)) in wanted.iter().zip(&answers).enumerate() {
         let last = &frames.last().context("events")?.data;
