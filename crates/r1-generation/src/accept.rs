@@ -111,7 +111,7 @@ impl Engine {
             return Err(EngineError::TooManyRuns { limit: self.options.runs_per_user.unwrap_or_default() });
         }
 
-        let reader = Reader::new(running.log.clone(), Position::START, self.options.stall_limit);
+        let reader = self.reader(running.log.clone(), Position::START);
         let run = self.run(&running, model, &generation, given);
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let (answer, outcome) = oneshot::channel();

@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) queue: Arc<Queue>,
     /// Runs, from before their acceptance to their terminal event.
     pub(crate) runs: TaskTracker,
+    /// Readers that are attached.
+    readers: TaskTracker,
     draining: AtomicBool,
     abort: CancellationToken,
     writer: TaskTracker,
@@ -83,6 +85,7 @@ impl Engine {
             registry: Arc::default(),
             queue: Arc::default(),
             runs: TaskTracker::new(),
+            readers: TaskTracker::new(),
             draining: AtomicBool::new(false),
             abort: CancellationToken::new(),
             writer: TaskTracker::new(),
@@ -117,6 +120,16 @@ impl Engine {
         self.registry.all().len()
     }
 
+    /// How many readers are attached.
+    pub fn readers(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// How many logs wait for the writer.
+    pub fn unwritten(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Follows a generation from just after `after`. None: there is nothing to follow, or the
     /// cursor stands at the terminal event. A cursor that this log does not have (retired, or
     /// rewound by a power loss) gets the whole answer again, from a `start`.
@@ -145,8 +158,12 @@ impl Engine {
         };
         let log = self.log(owner, id).await?;
         let position = log.position_after(after.unwrap_or(Cursor::BEGINNING))?.unwrap_or(Position::START);
-        let reader = Reader::new(log, position, self.options.stall_limit);
+        let reader = self.reader(log, position);
         Ok((!reader.at_end()).then_some(reader))
+    }
+
+    pub(crate) fn reader(&self, log: SharedLog, position: Position) -> Reader {
+        Reader::new(log, position, self.options.stall_limit).counted(self.readers.token())
     }
 
     /// The log of a generation: a run's own, or the one in storage.

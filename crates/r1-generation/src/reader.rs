@@ -15,6 +15,7 @@ use r1_domain::{
     id::GenerationId,
     log::{DamagedLog, Position},
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::log::{Found, SharedLog};
 
@@ -28,12 +29,20 @@ pub struct Reader {
     position: Position,
     stall_limit: Duration,
     done: bool,
+    /// It is one of those that this counts.
+    _attached: Option<TaskTrackerToken>,
 }
 
 impl Reader {
     pub(crate) fn new(log: SharedLog, position: Position, stall_limit: Duration) -> Self {
         let slot = log.join();
-        Self { log, slot, position, stall_limit, done: false }
+        Self { log, slot, position, stall_limit, done: false, _attached: None }
+    }
+
+    /// Has it counted until it is dropped.
+    pub(crate) fn counted(mut self, attached: TaskTrackerToken) -> Self {
+        self._attached = Some(attached);
+        self
     }
 
     /// The generation that it follows.

@@ -45,6 +45,11 @@ impl Queue {
         self.logs.lock().push(log.clone());
         self.filled.notify_one();
     }
+
+    /// How many logs stand in it.
+    pub(crate) fn len(&self) -> usize {
+        self.logs.lock().len()
+    }
 }
 
 /// What goes into one commit.

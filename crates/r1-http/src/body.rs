@@ -3,7 +3,7 @@
 //! A question may be long; everything else is a small form. Whoever is not signed in sends forms
 //! only, so strangers can't make the server hold much.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use axum::{
     body::Bytes,
@@ -17,9 +17,6 @@ use crate::{
     error::{ApiError, FieldProblem},
 };
 
-/// A client has so long to send a body.
-const BODY_TIME: Duration = Duration::from_secs(30);
-
 /// Largest form, in bytes, where questions may not be smaller still.
 const FORM_BYTES: usize = 64 * 1024;
 
@@ -30,7 +27,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        parse_json(&read_json(request, form_bytes(app)).await?).map(Self)
+        parse_json(&read_json(request, app, form_bytes(app)).await?).map(Self)
     }
 }
 
@@ -47,7 +44,7 @@ impl FromRequest<App> for RawJson {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        read_json(request, app.settings.body_bytes).await.map(Self)
+        read_json(request, app, app.settings.body_bytes).await.map(Self)
     }
 }
 
@@ -67,16 +64,16 @@ impl FromRequest<App> for OptionalJson {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let is_json = content_type(request.headers()) == "application/json";
-        let body = read(request, form_bytes(app)).await?;
+        let body = read(request, app, form_bytes(app)).await?;
         if is_json || body.is_empty() { Ok(Self(body)) } else { Err(ApiError::media_type("application/json")) }
     }
 }
 
-async fn read_json(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+async fn read_json(request: Request, app: &App, limit: usize) -> Result<Bytes, ApiError> {
     if content_type(request.headers()) != "application/json" {
         return Err(ApiError::media_type("application/json"));
     }
-    read(request, limit).await
+    read(request, app, limit).await
 }
 
 fn form_bytes(app: &App) -> usize {
@@ -93,9 +90,9 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonOrForm<T> {
         let limit = form_bytes(app);
         let kind = content_type(request.headers()).into_owned();
         match kind.as_str() {
-            "application/json" => parse_json(&read(request, limit).await?).map(Self),
+            "application/json" => parse_json(&read(request, app, limit).await?).map(Self),
             "application/x-www-form-urlencoded" => {
-                let body = read(request, limit).await?;
+                let body = read(request, app, limit).await?;
                 let form = serde_urlencoded::Deserializer::new(form_pairs(&body));
                 serde_path_to_error::deserialize(form).map(Self).map_err(|error| field_error(&error))
             }
@@ -119,9 +116,9 @@ fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     }
 }
 
-async fn read(mut request: Request, limit: usize) -> Result<Bytes, ApiError> {
+async fn read(mut request: Request, app: &App, limit: usize) -> Result<Bytes, ApiError> {
     DefaultBodyLimit::max(limit).apply(&mut request);
-    match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await {
+    match tokio::time::timeout(app.settings.request_timeout, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large(limit)),
         Ok(Err(_)) => Err(ApiError::malformed("The body could not be read.")),

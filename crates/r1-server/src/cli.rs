@@ -40,12 +40,15 @@ pub(crate) struct Options {
     /// Where the page listens, such as :3000 or 127.0.0.1:3000.
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     web_addr: Option<String>,
+    /// Where the metrics listen, such as 127.0.0.1:9464; off if nothing is said.
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    metrics_addr: Option<String>,
 }
 
 impl From<Options> for Flags {
     fn from(options: Options) -> Self {
-        let Options { config, data_dir, host, api_addr, web_addr } = options;
-        Self { config, data_dir, host, api_addr, web_addr }
+        let Options { config, data_dir, host, api_addr, web_addr, metrics_addr } = options;
+        Self { config, data_dir, host, api_addr, web_addr, metrics_addr }
     }
 }
 

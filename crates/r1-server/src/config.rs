@@ -56,10 +56,10 @@ pub(crate) struct Config {
     pub(crate) log: LogConfig,
 }
 
-/// Where one port listens.
+/// Where one port listens, if anywhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Listen {
-    /// This has to work. Always there.
+    /// This has to work. Where there is none, nobody listens.
     pub(crate) required: Option<SocketAddr>,
     /// This is taken where there is such an address: [::1] beside 127.0.0.1, for `localhost`.
     pub(crate) optional: Option<SocketAddr>,
@@ -72,6 +72,8 @@ pub(crate) struct ServerConfig {
     pub(crate) api: Listen,
     /// Port of the page.
     pub(crate) web: Listen,
+    /// Port of the metrics; nowhere if they are off.
+    pub(crate) metrics: Listen,
     /// Where browsers reach it from outside: scheme and host, path `/`.
     pub(crate) public_url: Option<http::Uri>,
     /// Origins that may call the API from a browser.
@@ -80,6 +82,8 @@ pub(crate) struct ServerConfig {
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     /// How long running answers get after SIGTERM.
     pub(crate) shutdown_deadline: Duration,
+    /// How long a request's header, and then its body, may take to come.
+    pub(crate) request_timeout: Duration,
 }
 
 /// Which database.

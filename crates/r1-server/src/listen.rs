@@ -1,9 +1,11 @@
 //! Listeners and the accept loop.
 //!
-//! One router on every listener. Each connection has TCP_NODELAY, a bound on the time until its
-//! request's header is there, a bound on the time that a write may wait, and a place among a
-//! bounded number.
+//! One router on the listeners of an acceptor. Each connection has TCP_NODELAY, a bound on the time
+//! until its request's header is there, a bound on the time that a write may wait, and a place among
+//! a bounded number. A client that goes away is noticed: by its FIN or RST at once, without them by
+//! what it does not acknowledge.
 
+mod socket;
 mod write_timeout;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -21,15 +23,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-use self::write_timeout::WriteTimeout;
+use self::{socket::prepare, write_timeout::WriteTimeout};
 use crate::config::Listen;
 
-/// Connections at the same time; further ones wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 16_384;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// From accepting a connection, or from the answer before, until a request's header is whole.
-const HEADER_TIME: Duration = Duration::from_secs(30);
 /// Most bytes of a request's header, and of what is buffered for one connection.
 const BUFFER: usize = 64 * 1024;
 /// After accepting failed (too many open files, say).
@@ -86,12 +84,24 @@ fn bind_one(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenE
     })
 }
 
+/// What clients may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Connections at the same time; further ones wait in the kernel's queue.
+    pub(crate) connections: usize,
+    /// From accepting a connection, or from the answer before, until a request's header is whole.
+    pub(crate) header_time: Duration,
+    /// How long a client may take nothing of what waits for it, or give no sign of life.
+    pub(crate) write_timeout: Duration,
+}
+
 /// Accepts and serves connections.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     router: Router,
-    write_timeout: Duration,
+    bounds: Bounds,
     places: Arc<Semaphore>,
+    listeners: TaskTracker,
     connections: TaskTracker,
     /// Cancelled = idle connections close, busy ones after their answer.
     closing: CancellationToken,
@@ -100,11 +110,12 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(router: Router, write_timeout: Duration) -> Self {
+    pub(crate) fn new(router: Router, bounds: Bounds) -> Self {
         Self {
             router,
-            write_timeout,
-            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            bounds,
+            places: Arc::new(Semaphore::new(bounds.connections)),
+            listeners: TaskTracker::new(),
             connections: TaskTracker::new(),
             closing: CancellationToken::new(),
             cutting: CancellationToken::new(),
@@ -114,12 +125,17 @@ impl Acceptor {
     /// Accepts from `listener` until [`Acceptor::close`].
     pub(crate) fn listen(&self, listener: TcpListener) {
         let acceptor = self.clone();
-        self.connections.spawn(async move {
+        self.listeners.spawn(async move {
             tokio::select! {
                 () = acceptor.closing.cancelled() => {}
                 () = acceptor.accept_all(&listener) => {}
             }
         });
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.len()
     }
 
     async fn accept_all(&self, listener: &TcpListener) {
@@ -145,9 +161,12 @@ impl Acceptor {
     }
 
     async fn connection(self, stream: TcpStream, arrival: Arrival) {
-        // Without it a chunk may wait 40 ms for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(WriteTimeout::new(stream, self.write_timeout));
+        if let Err(error) = prepare(&stream, self.bounds.write_timeout) {
+            // It has gone already.
+            tracing::trace!("a connection can't be prepared: {error}");
+            return;
+        }
+        let io = TokioIo::new(WriteTimeout::new(stream, self.bounds.write_timeout));
         let router = self.router;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
@@ -156,7 +175,9 @@ impl Acceptor {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIME)
+            .header_read_timeout(self.bounds.header_time)
+            // A FIN is all that says that a tab was closed: who half-closes has gone.
+            .half_close(false)
             .max_buf_size(BUFFER)
             .serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
@@ -177,6 +198,8 @@ impl Acceptor {
     /// then cuts them: afterwards none is left.
     pub(crate) async fn close(self, deadline: Instant) {
         self.closing.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
         self.connections.close();
         if tokio::time::timeout_at(deadline, self.connections.wait()).await.is_err() {
             tracing::info!(connections = self.connections.len(), "cutting connections that do not close");

@@ -8,6 +8,7 @@ mod config;
 mod housekeeping;
 mod listen;
 mod local_provider;
+mod metrics;
 mod model_command;
 mod models;
 mod serve;

@@ -30,11 +30,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::{Config, Database, Listen},
     housekeeping,
-    listen::{Acceptor, bind},
+    listen::{Acceptor, Bounds, bind},
+    metrics,
     models::Wired,
     shutdown::Schedule,
     signing_key,
 };
+
+/// Connections of clients at the same time.
+const MOST_CONNECTIONS: usize = 16_384;
 
 /// Runs the server until SIGTERM or SIGINT, and ends it within `server.shutdown_deadline` of that.
 ///
@@ -77,6 +81,7 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     let instance = key.instance();
     let api = bind(&config.server.api, "--api-addr")?;
     let web = bind(&config.server.web, "--web-addr")?;
+    let scraped = bind(&config.server.metrics, "--metrics-addr")?;
 
     let closing = CancellationToken::new();
     let background = TaskTracker::new();
@@ -85,7 +90,7 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
         Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
     let unwritable =
         || format!("the database in {} can't be written or read; is its disk full?", config.data_dir.display());
-    let mut acceptor = None;
+    let mut acceptors = None;
     let starting = async {
         let taken_over = engine.recover().await.with_context(unwritable)?;
         if taken_over > 0 {
@@ -102,11 +107,21 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
             clock.clone(),
             settings(&config, instance),
         );
-        let addresses = Addresses::of(&api, &web, &config);
-        let acceptor = acceptor.insert(Acceptor::new(r1_http::router(app), config.stream.write_timeout));
+        let addresses = Addresses::of(&api, &web, &scraped, &config);
+        let bounds = Bounds {
+            connections: MOST_CONNECTIONS,
+            header_time: config.server.request_timeout,
+            write_timeout: config.stream.write_timeout,
+        };
+        let clients = Acceptor::new(r1_http::router(app), bounds);
+        let scrapers = metrics::acceptor(metrics::Sources::new(engine.clone(), clients.clone()), bounds);
         for listener in api.into_iter().chain(web) {
-            acceptor.listen(listener);
+            clients.listen(listener);
         }
+        for listener in scraped {
+            scrapers.listen(listener);
+        }
+        acceptors = Some((clients, scrapers));
         let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
         background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
         models.start();
@@ -134,8 +149,9 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     closing.cancel();
     background.close();
     let connections = async {
-        if let Some(acceptor) = acceptor {
-            acceptor.close(schedule.close_by(Instant::now())).await;
+        if let Some((clients, scrapers)) = acceptors {
+            clients.close(schedule.close_by(Instant::now())).await;
+            scrapers.close(Instant::now()).await;
         }
     };
     let rest = async {
@@ -190,6 +206,7 @@ fn settings(config: &Config, instance: String) -> Settings {
         message_chars: config.limits.message_chars,
         attaches_per_user: config.limits.attaches_per_user,
         requests_per_minute: config.limits.requests_per_minute,
+        request_timeout: config.server.request_timeout,
         heartbeat: config.stream.heartbeat,
     }
 }
@@ -207,19 +224,28 @@ fn raise_open_files() {
 struct Addresses {
     api: String,
     web: String,
+    /// Empty if they are off.
+    metrics: String,
 }
 
 impl Addresses {
-    fn of(api: &[TcpListener], web: &[TcpListener], config: &Config) -> Self {
-        Self { api: url(api, &config.server.api), web: url(web, &config.server.web) }
+    fn of(api: &[TcpListener], web: &[TcpListener], metrics: &[TcpListener], config: &Config) -> Self {
+        Self {
+            api: url(api, &config.server.api),
+            web: url(web, &config.server.web),
+            metrics: url(metrics, &config.server.metrics),
+        }
     }
 
-    /// Two lines on standard output, for people and for scripts.
+    /// A few lines on standard output, for people and for scripts. The API's is the last.
     fn announce(&self, setup_code: Option<&str>) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         writeln!(out, "GPT.R1 {}", env!("CARGO_PKG_VERSION"))?;
         if let Some(code) = setup_code {
             writeln!(out, "  setup code, makes the first administrator at registration: {code}")?;
+        }
+        if !self.metrics.is_empty() {
+            writeln!(out, "  metrics  {}/metrics", self.metrics)?;
         }
         writeln!(out, "  page  {}", self.web)?;
         writeln!(out, "  API   {}/api/v1", self.api)?;

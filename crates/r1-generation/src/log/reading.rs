@@ -14,6 +14,8 @@ use r1_domain::{
     log::{DamagedLog, Position, Records},
 };
 
+use slab::Slab;
+
 use super::{INDEX_EVERY, Log, LogState, Phase, encode};
 
 /// At most so many bytes of records become frames at a time: a reader in replay gets slices, not
@@ -61,7 +63,12 @@ impl Log {
 
     /// Gives the slot back.
     pub(crate) fn leave(&self, slot: usize) {
-        self.state.lock().waiting.try_remove(slot);
+        let mut state = self.state.lock();
+        state.waiting.try_remove(slot);
+        if state.waiting.is_empty() {
+            // What thousands of readers needed is not kept for none.
+            state.waiting = Slab::new();
+        }
     }
 
     /// What there is for a reader at `position`; registers it to be woken if there is nothing.

@@ -311,3 +311,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_thousands_of_readers_needed_is_given_back() {
+    let log = new_log();
+    let readers: Vec<Reader> = (0..10_000).map(|_| Reader::new(log.clone(), Position::START, LIMIT)).collect();
+    assert!(log.state.lock().waiting.capacity() >= 10_000);
+    drop(readers);
+    assert_eq!(log.state.lock().waiting.capacity(), 0);
+    // Those that come afterwards are woken as ever.
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
+    while reader.poll_frames(&Context::from_waker(&waker)).is_ready() {}
+    log.append_chunk("x");
+    let taken = log.take().unwrap();
+    log.publish(&taken);
+    assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -96,7 +96,7 @@ fn data_dir(reader: &mut Reader, environment: &[(String, String)]) -> PathBuf {
 }
 
 fn server(reader: &mut Reader) -> ServerConfig {
-    let (api, web) = listen::read(reader);
+    let (api, web, metrics) = listen::read(reader);
     let public_url = reader.read("server.public_url", |value| match value.text().map(str::trim) {
         Some("") => Ok(None),
         Some(text) => match providers::web_url(text)? {
@@ -128,8 +128,9 @@ fn server(reader: &mut Reader) -> ServerConfig {
             }
         }
     }
-    let shutdown_deadline = reader.duration("server.shutdown_deadline", Duration::from_secs(1), HOUR);
-    ServerConfig { api, web, public_url, cors_origins, trusted_proxies, shutdown_deadline }
+    let shutdown_deadline = reader.duration("server.shutdown_deadline", SECOND, HOUR);
+    let request_timeout = reader.duration("server.request_timeout", SECOND, HOUR);
+    ServerConfig { api, web, metrics, public_url, cors_origins, trusted_proxies, shutdown_deadline, request_timeout }
 }
 
 fn database(reader: &mut Reader, data_dir: &Path) -> DatabaseConfig {

@@ -47,6 +47,8 @@ pub(crate) struct Flags {
     pub(crate) api_addr: Option<String>,
     /// `--web-addr`.
     pub(crate) web_addr: Option<String>,
+    /// `--metrics-addr`.
+    pub(crate) metrics_addr: Option<String>,
 }
 
 /// The layers above the default file.
@@ -235,6 +237,7 @@ impl Layers {
             ("--host", "server.host", flags.host.as_ref()),
             ("--api-addr", "server.api_addr", flags.api_addr.as_ref()),
             ("--web-addr", "server.web_addr", flags.web_addr.as_ref()),
+            ("--metrics-addr", "server.metrics_addr", flags.metrics_addr.as_ref()),
         ];
         for (flag, key, value) in flags {
             if let Some(value) = value {

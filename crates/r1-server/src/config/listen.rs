@@ -10,6 +10,9 @@ use super::{
 /// None is `localhost`.
 type Host = Option<IpAddr>;
 
+/// The one address that may be left out.
+const METRICS: &str = "server.metrics_addr";
+
 fn parse_host(text: &str) -> Option<Host> {
     if text.eq_ignore_ascii_case("localhost") {
         return Some(None);
@@ -59,8 +62,8 @@ impl std::fmt::Display for Listen {
     }
 }
 
-/// Reads `server.api_addr` and `server.web_addr`.
-pub(crate) fn read(reader: &mut Reader) -> (Listen, Listen) {
+/// Reads `server.api_addr`, `server.web_addr` and `server.metrics_addr`.
+pub(crate) fn read(reader: &mut Reader) -> (Listen, Listen, Listen) {
     let host = reader.read("server.host", |value| {
         let host = value.text().and_then(|text| parse_host(text.trim()));
         let remedy = "write \"0.0.0.0\" to let other machines in";
@@ -72,7 +75,15 @@ pub(crate) fn read(reader: &mut Reader) -> (Listen, Listen) {
         let problem = format!("is at {web}, where server.api_addr is already");
         reader.fault("server.web_addr", problem, "give each its own port; both serve the page and the API");
     }
-    (api, web)
+    // Not at `host`: what opens the server to others need not open this.
+    let metrics = address(reader, METRICS, None);
+    for (other, key) in [(&api, "server.api_addr"), (&web, "server.web_addr")] {
+        if metrics.collides(other) {
+            let problem = format!("is at {metrics}, where {key} is already");
+            reader.fault(METRICS, problem, "give it a port of its own");
+        }
+    }
+    (api, web, metrics)
 }
 
 /// Reads `host:port`, or `:port` at `host`.
@@ -80,6 +91,9 @@ fn address(reader: &mut Reader, key: &str, host: Host) -> Listen {
     reader.read(key, |value| {
         let parsed = value.text().and_then(|text| {
             let text = text.trim();
+            if text.is_empty() && key == METRICS {
+                return Some(Listen::default());
+            }
             if let Ok(address) = text.parse::<SocketAddr>() {
                 return Some(Listen::new(Some(address.ip()), address.port()));
             }

@@ -34,6 +34,7 @@ fn nothing_has_to_be_set() {
     assert_eq!(config.server.web.to_string(), "127.0.0.1:3000 and [::1]:3000");
     assert!(config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert!(config.server.trusted_proxies.is_empty());
+    assert_eq!(config.server.metrics, Listen::default(), "off");
     assert!(
         matches!(&config.database.database, Database::Sqlite(path) if *path == config.data_dir)
             && !config.database.sync_all

@@ -33,6 +33,9 @@ pub(crate) fn warnings(config: &Config, reader: &Reader) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if config.server.metrics.is_public() {
+        warnings.push("other machines can reach server.metrics_addr, which asks nobody who they are".to_owned());
+    }
     if config.auth.attempts.is_none() {
         warnings
             .push("limits.enabled is false: nothing slows down guessing of passwords or one user's load".to_owned());

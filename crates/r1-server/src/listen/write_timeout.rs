@@ -12,8 +12,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Gives up on a write that makes no progress for a while. The timer is only armed while a write
-/// waits: a client that keeps up costs nothing.
+/// Gives up on a write that makes no progress for a while, however often it is tried. The timer is
+/// only armed while a write waits: a client that keeps up costs nothing.
+///
+/// Progress is any byte that the stream takes. A socket takes none until its client has made room for
+/// many at once, so one that reads a byte now and then makes none.
 pub(crate) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
@@ -63,7 +66,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.watch(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -102,5 +106,70 @@ mod tests {
         };
         let (written, ()) = tokio::join!(writer.write_all(&[0; 64]), reading);
         written.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trying_again_gains_no_time() {
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30));
+        writer.write_all(&[0; 16]).await.unwrap();
+        let started = Instant::now();
+        // As a connection does whenever there is one more chunk.
+        let error = loop {
+            if let Ok(written) = tokio::time::timeout(Duration::from_secs(7), writer.write(&[0])).await {
+                break written.unwrap_err();
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed(), Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_between_two_writes_is_not_counted() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30));
+        for _ in 0..3 {
+            let (written, read) = tokio::join!(writer.write_all(&[0; 32]), async {
+                tokio::time::sleep(Duration::from_secs(29)).await;
+                tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 32]).await
+            });
+            written.unwrap();
+            read.unwrap();
+            tokio::time::sleep(Duration::from_secs(100)).await;
+        }
+    }
+
+    /// Takes nothing and never ends.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncRead for Stuck {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn flush_and_shutdown_do_not_wait_for_ever() {
+        let limit = Duration::from_secs(30);
+        let error = WriteTimeout::new(Stuck, limit).flush().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let error = WriteTimeout::new(Stuck, limit).shutdown().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let error = WriteTimeout::new(Stuck, limit).write_vectored(&[io::IoSlice::new(&[0])]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

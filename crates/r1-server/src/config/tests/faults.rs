@@ -137,6 +137,8 @@ fn contradictions_are_refused() {
     for (file, part) in [
         ("[server]\napi_addr = ':8000'\nweb_addr = ':8000'\n", "where server.api_addr is already"),
         ("[server]\napi_addr = '0.0.0.0:8000'\nweb_addr = '127.0.0.1:8000'\n", "where server.api_addr is already"),
+        ("[server]\nmetrics_addr = ':8000'\n", "where server.api_addr is already"),
+        ("[server]\nmetrics_addr = '0.0.0.0:3000'\n", "where server.web_addr is already"),
         ("[auth]\naccess_token_ttl = '2h'\nrefresh_ttl = '1h'\n", "is shorter than access_token_ttl"),
         ("[auth]\nsecret_key = 'short'\n", "must have at least 32 characters"),
         ("[auth]\npassword_memory = '8KiB'\npassword_parallelism = 2\n", "too small for password_parallelism"),

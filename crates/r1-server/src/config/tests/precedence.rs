@@ -20,12 +20,14 @@ fn each_layer_beats_the_one_before() {
         host: Some("10.0.0.2".into()),
         api_addr: Some("127.0.0.1:4".into()),
         web_addr: Some("localhost:0".into()),
+        metrics_addr: Some(":9".into()),
         config: None,
     };
     let config = load_with(file, &environment, flags).unwrap().config;
     assert_eq!(config.data_dir, PathBuf::from("/from/flag"));
     assert_eq!(config.server.api.to_string(), "127.0.0.1:4");
     assert_eq!(config.server.web.to_string(), "127.0.0.1:0", "any free port is one port");
+    assert_eq!(config.server.metrics.to_string(), "127.0.0.1:9 and [::1]:9", "not at the host");
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! The metrics, and a way to look at the server through them.
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use r1_testkit::upstream::{Script, Upstream};
+use reqwest::{StatusCode, header};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{PATIENCE, Server, Setup};
+
+/// Where a server's metrics are.
+pub(crate) struct Metrics {
+    http: reqwest::Client,
+    url: String,
+}
+
+/// What they said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) connections: u64,
+    pub(crate) readers: u64,
+    pub(crate) running: u64,
+    pub(crate) tasks: u64,
+    pub(crate) open_files: u64,
+    pub(crate) memory: u64,
+}
+
+impl Setup {
+    pub(crate) fn with_metrics(self) -> Self {
+        self.set("SERVER__METRICS_ADDR", "127.0.0.1:0")
+    }
+}
+
+impl Metrics {
+    pub(crate) fn of(server: &Server) -> Result<Self> {
+        let line = server.banner.lines().find_map(|line| line.trim().strip_prefix("metrics")).context("metrics")?;
+        // A connection of its own for each look: none is left open in between.
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+        Ok(Self { http, url: line.trim().to_owned() })
+    }
+
+    pub(crate) async fn read(&self) -> Result<Sample> {
+        let page = self.http.get(&self.url).send().await?.text().await?;
+        let values: HashMap<&str, u64> = page
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+            .collect();
+        let value = |name| values.get(name).copied().with_context(|| format!("{name} in {page}"));
+        Ok(Sample {
+            connections: value("gpt_r1_connections")?,
+            readers: value("gpt_r1_readers")?,
+            running: value("gpt_r1_generations_running")?,
+            tasks: value("gpt_r1_tasks")?,
+            open_files: value("process_open_fds")?,
+            memory: value("process_resident_memory_bytes")?,
+        })
+    }
+
+    /// Waits until they are as wanted.
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&Sample) -> bool) -> Result<Sample> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let sample = self.read().await?;
+            if wanted(&sample) {
+                return Ok(sample);
+            }
+            ensure!(Instant::now() < deadline, "waited in vain for {what}: {sample:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn they_say_what_is_true_now() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::new().role().chunk("one").wait_for("go").ending());
+    let server = Setup::with_upstream(&upstream)?.with_metrics().start().await?;
+    let metrics = Metrics::of(&server)?;
+    let client = server.user("ada").await?;
+    let idle = metrics.read().await?;
+    assert_eq!((idle.readers, idle.running), (0, 0));
+    ensure!(idle.connections >= 1 && idle.tasks > 1 && idle.open_files > 10 && idle.memory > 1 << 20, "{idle:?}");
+    let mut asked = client.ask(&json!({"message": "go"})).await?;
+    asked.next_frame().await?;
+    let followed = client.get("/chat/stream").await?;
+    let busy = metrics.wait("two readers of one answer", |now| (now.readers, now.running) == (2, 1)).await?;
+    ensure!(busy.connections >= 2 && busy.tasks > idle.tasks && busy.open_files > idle.open_files, "{idle:?} {busy:?}");
+    drop(followed);
+    metrics.wait("one reader", |now| (now.readers, now.running) == (1, 1)).await?;
+    upstream.open("go");
+    asked.collect_to_end().await?;
+    metrics.wait("the end", |now| (now.readers, now.running) == (0, 0)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn they_are_for_prometheus() -> Result<()> {
+    let server = Setup::new()?.with_metrics().start().await?;
+    let Metrics { http, url } = Metrics::of(&server)?;
+    let plain = http.get(&url).send().await?;
+    assert_eq!(plain.headers()[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+    let page = plain.text().await?;
+    for line in ["# HELP gpt_r1_readers ", "# TYPE gpt_r1_readers gauge\n", "\ngpt_r1_readers 0\n"] {
+        ensure!(page.contains(line), "{line:?} in {page}");
+    }
+    ensure!(page.ends_with("# EOF\n"), "{page}");
+    let newer = http.get(&url).header("accept", "application/openmetrics-text;version=1.0.0,*/*;q=0.1").send().await?;
+    let kind = &newer.headers()[header::CONTENT_TYPE];
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(http.post(&url).send().await?.status(), StatusCode::METHOD_NOT_ALLOWED);
+    // Neither has what the other has.
+    let api = url.replace("/metrics", "/api/v1/health");
+    assert_eq!(http.get(api).send().await?.status(), StatusCode::NOT_FOUND);
+    ensure!(!http.get(format!("{}/metrics", server.api)).send().await?.text().await?.contains("gpt_r1_readers"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn they_are_off_unless_an_address_is_given() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    ensure!(!server.banner.contains("metrics"), "{}", server.banner);
+    Ok(())
+}
