@@ -30,3 +30,59 @@ pub(super) fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> 
     }
     Ok(())
 }
+
+#[cfg(all(test, any(target_os = "android", target_os = "linux")))]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(2048).unwrap();
+        let client = client.connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, client)
+    }
+
+    #[tokio::test]
+    async fn the_kernel_holds_little_for_a_silent_client() {
+        let (server, _client) = pair().await;
+        prepare(&server, Duration::from_secs(3600)).unwrap();
+        let mut held = 0;
+        let block = [0; 16 * 1024];
+        // What has room is taken at once; a writable socket that takes nothing is full.
+        while let Ok(taken) = server.try_write(&block) {
+            held += taken;
+        }
+        assert!(held >= UNSENT as usize, "{held}");
+        assert!(held <= 8 * UNSENT as usize, "{held}");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_gives_up_a_silent_client() {
+        let (mut server, client) = pair().await;
+        prepare(&server, Duration::from_secs(1)).unwrap();
+        while server.try_write(&[0; 16 * 1024]).is_ok() {}
+        // Nobody writes any more; this learns of it by itself.
+        let gone = timeout(PATIENCE, server.read(&mut [0; 1])).await.unwrap();
+        assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_client_on_which_nothing_waits_stays() {
+        let (mut server, mut client) = pair().await;
+        prepare(&server, Duration::from_secs(1)).unwrap();
+        assert!(timeout(Duration::from_secs(3), server.read(&mut [0; 1])).await.is_err());
+        server.write_all(b"x").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'x');
+        assert!(SockRef::from(&server).keepalive().unwrap());
+    }
+}

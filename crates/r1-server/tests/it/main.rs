@@ -21,6 +21,7 @@ mod resume;
 mod same_bytes;
 mod seed;
 mod shutdown;
+mod silent;
 mod stop;
 mod storage;
 mod streams;
