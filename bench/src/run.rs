@@ -150,8 +150,13 @@ impl Bench {
 
     /// Starts the server on an empty directory and signs somebody in.
     pub(crate) async fn server(&mut self) -> anyhow::Result<Running> {
+        self.server_with(&[]).await
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn server_with(&mut self, settings: &[(&'static str, &str)]) -> anyhow::Result<Running> {
         let directory = self.directory();
-        let server = self.setup(&[]).start(&directory)?;
+        let server = self.setup(settings).start(&directory)?;
         let token = server.register(0).await?;
         Ok(Running { server, token })
     }

@@ -9,6 +9,7 @@ mod logins;
 mod memory;
 mod pages;
 mod sends;
+mod silent;
 mod size;
 mod small_requests;
 mod start;
@@ -33,6 +34,8 @@ pub(crate) enum Scenario {
     Held,
     /// Many readers of slow generations.
     Followers,
+    /// Readers beside others that read nothing.
+    Silent,
     /// Memory: idle, per generation, after the load.
     Memory,
     /// Start until the first answer.
@@ -58,6 +61,7 @@ pub(crate) async fn run(scenario: Scenario, bench: &mut Bench) -> anyhow::Result
         Scenario::Stop => Box::pin(stop::run(bench)).await,
         Scenario::Held => Box::pin(held::run(bench)).await,
         Scenario::Followers => Box::pin(followers::run(bench)).await,
+        Scenario::Silent => Box::pin(silent::run(bench)).await,
         Scenario::Memory => Box::pin(memory::run(bench)).await,
         Scenario::Start => Box::pin(start::run(bench)).await,
         Scenario::Sends => Box::pin(sends::run(bench)).await,

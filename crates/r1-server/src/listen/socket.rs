@@ -31,7 +31,8 @@ pub(super) fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> 
     Ok(())
 }
 
-#[cfg(all(test, any(target_os = "android", target_os = "linux")))]
+#[cfg(test)]
+#[cfg(any(target_os = "android", target_os = "linux"))]
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

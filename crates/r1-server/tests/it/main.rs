@@ -22,6 +22,7 @@ mod same_bytes;
 mod seed;
 mod shutdown;
 mod silent;
+mod slow_requests;
 mod stop;
 mod storage;
 mod streams;

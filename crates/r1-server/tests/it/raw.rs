@@ -77,10 +77,11 @@ impl Raw {
         Ok(got)
     }
 
-    /// One answer with a `Content-Length`, as text.
+    /// One answer with a `Content-Length`, or without a body, as text.
     pub(crate) async fn read_answer(&mut self) -> Result<String> {
         let head = self.read_until("\r\n\r\n").await?;
-        let length = header(&head, "content-length").context("a length")?.parse()?;
+        anyhow::ensure!(header(&head, "transfer-encoding").is_none(), "{head}");
+        let length = header(&head, "content-length").unwrap_or("0").parse()?;
         while self.rest.len() < length {
             let read = timeout(PATIENCE, self.stream.read_buf(&mut self.rest)).await??;
             anyhow::ensure!(read > 0, "closed in mid-answer");

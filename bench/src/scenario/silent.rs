@@ -1,0 +1,110 @@
+//! Four hundred readers with and without a hundred beside them that read nothing.
+
+use std::time::Duration;
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::sleep,
+};
+
+use super::followers::start;
+use crate::{
+    client::request,
+    load::{self, Load, Outcome},
+    pace::Pace,
+    peers::{SERVER, Target},
+    report::{Figure, Goal},
+    run::Bench,
+    stats::percentile,
+};
+
+/// The same readers by themselves.
+const ALONE: &str = "alone";
+/// Between the openings of two readers.
+const APART: Duration = Duration::from_millis(5);
+/// How much of an answer is there when the silent ones come: enough to block them at once.
+const HEAD_START: Duration = Duration::from_secs(18);
+/// The least receive buffer that the kernel gives.
+const SMALL_BUFFER: u32 = 2048;
+
+struct Scale {
+    generations: usize,
+    readers: u32,
+    silent: usize,
+    rate: u32,
+    head_start: Duration,
+}
+
+pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let full = Scale { generations: 10, readers: 400, silent: 100, rate: 50, head_start: HEAD_START };
+    let quick = Scale { generations: 2, readers: 20, silent: 5, rate: 20, head_start: Duration::from_secs(1) };
+    let scale = bench.scale(full, quick);
+    let what = format!("{} readers beside {} that read nothing", scale.readers, scale.silent);
+    let goal = Goal::TimesAtMost(ALONE.to_owned(), 1.2);
+    let mut tail = Figure::new(format!("delay of a chunk, {what}, p99"), "µs", Some(goal));
+    let mut median = Figure::new(format!("delay of a chunk, {what}, p50"), "µs", None);
+    for round in bench.rounds() {
+        // Longer than a round: the silent ones hang all the time.
+        let running = bench.server_with(&[("GPT_R1__STREAM__WRITE_TIMEOUT", "1h")]).await?;
+        let target = running.target();
+        let mut systems = [(SERVER, scale.silent), (ALONE, 0)];
+        systems.rotate_left(round % 2);
+        for (system, silent) in systems {
+            let outcome = measure(bench, &target, &scale, silent).await?;
+            bench.guard.saw(&outcome);
+            tail.push(system, percentile(&outcome.latencies, 0.99));
+            median.push(system, percentile(&outcome.latencies, 0.5));
+        }
+    }
+    bench.report.add(tail);
+    bench.report.add(median);
+    Ok(())
+}
+
+async fn measure(bench: &Bench, target: &Target, scale: &Scale, silent: usize) -> anyhow::Result<Outcome> {
+    let ramp = APART * scale.readers;
+    // Opening them may take twice as long as planned.
+    let length = scale.head_start + ramp * 2 + bench.window() + Duration::from_secs(10);
+    let pace = Pace::per_second(scale.rate, length);
+    let mut paths = Vec::new();
+    for _ in 0..scale.generations {
+        paths.push(format!("/api/v1/chat/stream?generation_id={}", start(target, pace).await?));
+    }
+    sleep(scale.head_start).await;
+    let mut hanging = Vec::new();
+    for number in 0..silent {
+        hanging.push(attach_silent(target, &paths[number % paths.len()]).await?);
+    }
+    let requests = (0..scale.readers as usize)
+        .map(|number| request(&paths[number % paths.len()], target.token.as_deref(), None))
+        .collect::<Result<_, _>>()?;
+    let load = Load { requests, pace, ramp, window: bench.window() };
+    let outcome = load::window(target, bench.upstream, load).await?;
+    for stream in &hanging {
+        anyhow::ensure!(is_open(stream), "a silent reader was closed within the window");
+    }
+    Ok(outcome)
+}
+
+/// Asks for a stream over a connection from which nothing is read.
+async fn attach_silent(target: &Target, path: &str) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(SMALL_BUFFER)?;
+    let mut stream = socket.connect(target.address).await?;
+    let token = target.token.as_deref().unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    Ok(stream)
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
