@@ -52,6 +52,16 @@ impl Frame {
     }
 }
 
+/// In the error of a body that broke off: the connection's fault, not the stream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the body broke off")
+    }
+}
+
 /// The text of an answer: what its chunks say, from the last `start` on.
 #[must_use]
 pub fn text_of(frames: &[Frame]) -> String {
@@ -149,7 +159,7 @@ impl Reader {
     /// The next event; none at the end of the body.
     ///
     /// # Errors
-    /// A broken connection, or anything that we don't send.
+    /// A broken connection ([`Broken`]), or anything that we don't send.
     pub async fn next_frame(&mut self) -> Result<Option<Frame>> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
@@ -163,7 +173,7 @@ impl Reader {
                 ensure!(!self.buffer.has_remaining(), "the body ends in mid-frame: {:?}", self.buffer);
                 return Ok(None);
             };
-            self.buffer.extend_from_slice(&bytes.context("the body broke off")?);
+            self.buffer.extend_from_slice(&bytes.context(Broken)?);
         }
     }
 

@@ -297,6 +297,12 @@ impl Upstream {
         patiently(arrived, |arrived| *arrived >= n, || format!("{n} scripts to come to the gate '{gate}'")).await
     }
 
+    /// How many scripts have come to this gate so far, open or not.
+    #[must_use]
+    pub fn reached(&self, gate: &str) -> u64 {
+        *self.shared.gate(gate).arrived.borrow()
+    }
+
     /// The requests so far, in order, lists of models among them (at most 4096).
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
