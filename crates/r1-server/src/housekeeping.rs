@@ -21,14 +21,10 @@ pub(crate) struct Kept {
     pub(crate) keys: Duration,
 }
 
-/// Purges until `closing`. Each round is independent of the one before: what a failed one left, the
+/// Purges until `closing`, at the start first: a server that never lives for long purges too. Each round is independent of the one before: what a failed one left, the
 /// next one finds.
 pub(crate) async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>, kept: Kept, closing: CancellationToken) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = closing.cancelled() => return,
-        }
         let now = clock.now();
         let mut rows = 0;
         loop {
@@ -47,6 +43,10 @@ pub(crate) async fn purge(store: Arc<dyn Store>, clock: Arc<dyn Clock>, kept: Ke
         }
         if rows > 0 {
             tracing::debug!(rows, "removed {rows} old rows");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = closing.cancelled() => return,
         }
     }
 }

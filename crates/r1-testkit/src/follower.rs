@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::sse::{Broken, Frame, Reader};
 
 /// The pause before it comes back. A client's would be longer, and obey `retry:`.
-const PAUSE: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(10);
 /// So long without an event, and something is wrong.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -111,8 +111,10 @@ impl Follower {
                 self.frames.push(frame);
                 return Ok(self.frames.last());
             }
-            self.reader = None;
-            tokio::time::sleep(PAUSE).await;
+            // A connection that broke is made anew at once; one that could not be made, a little later.
+            if self.reader.take().is_none() {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
         bail!("no event for {:?}: {}", self.patience, self.state())
     }
@@ -128,7 +130,12 @@ impl Follower {
 
     fn state(&self) -> String {
         let last = self.last().map(|id| id.to_string()).unwrap_or_default();
-        format!("{:?}, {} events, the last one {last}, {} connections", self.origin, self.frames.len(), self.connections)
+        format!(
+            "{:?}, {} events, the last one {last}, {} connections",
+            self.origin,
+            self.frames.len(),
+            self.connections
+        )
     }
 
     /// The event after which it goes on.

@@ -23,6 +23,7 @@ mod seed;
 mod shutdown;
 mod silent;
 mod slow_requests;
+mod soak;
 mod stop;
 mod storage;
 mod streams;

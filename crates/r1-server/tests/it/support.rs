@@ -45,6 +45,11 @@ impl Setup {
             .set("DEFAULT_MODEL", "nobody/nothing"))
     }
 
+    /// The same in a directory that outlives it.
+    pub(crate) fn within(directory: &Path) -> Result<Self> {
+        Ok(Self { data_dir: directory.join("data"), _own: None, ..Self::new()? })
+    }
+
     /// The same with the local model and nothing else, as a fresh checkout has it.
     pub(crate) fn with_local_model() -> Result<Self> {
         let mut setup = Self::new()?;

@@ -2,10 +2,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 
-use super::{
-    Cut, Place, Proxy,
-    place::Scanner,
-};
+use super::{Cut, Place, Proxy, place::Scanner};
 use crate::upstream::{Script, Upstream};
 
 const RESPONSE: &str =
@@ -26,7 +23,10 @@ fn every_byte_is_some_place() {
     assert_eq!(all(Place::Id), (at("d: 1")..at("1\ndata") + 1).collect::<Vec<_>>());
     assert_eq!(all(Place::BlankLine), [at("\n\n") + 1]);
     let border = all(Place::ChunkBorder);
-    assert!([at("1c\r\n"), at("1c\r\n") + 2, at("id: 1"), at("4\r\n")].iter().all(|at| border.contains(at)), "{border:?}");
+    assert!(
+        [at("1c\r\n"), at("1c\r\n") + 2, at("id: 1"), at("4\r\n")].iter().all(|at| border.contains(at)),
+        "{border:?}"
+    );
     let known: usize = Place::ALL.iter().map(|place| all(*place).len()).sum();
     assert_eq!(known, RESPONSE.len());
 }
@@ -37,9 +37,10 @@ fn what_is_cut_does_not_depend_on_the_reads() {
         for after in [0, 30, 41] {
             let whole = Scanner::new().find(RESPONSE.as_bytes(), after, Some(place));
             let mut scanner = Scanner::new();
-            let single = RESPONSE.bytes().enumerate().find_map(|(at, byte)| {
-                scanner.find(&[byte], after, Some(place)).map(|(_, place)| (at, place))
-            });
+            let single = RESPONSE
+                .bytes()
+                .enumerate()
+                .find_map(|(at, byte)| scanner.find(&[byte], after, Some(place)).map(|(_, place)| (at, place)));
             assert_eq!(whole, single, "{place:?} after {after}");
         }
     }
