@@ -1,5 +1,6 @@
-# The two commands: `make run` starts GPT.R1, `make test` runs every test. `make bench` measures.
-.PHONY: run build test bench help
+# The two commands: `make run` starts GPT.R1, `make test` runs every test. `make bench` measures,
+# `make soak` breaks.
+.PHONY: run build test soak bench help
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -13,6 +14,9 @@ run: build ## Build, fetch the local model if it is missing, and start
 
 test: ## Run every test; the last line is "N passed, N failed"
 	@./scripts/test
+
+soak: ## Kills, cuts and interleavings for hours; prints seeds, stops at the first failure (R1_SEED=… R1_ROUNDS=…)
+	@./scripts/soak
 
 bench: build ## Measure beside a bare relay and nginx; writes docs/bench (BENCH="--only cost --anyway")
 	@cargo run --release --locked --quiet -p gpt-r1-bench -- $(BENCH)

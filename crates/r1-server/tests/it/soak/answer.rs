@@ -70,9 +70,9 @@ impl Fault {
     pub(super) const fn codes(self) -> &'static [&'static str] {
         match self {
             Self::Cut | Self::Reset | Self::NoFinish => &["upstream_truncated", "provider_unavailable"],
-            Self::ErrorObject => &["provider_error", "provider_unavailable"],
+            Self::ErrorObject => &["provider_failed"],
             Self::Status(401) => &["provider_auth"],
-            Self::Status(_) => &["provider_error", "provider_unavailable", "provider_rejected"],
+            Self::Status(_) => &["provider_failed", "provider_unavailable"],
         }
     }
 }
@@ -89,7 +89,7 @@ pub(super) struct Answer {
     pub(super) piece: usize,
     /// After so many bytes it fails.
     pub(super) fault: Option<(usize, Fault)>,
-    /// Whoever is asked to go on says the last words again first.
+    /// Who goes on says all of it, or the last words, again first.
     pub(super) echo: bool,
     pub(super) seed: u64,
 }
@@ -113,15 +113,17 @@ impl Answer {
         self.fault.map_or(&self.text, |(at, _)| &self.text[..at])
     }
 
-    /// From byte `from` on, which is the end of what was said before.
-    fn script(&self, from: usize) -> Script {
+    /// From byte `from` on, which is the end of what was said before: `prefilled` with it, or asked to
+    /// go on.
+    fn script(&self, from: usize, prefilled: bool) -> Script {
         if let Some((0, Fault::Status(status))) = self.fault {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
             return Script::error(status, "scripted", "a status that was asked for");
         }
         let mut script = Script::new().pause(self.late).role();
         if self.echo && from > 0 {
-            script = script.chunk(&self.text[echo_from(&self.text[..from])..from]);
+            let again = if prefilled { 0 } else { last_words(&self.text[..from]) };
+            script = script.chunk(&self.text[again..from]);
         }
         let mut chance = chance(self.seed, from as u64);
         let (said, mut at) = (self.said(), from.min(self.said().len()));
@@ -152,7 +154,7 @@ impl Answer {
 }
 
 /// Where a repetition of the last words begins.
-fn echo_from(said: &str) -> usize {
+fn last_words(said: &str) -> usize {
     let words = said.char_indices().rev().filter(|(_, c)| c.is_whitespace()).map(|(at, c)| at + c.len_utf8());
     words
         .take_while(|at| said.len() - at < 60)
@@ -217,10 +219,10 @@ impl Answers {
         };
         let mut known = self.known.lock();
         // The question; the question and the answer so far; both and a turn that asks to go on.
-        let (question, beginning) = match (is(3, "user"), is(2, "assistant"), is(2, "user"), is(1, "user")) {
-            (_, _, _, Some(last)) if known.contains_key(&last) => (last, String::new()),
-            (Some(question), Some(so_far), _, Some(_)) => (question, so_far),
-            (_, _, Some(question), None) => (question, is(1, "assistant").unwrap_or_default()),
+        let (question, beginning, prefilled) = match (is(3, "user"), is(2, "assistant"), is(2, "user"), is(1, "user")) {
+            (_, _, _, Some(last)) if known.contains_key(&last) => (last, String::new(), false),
+            (Some(question), Some(so_far), _, Some(_)) => (question, so_far, false),
+            (_, _, Some(question), None) => (question, is(1, "assistant").unwrap_or_default(), true),
             _ => return Err(format!("no question in {body}")),
         };
         let known = known.get_mut(&question).ok_or_else(|| format!("nobody asked {question:?}"))?;
@@ -228,6 +230,6 @@ impl Answers {
         if !known.answer.text.starts_with(&beginning) {
             return Err(format!("{question:?} is to go on from what was never said: {beginning:?}"));
         }
-        Ok(known.answer.script(beginning.len()))
+        Ok(known.answer.script(beginning.len(), prefilled))
     }
 }

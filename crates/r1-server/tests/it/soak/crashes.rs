@@ -3,7 +3,12 @@
 //!
 //! A round is a dozen conversations and a few blows, on a data directory that all rounds share.
 
-use std::{collections::VecDeque, path::Path, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
@@ -71,6 +76,7 @@ async fn round(
     kept: &[Vec<Kept>],
 ) -> Result<(Server, Vec<Kept>)> {
     let mut dice = chance(seed, number << 16);
+    let begun = Instant::now();
     world.generations.lock().clear();
     world.terminated.store(false, Ordering::Relaxed);
     let plays: Vec<_> = (1..=PLAYS).map(|n| Play::new(number, n, &mut chance(seed, (number << 16) + n))).collect();
@@ -105,7 +111,8 @@ async fn round(
     }
     let faults = world.answers.faults();
     ensure!(faults.is_empty(), "{faults:?}");
-    say(&format!("round {number}: {} generations, {}", new.len(), blows.join("; ")));
+    let took = begun.elapsed().as_millis();
+    say(&format!("round {number}: {} generations, {took} ms, {}", new.len(), blows.join("; ")));
     Ok((server, new))
 }
 

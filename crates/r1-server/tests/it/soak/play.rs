@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use r1_domain::{cursor::EventId, id::GenerationId};
 use r1_testkit::{
     follower::{Follower, Origin, insist},
-    sse::Frame,
+    sse::{Frame, text_of},
 };
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use reqwest::{Method, StatusCode};
@@ -168,13 +168,15 @@ impl Play {
         Ok(Turn { question, answer, generations })
     }
 
+    /// Whether the user goes on with an answer: where there is none to go on with, it is at its end.
     fn wants_more(&self, seen: &Seen) -> bool {
         let stopped = matches!(self.kind, Kind::Stop { go_on: true, .. });
         match seen.readings.first() {
             Some(Reading::Whole(frames)) => frames.last().is_some_and(|last| {
-                last.data["code"] == "interrupted" || (stopped && last.data["status"] == "stopped")
+                let early = last.data["code"] == "interrupted" || (stopped && last.data["status"] == "stopped");
+                early && !text_of(frames).is_empty()
             }),
-            Some(Reading::Document(document)) => document["status"] == "interrupted",
+            Some(Reading::Document(document)) => document["status"] == "interrupted" && document["content"] != "",
             _ => false,
         }
     }
