@@ -135,7 +135,8 @@ impl Engine {
     /// rewound by a power loss) gets the whole answer again, from a `start`.
     ///
     /// # Errors
-    /// `NotFound` for an unknown or foreign generation or conversation, `Damaged`, `Store`.
+    /// `NotFound` for an unknown or foreign generation or conversation, `Draining` for one that is left
+    /// to the next start, `Damaged`, `Store`.
     pub async fn attach(
         &self,
         owner: UserId,

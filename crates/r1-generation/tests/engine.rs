@@ -444,6 +444,9 @@ async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()
     world.engine.drain(Duration::ZERO).await;
     let seen = read(accepted.reader).await;
     ensure!(seen.contains("The sun is") && seen.ends_with("retry: 2000\n\n"), "{seen}");
+    // Who comes meanwhile is told to come again, and nobody that something is wrong.
+    let refused = world.engine.attach(world.user, Target::Generation(newest), None).await.err();
+    ensure!(matches!(refused, Some(EngineError::Draining)), "{refused:?}");
 
     let next = engine(&world.store, provider.clone());
     assert_eq!(next.recover().await?, 1);

@@ -309,7 +309,7 @@ fn an_answer(chance: &mut StdRng, long: bool) -> Answer {
         let fault = faults.choose(chance).copied().unwrap_or(Fault::Cut);
         // A status comes before all words; what comes in their middle may have to wait for the second.
         let at = text.floor_char_boundary(chance.random_range(0..text.len()));
-        if matches!(fault, Fault::Status(_)) { (0, fault) } else { (at.max(1), fault) }
+        if matches!(fault, Fault::Status(_)) { (0, fault) } else { (at.max(text.ceil_char_boundary(1)), fault) }
     });
     let piece = if long { 4_000 } else { chance.random_range(1..30) };
     Answer { text, late, pause, piece, fault, echo: chance.random_range(0..4) == 0, seed: chance.random() }
