@@ -75,7 +75,9 @@ async fn check_turn(world: &World, play: &Play, turn: &Turn, messages: &[Value])
     ensure!(message["content"] == newest.text, "the message is not the fold of its log: {message}");
     ensure!(message["status"] == status_of(&newest.log)?, "{message} after {}", outline(&newest.log));
     let asked = world.answers.forget(&turn.question);
-    let most = if matches!(turn.answer.fault, Some((_, Fault::Status(_)))) { asks * ATTEMPTS } else { asks };
+    // A reset may cost the first word as well.
+    let wordless = matches!(turn.answer.fault, Some((_, Fault::Status(_) | Fault::Reset)));
+    let most = if wordless { asks * ATTEMPTS } else { asks };
     ensure!(asked <= most, "asked {asked} times");
     Ok(kept)
 }
