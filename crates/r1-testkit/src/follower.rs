@@ -242,7 +242,6 @@ async fn harmless(response: Response) -> Result<()> {
 }
 
 /// A request for [`insist`].
-#[must_use]
 pub fn request(http: &reqwest::Client, method: Method, url: &str, token: &str) -> RequestBuilder {
     http.request(method, url).bearer_auth(token)
 }
