@@ -7,7 +7,7 @@ use r1_testkit::{
 };
 use serde_json::json;
 
-use crate::support::{Setup, id_of, stream};
+use crate::support::{PATIENCE, Setup, id_of, stream};
 
 #[tokio::test]
 async fn what_was_shown_is_stored() -> Result<()> {
@@ -85,4 +85,26 @@ async fn a_provider_that_can_continue_finishes_the_sentence() -> Result<()> {
     let asked = upstream.last_request().context("a request")?;
     assert_eq!(asked.body["continue_final_message"], true);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_never_lives_for_long_retires_logs_too() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::text("one two three"));
+    let mut server = Setup::with_upstream(&upstream)?.set("STREAM__RETENTION", "1s").start().await?;
+    let mut client = server.user("ada").await?;
+    let live = client.ask_to_end(&json!({"message": "go"})).await?;
+    let generation = id_of(&live[0].data, "generation_id")?;
+    let begun = std::time::Instant::now();
+    loop {
+        server = server.kill().await?.start().await?;
+        client = client.at(&server);
+        let replay = stream(client.attach(&format!("generation_id={generation}")).await?).await?;
+        let replay = replay.collect_to_end().await?;
+        assert_eq!(text_of(&replay), "one two three");
+        if replay != live {
+            return Ok(());
+        }
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "the log is still there");
+    }
 }
