@@ -19,7 +19,7 @@ use super::{
 
 /// The epoch from which on a generation was taken over too often.
 const TOO_OFTEN: u32 = 5;
-/// A request that fails before the first word is sent so often.
+/// A request that fails before it has given a word is sent so often.
 const ATTEMPTS: u64 = 3;
 
 /// A log that must stay as it is.
@@ -75,9 +75,8 @@ async fn check_turn(world: &World, play: &Play, turn: &Turn, messages: &[Value])
     ensure!(message["content"] == newest.text, "the message is not the fold of its log: {message}");
     ensure!(message["status"] == status_of(&newest.log)?, "{message} after {}", outline(&newest.log));
     let asked = world.answers.forget(&turn.question);
-    // A reset may cost the first word as well.
-    let wordless = matches!(turn.answer.fault, Some((_, Fault::Status(_) | Fault::Reset)));
-    let most = if wordless { asks * ATTEMPTS } else { asks };
+    // A fault may come before the first new word, also where all words were said before a take-over.
+    let most = if turn.answer.fault.is_some() { asks * ATTEMPTS } else { asks };
     ensure!(asked <= most, "asked {asked} times");
     Ok(kept)
 }
