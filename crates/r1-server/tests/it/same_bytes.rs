@@ -19,7 +19,10 @@ use tokio::process::{Child, Command};
 
 use crate::support::{Client, GPT_R1, PATIENCE, Server, Setup, expect, id_of, stream};
 
-const TEMPERATURE: f64 = 0.9;
+/// High: a model that says the expected is tokenised again as it was, by luck.
+const TEMPERATURE: f64 = 2.0;
+/// Has characters of several tokens in the answer.
+const QUESTION: &str = "Tell a long story about a cat named 小猫 and her friend Zoë, with emoji like 🐈‍⬛ in it.";
 const MAX_TOKENS: u32 = 96;
 
 /// Numbers that follow from one that is printed (`SplitMix64`).
@@ -145,8 +148,6 @@ impl World {
 
 #[tokio::test]
 async fn killed_runs_say_what_undisturbed_ones_say() -> Result<()> {
-    // Characters of several tokens too.
-    const QUESTION: &str = "Tell a long story about a cat named 小猫 and her friend Zoë, with emoji like 🐈‍⬛ in it.";
     let mut random = Random(kill_seed());
     eprintln!("KILL_SEED={}", random.0);
     let mut world = World::start().await?;
@@ -172,7 +173,6 @@ async fn killed_runs_say_what_undisturbed_ones_say() -> Result<()> {
 
 #[tokio::test]
 async fn a_killed_continuation_says_what_an_undisturbed_one_says() -> Result<()> {
-    const QUESTION: &str = "Explain in detail how bread is made.";
     let mut random = Random(kill_seed());
     eprintln!("KILL_SEED={}", random.0);
     let mut world = World::start().await?;
@@ -183,7 +183,7 @@ async fn a_killed_continuation_says_what_an_undisturbed_one_says() -> Result<()>
     let path = format!("/chat/generations/{first}/continue");
     let more = json!({"max_tokens": MAX_TOKENS, "temperature": TEMPERATURE});
     let reader = stream(world.client.post(&path, &more).await?).await?;
-    let lives = [2 + random.below(40), 1 + random.below(40)];
+    let lives = [30 + random.below(20), 1 + random.below(20)];
     let (after, frames) = world.follow(reader, &lives).await?;
     world = after;
     eprintln!("killed after {lives:?} frames, {} in all", frames.len());
