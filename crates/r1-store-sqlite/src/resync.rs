@@ -136,7 +136,7 @@ impl Resync {
             return Ok(());
         }
         if self.newest_attempt.lock().is_some_and(|at| at.elapsed() < AGAIN_AFTER) {
-            return Err(unconfirmed("the newest attempt to write it again failed".into()));
+            return Err(unconfirmed(&"the newest attempt to write it again failed"));
         }
         self.mend()
     }
@@ -149,7 +149,7 @@ impl Resync {
         self.files.check()?;
         let (_locked, extent) = self.lock()?;
         self.cut(extent)?;
-        self.write_again(extent).map_err(|error| unconfirmed(error.into()))?;
+        self.write_again(extent).map_err(|error| unconfirmed(&error))?;
         if self.suspect.swap(false, Ordering::SeqCst) {
             tracing::warn!(frames = extent.frames, "the disk has confirmed what was written again");
         }
@@ -223,8 +223,8 @@ impl Resync {
     }
 }
 
-fn unconfirmed(source: Box<dyn std::error::Error + Send + Sync>) -> Fault {
-    StoreError::Unavailable(format!("the disk has not confirmed what was written: {source}").into()).into()
+fn unconfirmed(why: &dyn std::fmt::Display) -> Fault {
+    StoreError::Unavailable(format!("the disk has not confirmed what was written: {why}").into()).into()
 }
 
 fn io_fault(error: io::Error) -> Fault {
