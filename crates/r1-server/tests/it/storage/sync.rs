@@ -113,13 +113,22 @@ async fn killed_while_the_disk_confirms_nothing() -> Result<()> {
 async fn a_checkpoint_believes_no_sync_after_a_failed_one() -> Result<()> {
     for file in ["wal", "db"] {
         let upstream = Upstream::start().await?;
+        upstream.push(two_words("go"));
         upstream.respond_with(|_| Script::text("all is well"));
         let (disk, setup) = on_disk(&upstream)?;
         let server = setup.start().await?;
         let client = server.user("ada").await?;
-        disk.fail_once(&format!("sync.{file}@r1-checkpoint"), "EIO")?;
-        client.ask_to_end(&json!({"message": "go"})).await?;
-        let failed = disk.wait_for(0, |call| call.is("r1-checkpoint", "sync", file, "EIO")).await?;
+        let mut begun = begin(&client).await?;
+        let rule = format!("sync.{file}@r1-checkpoint");
+        disk.fail(&rule, "EIO")?;
+        upstream.open("go");
+        // The second one has all to lose that was written again after the first.
+        let mut failed = disk.calls()?.len();
+        for _ in 0..2 {
+            failed = disk.wait_for(failed, |call| call.is("r1-checkpoint", "sync", file, "EIO")).await?;
+        }
+        disk.mend(&rule)?;
+        begun.go_on(&client).await?;
         let copied = disk.wait_for(failed, |call| call.is("r1-checkpoint", "sync", "db", "ok")).await?;
         disk.wait_for(copied, |call| call.is("r1-checkpoint", "cut", "wal", "ok")).await?;
         ensure!(disk.check()? > 0, "something was lost");
