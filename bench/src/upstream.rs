@@ -187,7 +187,7 @@ async fn play(stream: &mut TcpStream, pace: Pace, shared: &Shared) -> anyhow::Re
 /// Waits until the other side has closed. One that says something is there.
 async fn closed(stream: &TcpStream) {
     if stream.peek(&mut [0]).await.is_ok_and(|said| said > 0) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
