@@ -323,6 +323,7 @@ pub(crate) fn known(generation: &Generation, continues: Option<GenerationId>) ->
         conversation: generation.conversation_id,
         message: generation.message_id,
         seed: generation.request.seed,
+        given: generation.request.given_bytes,
         continues,
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     pub(crate) seed: u64,
+    /// Bytes of text that it began with.
+    pub(crate) given: usize,
     /// The ended one that it goes on from.
     pub(crate) continues: Option<GenerationId>,
 }

@@ -19,7 +19,7 @@ use r1_testkit::sse::{self, Frame, text_of};
 use crate::{
     client::{Client, known},
     facts::{Facts, Known},
-    upstream::Upstream,
+    upstream::{Call, Upstream},
     world::World,
 };
 
@@ -36,9 +36,11 @@ pub(crate) async fn verdict(world: &World, client: &Client, tally: &mut Tally) -
             let what = || format!("message {} of {id}", message.id);
             as_the_log_says(&message, &frames).with_context(what)?;
             let question = client.store.message_get(owner, message.parent_id.context("no question")?).await?;
-            let limit = client.setup.answer_bytes;
-            as_it_was_said(&world.upstream.lock(), generation.request.seed, &message, &question.content, limit)
-                .with_context(what)?;
+            let given: Vec<_> =
+                all.iter().filter(|known| known.message == message.id).map(|known| known.given).collect();
+            let given = [&given[..], &[generation.request.given_bytes]].concat();
+            let said = Said { seed: generation.request.seed, question: &question.content, given: &given };
+            said.in_full(&world.upstream.lock(), &message, client.setup.answer_bytes).with_context(what)?;
             if all.iter().all(|known| known.id != id) {
                 *tally.entry("accepted, though nobody was told").or_default() += 1;
                 all.push(known(&generation, None));
@@ -149,41 +151,54 @@ fn as_the_log_says(message: &Message, frames: &[Frame]) -> Result<()> {
     Ok(())
 }
 
-/// The text is what each call said, from its beginning on without a gap, one call after the other; and
-/// each was asked to go on from just what stands before.
-fn as_it_was_said(upstream: &Upstream, seed: u64, message: &Message, question: &str, limit: usize) -> Result<()> {
-    let (text, mut at, mut whole, mut life) = (&message.content, 0, true, 0);
-    for call in upstream.calls.iter().filter(|call| call.request.seed == seed) {
-        // Asked again by a process that does not know that it was succeeded: it is fenced, and what it
-        // is told is nowhere.
-        if call.life < life {
-            continue;
-        }
-        life = call.life;
-        ensure!(
-            call.partial() == &text[..at],
-            "a call in life {} was to go on from {:?}; {:?} is stored",
-            call.life,
-            call.partial(),
-            &text[..at]
-        );
-        ensure!(call.request.turns.iter().any(|turn| turn.content == question), "asked {:?}", call.request.turns);
-        whole = call.done;
-        for token in &call.said {
-            let fits = token.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
-            let taken = fits.into_iter().find(|to| text[at..].starts_with(&token[..*to])).unwrap_or_default();
-            at += taken;
-            if taken < token.len() {
-                ensure!(taken == 0 || at + 3 > limit, "a token was cut at {at}: {token:?}");
-                whole = false;
-                break;
+/// What models were asked for a message.
+struct Said<'a> {
+    seed: u64,
+    question: &'a str,
+    /// Lengths of the texts that its generations began with.
+    given: &'a [usize],
+}
+
+impl Said<'_> {
+    /// The text is what each call said, from its beginning on without a gap, one call after the other; and
+    /// each was asked to go on from just what stands before.
+    fn in_full(&self, upstream: &Upstream, message: &Message, limit: usize) -> Result<()> {
+        let (text, mut at, mut whole, mut life) = (&message.content, 0, true, 0);
+        for call in upstream.calls.iter().filter(|call| call.request.seed == self.seed) {
+            // Asked again by a process that does not know that it was succeeded: it is fenced, and what
+            // it is told is nowhere.
+            if call.life < life {
+                continue;
+            }
+            life = call.life;
+            self.was_asked(call, &text[..at])?;
+            whole = call.done;
+            for token in &call.said {
+                let ends = token.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+                let taken = ends.into_iter().find(|to| text[at..].starts_with(&token[..*to])).unwrap_or_default();
+                at += taken;
+                if taken < token.len() {
+                    ensure!(taken == 0 || at + 3 > limit, "a token was cut at {at}: {token:?}");
+                    whole = false;
+                    break;
+                }
             }
         }
+        ensure!(at == text.len(), "nobody said {:?}, after {:?}", &text[at..], &text[..at]);
+        let full = text.len() + 3 > limit;
+        ensure!(message.state != State::Completed || whole || full, "it is complete without its end: {text:?}");
+        Ok(())
     }
-    ensure!(at == text.len(), "nobody said {:?}, after {:?}", &text[at..], &text[..at]);
-    let full = text.len() + 3 > limit;
-    ensure!(message.state != State::Completed || whole || full, "it is complete without its end: {text:?}");
-    Ok(())
+
+    fn was_asked(&self, call: &Call, before: &str) -> Result<()> {
+        let (partial, request) = (call.partial(), &call.request);
+        ensure!(partial == before, "life {} was to go on from {partial:?}; {before:?} is stored", call.life);
+        ensure!(request.turns.iter().any(|turn| turn.content == self.question), "asked {:?}", request.turns);
+        // Where it can't go on from a partial answer, only its user asks it to.
+        let may = partial.is_empty() || request.partial_answer.is_some() || self.given.contains(&partial.len());
+        ensure!(may, "life {} went on by itself, after {partial:?}", call.life);
+        Ok(())
+    }
 }
 
 async fn look_at(world: &World, client: &Client, known: &Known, tally: &mut Tally) -> Result<()> {

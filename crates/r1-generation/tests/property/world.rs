@@ -259,8 +259,8 @@ impl World {
             After::Seen(n) => (seen.and_then(|seen| seen.keys().nth(usize::from(n) % seen.len()).copied()), false),
             After::Newest => (newest, false),
             After::Snapshot => {
-                let snapshots = facts.snapshots.iter().filter(|snapshot| snapshot.generation == known.id);
-                (snapshots.last().map(|snapshot| snapshot.cursor), false)
+                let mut snapshots = facts.snapshots.iter().filter(|snapshot| snapshot.generation == known.id);
+                (snapshots.next_back().map(|snapshot| snapshot.cursor), false)
             }
             After::Nowhere(n) => {
                 let beyond = |newest: Cursor| match n {
@@ -438,9 +438,9 @@ impl World {
             die(&self.stores, self.disk.crash());
             return Ok(());
         }
-        // What storage did not take is left to the next life.
-        let fair = matches!(self.weather, Weather::Fair);
-        ensure!(!fair || client.engine.running() == 0, "{} runs outlive the shutdown", client.engine.running());
+        // What storage did not take in time is left to the next life.
+        let disturbed = self.facts.lock().disturbed;
+        ensure!(disturbed || client.engine.running() == 0, "{} runs outlive the shutdown", client.engine.running());
         tokio::time::sleep(Duration::from_millis(1)).await;
         for follower in self.followers.lock().iter().filter(|f| f.life == client.life && f.pace == Pace::Greedy) {
             let left = follower.gone.is_cancelled() || Arc::strong_count(follower) == 1;
@@ -467,7 +467,8 @@ impl World {
             self.lives.drain(..self.lives.len() - 1);
         }
         self.finish_all().await?;
-        for (owner, id) in self.facts.lock().acknowledged.clone() {
+        let acknowledged = self.facts.lock().acknowledged.clone();
+        for (owner, id) in acknowledged {
             let generation = self.life().client.store.generation_get(owner, id).await;
             let state = generation.with_context(|| format!("{id} was accepted"))?.state;
             ensure!(state.is_terminal(), "{id} is {state:?} for ever");
