@@ -248,6 +248,7 @@ impl Client {
 
     pub(crate) async fn stop(self, known: Known) {
         let calls = self.upstream.lock().calls.len();
+        self.facts.lock().stopping.push((self.life, known.clone(), calls));
         let generation = match self.engine.stop(known.owner, known.id).await {
             Ok(generation) => generation,
             Err(error) => return self.refused(&format!("stopping {}", known.id), &error),

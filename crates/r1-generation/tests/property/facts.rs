@@ -71,6 +71,8 @@ pub(crate) struct Facts {
     pub(crate) finals: HashMap<GenerationId, (String, State)>,
     /// Generations that their owner tried to stop, and to continue.
     pub(crate) stops: HashSet<GenerationId>,
+    /// Stops that have begun: the life that was asked, and how many calls there were by then.
+    pub(crate) stopping: Vec<(usize, Known, usize)>,
     pub(crate) continued: HashSet<GenerationId>,
     /// Logs may have been retired.
     pub(crate) purged: bool,

@@ -316,11 +316,25 @@ impl World {
     /// All that can be done is done, without time going on (but for a millisecond).
     pub(crate) async fn quiet(&self) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
+        self.stopped_calls_are_closed()?;
         if matches!(self.weather, Weather::Fair) && !self.answers_lost && !self.life().client.store.is_dead() {
             tokio::select! {
                 checked = self.greedy_readers_are_up_to_date() => checked?,
                 () = self.life().client.store.died() => {}
             }
+        }
+        Ok(())
+    }
+
+    /// A stop waits for nothing, and least of all for the model.
+    fn stopped_calls_are_closed(&self) -> Result<()> {
+        let facts = self.facts.lock();
+        let present = self.life().client.life;
+        // A run that storage has let go of ends by its next word.
+        for (life, known, calls) in facts.stopping.iter().filter(|(life, ..)| *life == present && !facts.disturbed) {
+            let continued = facts.continued.contains(&known.id);
+            let live = self.upstream.lock().live_among(*calls, *life, known.seed);
+            ensure!(continued || !live, "{} is being stopped, and its provider is connected", known.id);
         }
         Ok(())
     }
