@@ -74,6 +74,8 @@ pub(crate) struct Facts {
     /// Stops that have begun: the life that was asked, and how many calls there were by then.
     pub(crate) stopping: Vec<(usize, Known, usize)>,
     pub(crate) continued: HashSet<GenerationId>,
+    /// Lives that began while another one still wrote.
+    pub(crate) beside: HashSet<usize>,
     /// Logs may have been retired.
     pub(crate) purged: bool,
     /// Storage was not as it should be, or two processes had it: requests may be refused for that.

@@ -40,7 +40,7 @@ use rand::RngExt;
 use crate::{disk::Template, script::Script, verdict::Tally, world::World};
 
 /// So many are played where nobody says otherwise.
-const CASES: u64 = 120;
+const CASES: u64 = 150;
 
 #[test]
 fn streams_never_break() -> Result<()> {

@@ -1,6 +1,10 @@
 //! What is stored in the end, against all that anybody was told.
 
-use std::{collections::BTreeMap, convert::Infallible, future::poll_fn};
+use std::{
+    collections::{BTreeMap, HashSet},
+    convert::Infallible,
+    future::poll_fn,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::stream;
@@ -39,7 +43,9 @@ pub(crate) async fn verdict(world: &World, client: &Client, tally: &mut Tally) -
             let given: Vec<_> =
                 all.iter().filter(|known| known.message == message.id).map(|known| known.given).collect();
             let given = [&given[..], &[generation.request.given_bytes]].concat();
-            let said = Said { seed: generation.request.seed, question: &question.content, given: &given };
+            let beside = world.facts.lock().beside.clone();
+            let seed = generation.request.seed;
+            let said = Said { seed, question: &question.content, given: &given, beside: &beside };
             said.in_full(&world.upstream.lock(), &message, client.setup.answer_bytes).with_context(what)?;
             if all.iter().all(|known| known.id != id) {
                 *tally.entry("accepted, though nobody was told").or_default() += 1;
@@ -157,6 +163,12 @@ struct Said<'a> {
     question: &'a str,
     /// Lengths of the texts that its generations began with.
     given: &'a [usize],
+    /// Lives that began while another one still wrote.
+    beside: &'a HashSet<usize>,
+}
+
+fn before_is_more(before: &str, partial: &str) -> bool {
+    before.len() > partial.len() && before.starts_with(partial)
 }
 
 impl Said<'_> {
@@ -171,6 +183,10 @@ impl Said<'_> {
                 continue;
             }
             life = call.life;
+            // What its predecessor wrote between its look and its take-over fences it as well.
+            if self.beside.contains(&life) && before_is_more(&text[..at], call.partial()) {
+                continue;
+            }
             self.was_asked(call, &text[..at])?;
             whole = call.done;
             for token in &call.said {

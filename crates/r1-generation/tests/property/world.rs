@@ -208,7 +208,11 @@ impl World {
                 self.die_at(&self.life().client.store, commits.into(), moment);
             }
             Action::TakeOver { next } => {
-                self.facts.lock().disturbed = true;
+                {
+                    let mut facts = self.facts.lock();
+                    facts.disturbed = true;
+                    facts.beside.insert(self.lives_so_far + 1);
+                }
                 self.begin(next).await?;
             }
             Action::Shutdown { deadline_ms, next } => self.shut_down(deadline_ms, next).await?,
