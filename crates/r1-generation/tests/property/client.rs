@@ -75,7 +75,7 @@ pub(crate) fn question(text: String, conversation: Option<ConversationId>, key: 
 }
 
 impl Client {
-    fn fault(&self, what: String) {
+    fn fault(&self, what: &str) {
         self.facts.lock().fault(format!("life {}: {what}", self.life));
     }
 
@@ -117,7 +117,7 @@ impl Client {
             // What a key made is given whatever the limits and the state of the server say.
             Err(error @ EngineError::Store(_)) if self.may_refuse(&error) => {}
             Err(error) if made.is_none() && self.may_refuse(&error) => {}
-            Err(error) => self.fault(format!("{request:?} (made {made:?}): {error:?}")),
+            Err(error) => self.fault(&format!("{request:?} (made {made:?}): {error:?}")),
         }
     }
 
@@ -147,7 +147,7 @@ impl Client {
 
     fn refused(&self, what: &str, error: &EngineError) {
         if !self.may_refuse(error) {
-            self.fault(format!("{what}: {error:?}"));
+            self.fault(&format!("{what}: {error:?}"));
         }
     }
 
@@ -157,7 +157,7 @@ impl Client {
         match self.engine.send(owner, question("another".to_owned(), None, Some(key))).await {
             Err(EngineError::KeyReused) => {}
             Err(error @ EngineError::Store(_)) if self.may_refuse(&error) => {}
-            other => self.fault(format!("a key was used again: {:?}", other.map(|accepted| accepted.generation_id))),
+            other => self.fault(&format!("a key was used again: {:?}", other.map(|accepted| accepted.generation_id))),
         }
     }
 
@@ -169,14 +169,14 @@ impl Client {
                 match (target, after) {
                     (Target::Generation(id), Some(cursor)) if !bogus => self.facts.lock().at_end.push((id, cursor)),
                     (Target::Newest, _) => {}
-                    _ => self.fault(format!("nothing to follow: {target:?} after {after:?}")),
+                    _ => self.fault(&format!("nothing to follow: {target:?} after {after:?}")),
                 }
                 return;
             }
             Err(error) => return self.refused(&format!("attaching to {target:?}"), &error),
         };
         if matches!(target, Target::Generation(id) if id != reader.generation_id()) {
-            self.fault(format!("{target:?} gave {}", reader.generation_id()));
+            self.fault(&format!("{target:?} gave {}", reader.generation_id()));
         }
         let after = match target {
             Target::Generation(_) if !bogus => after,
@@ -216,7 +216,7 @@ impl Client {
             match next {
                 Ok(Some(frame)) => self.heard(owner, &follower, &frame),
                 Ok(None) => return self.left(&follower, body.retry().is_some()),
-                Err(error) => return self.fault(format!("following {}: {error:#}", follower.generation)),
+                Err(error) => return self.fault(&format!("following {}: {error:#}", follower.generation)),
             }
         }
     }
@@ -242,7 +242,7 @@ impl Client {
         match (heard.how, told_to_come_back) {
             (Following::ToTheEnd, false) => {}
             (Following::Still, true) => heard.how = Following::SentAway,
-            other => self.fault(format!("a stream of {} ended so: {other:?}", follower.generation)),
+            other => self.fault(&format!("a stream of {} ended so: {other:?}", follower.generation)),
         }
     }
 
@@ -311,7 +311,7 @@ impl Client {
             match outcome {
                 Err(EngineError::NotFound) => {}
                 Err(error) if self.may_refuse(&error) => {}
-                other => self.fault(format!("another user's {id}: {other:?}")),
+                other => self.fault(&format!("another user's {id}: {other:?}")),
             }
         }
     }
