@@ -161,7 +161,9 @@ async fn a_repeat_at_the_limit_is_known_by_its_key() -> Result<()> {
     let mut first = crate::support::stream(ask("k-1", "hello").await?).await?;
     let start = first.next_frame().await?.context("start")?;
 
-    // The one stream that may be followed is taken: the repeat is told what it started.
+    // The one stream that may be followed is taken, and the one place that repeats have: the next repeat
+    // is told what it started.
+    let second = crate::support::stream(ask("k-1", "hello").await?).await?;
     let repeat = ask("k-1", "hello").await?;
     ensure!(repeat.headers().contains_key(header::RETRY_AFTER));
     let problem = expect_problem(repeat, 429, "too_many_streams").await?;
@@ -174,7 +176,7 @@ async fn a_repeat_at_the_limit_is_known_by_its_key() -> Result<()> {
     assert_eq!((list["conversations"].as_array().context("list")?.len(), upstream.requests().len()), (1, 1));
 
     // The repeat is answered once there is room again.
-    drop(first);
+    drop((first, second));
     upstream.open("go");
     let repeat = loop {
         let response = ask("k-1", "hello").await?;
