@@ -65,7 +65,8 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
 async fn measure(bench: &Bench, target: &Target, scale: &Scale, silent: usize) -> anyhow::Result<Outcome> {
     let ramp = APART * scale.readers;
     // Opening them may take twice as long as planned.
-    let length = scale.head_start + ramp * 2 + bench.window() + bench.scale(Duration::from_secs(10), Duration::from_secs(3));
+    let length =
+        scale.head_start + ramp * 2 + bench.window() + bench.scale(Duration::from_secs(10), Duration::from_secs(3));
     let pace = Pace::per_second(scale.rate, length);
     let mut paths = Vec::new();
     for _ in 0..scale.generations {
