@@ -22,7 +22,7 @@ use r1_domain::{
     fold::{Folded, fold},
     frame,
     id::{GenerationId, UserId},
-    log::{DamagedLog, Position, Records, push, push_chunk, push_epoch, push_tokens},
+    log::{DamagedLog, Position, Records, push, push_chunk, push_tokens},
     store::{Fold, LogAppend, Terminal},
 };
 use slab::Slab;

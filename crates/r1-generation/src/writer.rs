@@ -147,6 +147,7 @@ impl Writer {
                 code: "storage_failed".to_owned(),
                 message: "The server's disk failed while this answer was written.".to_owned(),
                 retryable: true,
+                retry_after: None,
             };
             let event = Event::Error(failure.clone());
             let terminal = Terminal {

@@ -35,7 +35,7 @@ fn token_ids_are_a_list_of_numbers_or_nothing() {
     let ids = |ids: &str| {
         let said = parse(format!(r#"{{"choices":[{{"delta":{{"content":"a"}},"token_ids":{ids}}}]}}"#).as_bytes());
         let said = said.unwrap();
-        assert_eq!(said.text, "a", "{ids}");
+        assert_eq!(said.text, b"a", "{ids}");
         said.ids
     };
     assert_eq!(ids("[5,4294967295]"), [5, u32::MAX]);
