@@ -30,7 +30,7 @@ impl Template {
     pub(crate) fn new() -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let store = open(dir.path())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let users = ["ada", "eve"].map(|name| NewUser {
             id: UserId::new(SystemClock.now()),
             username: name.to_owned(),

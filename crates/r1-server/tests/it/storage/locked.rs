@@ -43,7 +43,7 @@ async fn a_locked_database_stalls_answers_and_loses_nothing() -> Result<()> {
         let path = format!("/chat/generations/{}/stop", flooded.generation);
         client.post(&path, &Value::Null).await
     };
-    expect_refused(stop().await?, 503, "storage_unavailable").await?;
+    expect_refused(stop().await?, 503, "stop_not_stored").await?;
     upstream.wait_closed(1).await?;
 
     drop(lock);
