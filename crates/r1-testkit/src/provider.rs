@@ -94,14 +94,18 @@ impl ScriptedProvider {
     /// If none comes in 20 s: what was expected to ask the provider did not.
     #[expect(clippy::panic, reason = "a test's wait that is in vain ends the test")]
     pub async fn next_run(&self) -> ScriptedRun {
-        let next = async { self.runs.lock().await.recv().await };
-        match tokio::time::timeout(PATIENCE, next).await {
-            Ok(Some(run)) => run,
-            Ok(None) => unreachable!("the provider holds a sender itself"),
-            Err(_) => {
-                let asked = self.requests.lock().len();
-                panic!("waited {PATIENCE:?} in vain for a request to the scripted provider ({asked} came before)")
-            }
+        let Ok(run) = tokio::time::timeout(PATIENCE, self.serve_run()).await else {
+            let asked = self.requests.lock().len();
+            panic!("waited {PATIENCE:?} in vain for a request to the scripted provider ({asked} came before)")
+        };
+        run
+    }
+
+    /// The same, however long it takes: for who serves whatever may come.
+    pub async fn serve_run(&self) -> ScriptedRun {
+        match self.runs.lock().await.recv().await {
+            Some(run) => run,
+            None => unreachable!("the provider holds a sender itself"),
         }
     }
 

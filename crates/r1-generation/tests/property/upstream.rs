@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) request: CompletionRequest,
     /// What it said, without echoes.
     pub(crate) said: Vec<String>,
+    /// It began with an echo: it may once.
+    echoed: bool,
     /// It said that it is done, after all that.
     pub(crate) done: bool,
     run: Option<ScriptedRun>,
@@ -58,7 +60,7 @@ impl Upstream {
     pub(crate) fn arrived(&mut self, life: usize, run: ScriptedRun) -> Result<(), String> {
         let request = run.request().clone();
         let twice = self.live_for(life, request.seed);
-        self.calls.push(Call { life, request, said: Vec::new(), done: false, run: Some(run) });
+        self.calls.push(Call { life, request, said: Vec::new(), echoed: false, done: false, run: Some(run) });
         if twice { Err(format!("life {life}: two live calls for one message")) } else { Ok(()) }
     }
 
@@ -106,9 +108,10 @@ impl Upstream {
         let starts = partial.char_indices().rev().filter(|(_, c)| *c >= FIRST_HEAD).map(|(at, _)| at);
         let Some(at) = starts.take(count.into()).last().filter(|at| partial.len() - at < 200) else { return false };
         // A model that is given the beginning of its own answer has no reason to say it again.
-        if !call.said.is_empty() || call.request.partial_answer.is_some() || !partial.ends_with(' ') {
+        if call.echoed || !call.said.is_empty() || call.request.partial_answer.is_some() || !partial.ends_with(' ') {
             return false;
         }
+        call.echoed = true;
         let (one, two) = partial[at..].split_at("漢00".len());
         say(call, one) && say(call, two)
     }

@@ -55,7 +55,7 @@ impl World {
         let number = self.lives_so_far;
         tasks.spawn(async move {
             loop {
-                let run = calls.next_run().await;
+                let run = calls.serve_run().await;
                 let arrived = upstream.lock().arrived(number, run);
                 if let Err(fault) = arrived {
                     facts.lock().fault(fault);
