@@ -30,6 +30,9 @@ use crate::{
 /// A request waits at most so long until it is accepted: longer than a store takes to give it up.
 const ACCEPT_TIME: Duration = Duration::from_secs(15);
 
+/// Longer than a store leaves anybody without an answer about a commit.
+const KEY_TIME: Duration = Duration::from_secs(20);
+
 /// A generation that is, or was earlier, accepted.
 pub struct Accepted {
     /// The generation.
@@ -58,7 +61,7 @@ impl Engine {
     pub(crate) async fn admit(&self, owner: UserId, key: Option<&IdempotencyKey>) -> Result<Admission, EngineError> {
         let deciding = match key {
             Some(key) => {
-                let deciding = self.registry.lock_key(owner, &key.key).await;
+                let deciding = self.lock_key(owner, key).await?;
                 if let Some(earlier) = self.made_by(owner, key).await? {
                     return Ok(Admission::Earlier(earlier));
                 }
@@ -80,8 +83,14 @@ impl Engine {
     /// # Errors
     /// `KeyReused`, `NotFound` (what it made was deleted since), `Damaged`, `Store`.
     pub async fn earlier(&self, owner: UserId, key: &IdempotencyKey) -> Result<Option<Accepted>, EngineError> {
-        let _deciding = self.registry.lock_key(owner, &key.key).await;
+        let _deciding = self.lock_key(owner, key).await?;
         self.made_by(owner, key).await
+    }
+
+    /// Waits while another request with this key is decided, but not for ever: a disk may hang.
+    async fn lock_key(&self, owner: UserId, key: &IdempotencyKey) -> Result<OwnedMutexGuard<()>, EngineError> {
+        let undecided = |_| StoreError::Unconfirmed("a request with the same key is still being decided".into());
+        Ok(tokio::time::timeout(KEY_TIME, self.registry.lock_key(owner, &key.key)).await.map_err(undecided)?)
     }
 
     async fn made_by(&self, owner: UserId, key: &IdempotencyKey) -> Result<Option<Accepted>, EngineError> {

@@ -125,9 +125,9 @@ impl Engine {
         self.readers.len()
     }
 
-    /// How many logs wait for the writer.
+    /// How many logs wait for storage.
     pub fn unwritten(&self) -> usize {
-        self.queue.len()
+        self.queue.unwritten()
     }
 
     /// Follows a generation from just after `after`. None: there is nothing to follow, or the

@@ -1,13 +1,20 @@
 //! The one writer of a process: commits what has gathered in all logs while the last commit ran.
 //!
-//! At low load every chunk has its own commit at once; at high load commits grow by themselves.
-//! No timer is involved.
+//! A chunk that comes alone is committed at once. Where many come, a commit begins [`PACE`] after the
+//! one before at the earliest: it costs the same for one chunk as for twenty, and so do the threads
+//! that it wakes. Beyond that commits grow by themselves.
 //!
 //! **Invariant (one writer):** [`Writer::run`] is the only caller of `Store::log_append`, and it
 //! waits for one commit before it takes for the next, so records reach storage in the order in
 //! which their runs appended them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use r1_domain::{
@@ -28,6 +35,8 @@ const COMMIT_BYTES: usize = 1024 * 1024;
 /// At most so many generations end in one commit: an end writes the whole message, its row in the
 /// search index and its log.
 const COMMIT_ENDS: usize = 16;
+/// From one commit's beginning to the next one's, at the least: far below what an eye sees of an answer.
+const PACE: Duration = Duration::from_millis(2);
 /// Pause after a failed commit: doubles from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -37,6 +46,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub(crate) struct Queue {
     logs: Mutex<Vec<SharedLog>>,
     filled: Notify,
+    /// Logs in the commit that is under way.
+    in_hand: AtomicUsize,
 }
 
 impl Queue {
@@ -46,9 +57,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// How many logs stand in it.
-    pub(crate) fn len(&self) -> usize {
-        self.logs.lock().len()
+    fn is_empty(&self) -> bool {
+        self.logs.lock().is_empty()
+    }
+
+    /// How many logs wait for storage: those that stand in it and those in the commit under way.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.logs.lock().len() + self.in_hand.load(Ordering::Relaxed)
     }
 }
 
@@ -69,13 +84,21 @@ impl Writer {
         let mut batch = Batch::new();
         let mut pause = RETRY.0;
         let mut failing_since = None;
+        let mut next_commit = Instant::now();
         loop {
-            if self.gather(&mut batch) == 0 {
+            if self.queue.is_empty() {
                 tokio::select! {
                     biased;
                     () = self.queue.filled.notified() => continue,
                     () = closing.cancelled() => return,
                 }
+            }
+            if next_commit > Instant::now() {
+                let _ = tokio::time::timeout_at(next_commit, closing.cancelled()).await;
+            }
+            next_commit = Instant::now() + PACE;
+            if self.gather(&mut batch) == 0 {
+                continue;
             }
             let since = *failing_since.get_or_insert_with(Instant::now);
             match self.commit(&batch, since).await {
@@ -91,11 +114,11 @@ impl Writer {
                         StoreError::Unsynced(_) => self.fail(&mut batch, &error).await,
                         _ => self.stall(&mut batch, since, &error),
                     }
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        // Going down: what can't be stored now is not stored, and nobody saw it.
-                        () = closing.cancelled() => return,
+                    // Going down, and this was the last attempt: nobody saw what is not stored.
+                    if closing.is_cancelled() {
+                        return;
                     }
+                    let _ = tokio::time::timeout(pause, closing.cancelled()).await;
                     pause = (pause * 2).min(RETRY.1);
                 }
             }
@@ -106,10 +129,14 @@ impl Writer {
     async fn commit(&self, batch: &Batch, since: Instant) -> Result<Vec<AppendOutcome>, StoreError> {
         let appends = batch.iter().map(|(_, taken)| taken.append.clone()).collect();
         let mut commit = self.store.log_append(appends);
+        self.queue.in_hand.store(batch.len(), Ordering::Relaxed);
         loop {
             tokio::select! {
                 biased;
-                outcomes = &mut commit => return outcomes,
+                outcomes = &mut commit => {
+                    self.queue.in_hand.store(0, Ordering::Relaxed);
+                    return outcomes;
+                }
                 () = tokio::time::sleep(self.stall_limit) => {
                     tracing::error!(logs = batch.len(), "the log has not been written for {:?}", since.elapsed());
                     for running in self.registry.all() {

@@ -148,7 +148,7 @@ const REFUSALS: [Refusal; 12] = [
     Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
         name: "Unavailable",
-        description: "The server is shutting down, is overloaded, or its database does not answer; nothing was changed.",
+        description: "The server is shutting down, is overloaded, or its database does not answer; nothing was changed, unless `code` is `storage_unconfirmed`: then repeat it with its Idempotency-Key.",
         applies: |kind| kind.needs_storage() && !kind.comes_back,
     },
     Refusal {

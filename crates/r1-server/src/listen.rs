@@ -162,9 +162,8 @@ impl Acceptor {
 
     async fn connection(self, stream: TcpStream, arrival: Arrival) {
         if let Err(error) = prepare(&stream, self.bounds.write_timeout) {
-            // It has gone already.
-            tracing::trace!("a connection can't be prepared: {error}");
-            return;
+            // It has gone already, or the system knows less than Linux does: it is served all the same.
+            tracing::debug!("a connection can't be prepared: {error}");
         }
         let io = TokioIo::new(WriteTimeout::new(stream, self.bounds.write_timeout));
         let router = self.router;

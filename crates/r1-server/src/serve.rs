@@ -8,7 +8,7 @@
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail, ensure};
 use r1_auth::{Auth, setup};
 use r1_domain::{
     id::NodeId,
@@ -142,7 +142,8 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     tracing::info!(running = engine.running(), "waiting for the answers that are being written");
     let drained = timeout_at(schedule.stored_until, engine.drain(schedule.runs_for)).await;
     let left = engine.running();
-    if drained.is_err() {
+    let stored = drained.is_ok() && left == 0;
+    if !stored {
         tracing::error!(left, "storage does not take the ends of the answers: they are left to the next start");
         engine.abandon();
     }
@@ -150,8 +151,8 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     background.close();
     let connections = async {
         if let Some((clients, scrapers)) = acceptors {
-            clients.close(schedule.close_by(Instant::now())).await;
-            scrapers.close(Instant::now()).await;
+            let deadline = schedule.close_by(Instant::now());
+            tokio::join!(clients.close(deadline), scrapers.close(deadline));
         }
     };
     let rest = async {
@@ -162,7 +163,9 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     };
     tokio::join!(connections, rest);
     tracing::info!("ended");
-    drained.map_err(|_| anyhow!("storage did not take the ends of {left} answers: they are left to the next start"))
+    ensure!(stored, "storage did not take the ends of {left} answers: they are left to the next start");
+    ensure!(background.is_empty(), "the housekeeping did not end in time: the database is not closed");
+    Ok(())
 }
 
 /// The serving process's database.

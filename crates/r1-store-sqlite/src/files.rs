@@ -24,16 +24,19 @@ use crate::error::Fault;
 pub(crate) struct Held {
     path: PathBuf,
     pub(crate) file: File,
+    /// Which file it is: device and inode.
+    identity: (u64, u64),
 }
 
 impl Held {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        Ok(Self { path, file })
+        let identity = identity(&file.metadata()?);
+        Ok(Self { path, file, identity })
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
-        Ok(is_same(&self.file.metadata()?, &fs::metadata(&self.path)?))
+        Ok(identity(&fs::metadata(&self.path)?) == self.identity)
     }
 }
 
@@ -70,6 +73,6 @@ impl Files {
     }
 }
 
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }

@@ -722,7 +722,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The server is shutting down, is overloaded, or its database does not answer; nothing was changed. */
+        /** @description The server is shutting down, is overloaded, or its database does not answer; nothing was changed, unless `code` is `storage_unconfirmed`: then repeat it with its Idempotency-Key. */
         Unavailable: {
             headers: {
                 /** @description Seconds until it may go better. */
@@ -1241,7 +1241,15 @@ export interface operations {
             421: components["responses"]["UnknownHost"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
+            /** @description `code` is `stop_not_stored` (it is stopped; its end is stored once the database takes it), `draining` (the server is going down and has left it to its next start) or `storage_unavailable`. Ask again after `Retry-After`. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             507: components["responses"]["StorageFull"];
         };
     };

@@ -32,6 +32,8 @@ function askRefused(work: Work, error: ApiError): void {
     comeBack(work, wait(error));
     return;
   }
+  // The disk does not say whether it has the request.
+  if (error.code === 'storage_unconfirmed') s.unsure = true;
   const tries = triesOf(error, s.unsure);
   s.refusals += 1;
   if (!error.fromServer && error.status >= 500) s.unsure = true;

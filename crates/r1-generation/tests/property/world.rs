@@ -319,9 +319,9 @@ impl World {
         Ok(())
     }
 
-    /// All that can be done is done, without time going on (but for a millisecond).
+    /// All that can be done is done, without time going on (but for longer than two commits are apart).
     pub(crate) async fn quiet(&self) -> Result<()> {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         self.stopped_calls_are_closed()?;
         if matches!(self.weather, Weather::Fair) && !self.answers_lost && !self.life().client.store.is_dead() {
             tokio::select! {

@@ -82,7 +82,7 @@ impl Sequence {
     /// Brings the text side to where the run that wrote the first part of the answer had it.
     fn replay(&mut self, tokenizer: &Tokenizer) {
         for i in self.answer_at..self.tokens.len() {
-            if tokenizer.is_end(self.tokens[i]) {
+            if ends(tokenizer, self.tokens[i]) {
                 // All was said, and what was held back sent: see `finish_with_rest`.
                 self.finish(Finish::Stop);
                 return;
@@ -118,7 +118,7 @@ impl Sequence {
     /// Chooses the next token and passes its text on.
     pub(super) fn step(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) {
         let id = self.request.sampling.choose(logits, &self.tokens[self.answer_at..]);
-        if tokenizer.is_end(id) || tokenizer.is_control(id) {
+        if ends(tokenizer, id) {
             self.finish_with_rest(Finish::Stop, Some(id));
             return;
         }
@@ -202,6 +202,11 @@ impl Sequence {
         }
         self.outbox = left;
     }
+}
+
+/// Whether the answer ends at this token.
+fn ends(tokenizer: &Tokenizer, id: u32) -> bool {
+    tokenizer.is_end(id) || tokenizer.is_control(id)
 }
 
 /// Bytes at the end of `text` that are the beginning of `stop`.

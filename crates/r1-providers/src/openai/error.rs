@@ -255,8 +255,10 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 /// The failure behind a request that got no response.
 pub(crate) fn of_no_response(name: &str, error: &reqwest::Error) -> ProviderError {
-    if let Some(error) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return of_tls(name, error);
+    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    // A record that is damaged later says nothing about the address.
+    if let Some(tls) = tls.filter(|_| error.is_connect()) {
+        return of_tls(name, tls);
     }
     if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
         return invalid(name, "answers with something that is no HTTP/1.1; its base URL is probably wrong");
