@@ -85,7 +85,9 @@ impl Client {
             EngineError::Draining => self.engine.is_draining(),
             EngineError::UnknownModel(_) => !self.configured,
             EngineError::TooManyRuns { limit } => self.setup.runs_per_user == Some(*limit),
-            EngineError::Store(_) | EngineError::StopNotStored => self.facts.lock().disturbed || self.engine.is_draining(),
+            EngineError::Store(_) | EngineError::StopNotStored => {
+                self.facts.lock().disturbed || self.engine.is_draining()
+            }
             _ => false,
         }
     }

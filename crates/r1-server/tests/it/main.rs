@@ -29,4 +29,3 @@ mod storage;
 mod streams;
 mod support;
 mod upstream_faults;
-
