@@ -106,6 +106,7 @@ async fn beside_the_natural_end_there_is_one_end() -> Result<()> {
         let accepted = world.engine.send(world.user, question("go")).await?;
         let run = provider.next_run().await;
         run.text("word").await?;
+        let reading = read(accepted.reader);
         let ending = async {
             // Nobody listens any more where the stop was first.
             let _ = run.done().await;
@@ -116,7 +117,23 @@ async fn beside_the_natural_end_there_is_one_end() -> Result<()> {
             }
             world.engine.stop(world.user, accepted.generation_id).await
         };
-        let ((), generation, seen) = tokio::join!(ending, stopping, read(accepted.reader));
+        // Each is first for certain in some rounds, in the others the scheduler decides.
+        let (generation, seen) = match round % 8 {
+            0 => {
+                let generation = stopping.await;
+                ending.await;
+                (generation, reading.await)
+            }
+            7 => {
+                ending.await;
+                let seen = reading.await;
+                (stopping.await, seen)
+            }
+            _ => {
+                let ((), generation, seen) = tokio::join!(ending, stopping, reading);
+                (generation, seen)
+            }
+        };
         let state = generation?.state;
         assert_eq!(ends(&seen), 1, "{seen}");
         match state {
