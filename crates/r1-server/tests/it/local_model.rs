@@ -1,11 +1,13 @@
 //! The local model as a part of the server: a child process that may die, sleep and wake.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use anyhow::{Context, Result, ensure};
 use r1_testkit::sse::text_of;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, Setup, expect, expect_problem, id_of};
+use crate::support::{Client, Server, Setup, Signal, expect, expect_problem, id_of, send_signal};
 
 async fn start(setup: Setup) -> Result<(Server, Client)> {
     let server = setup.start().await?;
@@ -68,7 +70,7 @@ async fn a_crash_ends_no_chat_but_the_one_that_ran_in_it() -> Result<()> {
     let start = reader.next_frame().await?.context("start")?;
     reader.next_frame().await?;
     let child = child_of(server.pid())?;
-    ensure!(std::process::Command::new("kill").args(["-9", &child.to_string()]).status()?.success());
+    send_signal(child, Signal::KILL)?;
     let frames = reader.collect_to_end().await?;
     assert_eq!(frames.last().context("a terminal event")?.kind(), "error");
     let conversation = id_of(&start.data, "conversation_id")?;
@@ -140,7 +142,7 @@ async fn llama_server_is_another_engine_behind_the_same_door() -> Result<()> {
     let folder = setup.data_dir().parent().context("a folder")?.to_owned();
     let stub = folder.join("llama-server");
     std::fs::write(&stub, include_str!("local_model/llama_server_stub.py"))?;
-    std::process::Command::new("chmod").arg("+x").arg(&stub).status()?;
+    std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o700))?;
     let model = folder.join("any.gguf");
     std::fs::write(&model, b"GGUF")?;
     let setup = setup

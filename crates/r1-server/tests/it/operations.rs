@@ -7,7 +7,7 @@ use r1_testkit::upstream::{Script, Upstream};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{Setup, expect};
+use crate::support::{Setup, Signal, expect};
 
 #[tokio::test]
 async fn health_tells_the_parts_apart() -> Result<()> {
@@ -99,7 +99,7 @@ async fn logs_are_structured_and_keep_secrets() -> Result<()> {
     let client = server.user("ada").await?;
     client.ask_to_end(&json!({"message": "a private question"})).await?;
     let token = client.token.clone().context("a token")?;
-    server.signal("TERM")?;
+    server.signal(Signal::TERM)?;
     let log = server.log();
     for line in log.lines() {
         serde_json::from_str::<serde_json::Value>(line).with_context(|| line.to_owned())?;

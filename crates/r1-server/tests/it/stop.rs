@@ -14,7 +14,7 @@ use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use crate::{
     database_lock::DatabaseLock,
-    support::{Client, PATIENCE, Server, Setup, expect, expect_problem, id_of, stream},
+    support::{Client, PATIENCE, Server, Setup, Signal, expect, expect_problem, id_of, stream},
 };
 
 fn path(generation: &str) -> String {
@@ -290,7 +290,7 @@ async fn while_it_pauses_between_two_attempts() -> Result<()> {
     until("it is going to try again", || Ok(server.log().contains("is tried again"))).await?;
     stop_first(&client, begun).await?;
     // Its pause would end before the server does.
-    server.signal("TERM")?;
+    server.signal(Signal::TERM)?;
     ensure!(server.ended().await?.0, "exit status 0");
     assert_eq!(upstream.requests().len(), 1);
     Ok(())

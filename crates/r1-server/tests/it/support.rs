@@ -13,6 +13,7 @@ use r1_testkit::{
     upstream::Upstream,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+pub(crate) use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -23,6 +24,13 @@ use tokio::{
 pub(crate) const GPT_R1: &str = env!("CARGO_BIN_EXE_gpt-r1");
 /// Longest wait for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Sends a signal to a process that this test has started, or a child of it.
+pub(crate) fn send_signal(pid: u32, signal: Signal) -> Result<()> {
+    // Nobody's id, where it has ended already: 0 would be everybody here.
+    let pid = rustix::process::Pid::from_raw(pid.try_into()?).context("it has ended")?;
+    Ok(rustix::process::kill_process(pid, signal)?)
+}
 
 /// What a server is started with.
 pub(crate) struct Setup {
@@ -196,10 +204,8 @@ impl Server {
     }
 
     /// Sends a signal.
-    pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let status = std::process::Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
-        ensure!(status.success(), "kill");
-        Ok(())
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        send_signal(self.pid(), signal)
     }
 
     /// Waits for it to end by itself; gives back whether it did so well, and the setup.

@@ -15,8 +15,9 @@ use r1_testkit::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
-use crate::support::{Client, Server, Setup, expect, id_of, stream};
+use crate::support::{Client, Server, Setup, Signal, expect, id_of, stream};
 use table::{Certificate, End, From, Row, whole};
 
 /// The key of every provider here.
@@ -34,6 +35,8 @@ struct Bench {
     raw: HashMap<usize, RawUpstream>,
     server: Server,
     client: Client,
+    /// Ports that are taken and that nobody listens on.
+    _nobodies: Vec<TcpSocket>,
     /// Whom the server trusts.
     _certificates: tempfile::NamedTempFile,
 }
@@ -46,7 +49,7 @@ impl Bench {
         let certificates = tempfile::NamedTempFile::new()?;
         std::fs::write(certificates.path(), authority.pem())?;
         setup = setup.env("SSL_CERT_FILE", &certificates.path().to_string_lossy());
-        let (mut scripts, mut raw) = (HashMap::new(), HashMap::new());
+        let (mut scripts, mut raw, mut nobodies) = (HashMap::new(), HashMap::new(), Vec::new());
         for (number, source) in sources.into_iter().enumerate() {
             let answer = || vec![vec![Act::Read, Act::send(whole("whole"))]];
             let url = match source {
@@ -67,8 +70,11 @@ impl Bench {
                 }
                 From::Url(url) => url.to_owned(),
                 From::Nobody => {
-                    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-                    format!("http://127.0.0.1:{port}/v1")
+                    let socket = TcpSocket::new_v4()?;
+                    socket.bind(([127, 0, 0, 1], 0).into())?;
+                    let url = format!("http://{}/v1", socket.local_addr()?);
+                    nobodies.push(socket);
+                    url
                 }
                 From::PlainByHttps => scripted.base_url().replace("http:", "https:"),
             };
@@ -84,7 +90,7 @@ impl Bench {
         });
         let server = setup.start().await?;
         let client = server.user("ada").await?;
-        Ok(Self { scripted, raw, server, client, _certificates: certificates })
+        Ok(Self { scripted, raw, server, client, _nobodies: nobodies, _certificates: certificates })
     }
 
     async fn ask(&self, number: usize) -> Result<Vec<Frame>> {
@@ -140,7 +146,7 @@ async fn check(rows: Vec<Row>) -> Result<Bench> {
     let mut setup = Setup::new()?;
     for (number, row) in rows.iter().enumerate() {
         // Where silence is what it is about, it need not be long.
-        let idle = if row.name.starts_with("silence") { "2s" } else { "60s" };
+        let idle = if row.name.starts_with("silence") { "5s" } else { "60s" };
         setup = setup.set(&format!("PROVIDERS__F{number}__IDLE_TIMEOUT"), idle);
     }
     let (mut sources, mut wanted) = (Vec::new(), Vec::new());
@@ -297,7 +303,7 @@ async fn a_pooled_connection_that_ends_when_it_is_used_is_replaced() -> Result<(
 async fn stop_and_shutdown_end_the_pause_before_a_retry() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.respond_with(|_| Script::rate_limited("9"));
-    let setup = Setup::with_upstream(&upstream)?.set("SERVER__SHUTDOWN_DEADLINE", "1s").env("RUST_LOG", "info");
+    let setup = Setup::with_upstream(&upstream)?.set("SERVER__SHUTDOWN_DEADLINE", "4s").env("RUST_LOG", "info");
     let server = setup.start().await?;
     let client = server.user("ada").await?;
     let mut reader = client.ask(&json!({"message": "go"})).await?;
@@ -311,7 +317,7 @@ async fn stop_and_shutdown_end_the_pause_before_a_retry() -> Result<()> {
 
     let _waiting = client.ask(&json!({"message": "go"})).await?;
     upstream.wait_requests(2).await?;
-    server.signal("TERM")?;
+    server.signal(Signal::TERM)?;
     let (well, _setup) = server.ended().await?;
     ensure!(well, "it ends well, and before the pause does");
     assert_eq!(upstream.requests().len(), 2);

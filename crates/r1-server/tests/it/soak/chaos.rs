@@ -13,7 +13,7 @@ use super::{
     answer::{FOLD, LAST_WORD},
     world::World,
 };
-use crate::support::{Server, Setup};
+use crate::support::{Server, Setup, Signal};
 
 /// When it happens.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +112,7 @@ async fn await_moment(world: &World, moment: Moment, chance: &mut impl Rng, over
 }
 
 async fn terminate(server: Server, blow: Blow, chance: &mut impl Rng) -> Result<Setup> {
-    server.signal("TERM")?;
+    server.signal(Signal::TERM)?;
     let later = Duration::from_millis(chance.random_range(0..400));
     match blow {
         Blow::TerminateThenKill => {
@@ -122,7 +122,7 @@ async fn terminate(server: Server, blow: Blow, chance: &mut impl Rng) -> Result<
         Blow::TerminateTwice => {
             tokio::time::sleep(later).await;
             // It may have ended by now.
-            let _ = server.signal("TERM");
+            let _ = server.signal(Signal::TERM);
         }
         Blow::Kill | Blow::Terminate => {}
     }

@@ -23,7 +23,7 @@ use super::{
     strangers,
     world::World,
 };
-use crate::support::Server;
+use crate::support::{Server, Signal};
 
 /// Conversations at the same time.
 const PLAYS: u64 = 10;
@@ -61,7 +61,7 @@ async fn run(directory: &Path, seed: u64, rounds: u64) -> Result<()> {
         }
         logs_are_quiet(directory).with_context(|| format!("round {number}"))?;
     }
-    let (_, setup) = (server.signal("TERM")?, server.ended().await?.1);
+    let (_, setup) = (server.signal(Signal::TERM)?, server.ended().await?.1);
     let check = setup.run(&["user", "list"]).await?;
     ensure!(check.ok, "{check:?}");
     Ok(())

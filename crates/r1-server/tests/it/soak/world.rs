@@ -52,7 +52,7 @@ impl World {
         let upstream = Upstream::start().await?;
         let answers = Answers::given_by(&upstream);
         let mut setup = Setup::within(directory)?
-            .set("SERVER__SHUTDOWN_DEADLINE", "1s")
+            .set("SERVER__SHUTDOWN_DEADLINE", "4s")
             .set("AUTH__ACCESS_TOKEN_TTL", "30d")
             .set("DEFAULT_MODEL", MODELS[0].0);
         for (model, continues) in MODELS {

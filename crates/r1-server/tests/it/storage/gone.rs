@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::support::Signal;
 
 #[tokio::test]
 async fn a_database_that_is_moved_away_takes_nothing_until_it_is_back() -> Result<()> {
@@ -44,7 +45,7 @@ async fn a_data_directory_that_is_removed() -> Result<()> {
     expect_refused(refused, 503, "storage_unavailable").await?;
     expect_unhealthy(&client).await?;
     ensure!(!server.log().contains("panic"), "{}", server.log());
-    server.signal("TERM")?;
+    server.signal(Signal::TERM)?;
     let (well, _) = server.ended().await?;
     ensure!(well, "exit status 0");
     Ok(())
