@@ -11,12 +11,18 @@ use r1_domain::{
     provider::{CompletionRequest, CompletionStream, Delta, Models, Provider, ProviderError, ProviderErrorCode},
     store::{IdempotencyKey, Store},
     time::{Clock, SystemClock},
-    user::NewUser,
 };
 use r1_generation::{Continuation, Engine, EngineError, Options, Question, Reader, Retry, Target};
 use r1_store_sqlite::{SqliteOptions, SqliteStore};
-use r1_testkit::provider::{Plan, ScriptedModels, ScriptedProvider};
+use r1_testkit::{
+    provider::{Plan, ScriptedModels, ScriptedProvider},
+    store_contract::user,
+};
 
+use ask::{question, read};
+
+#[path = "support/ask.rs"]
+mod ask;
 #[path = "engine/stop.rs"]
 mod stop;
 
@@ -43,16 +49,7 @@ async fn world(provider: Arc<dyn Provider>) -> Result<World> {
 async fn world_with(provider: Arc<dyn Provider>, options: Options) -> Result<World> {
     let dir = tempfile::tempdir()?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&SqliteOptions::new(dir.path()))?);
-    let user = UserId::new(SystemClock.now());
-    let account = NewUser {
-        id: user,
-        username: "ada".to_owned(),
-        email: "ada@example.com".to_owned(),
-        password_hash: "x".into(),
-        is_admin: false,
-        created_at: SystemClock.now(),
-    };
-    store.user_create(account, None).await?;
+    let user = user(&store, "ada").await?;
     let engine = engine_with(&store, provider, options);
     Ok(World { engine, store, user, dir })
 }
@@ -65,27 +62,6 @@ fn engine_with(store: &Arc<dyn Store>, provider: Arc<dyn Provider>, options: Opt
     let models: Arc<dyn Models> = ScriptedModels::new(provider);
     let clock = Arc::new(SystemClock);
     Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), options))
-}
-
-fn question(text: &str) -> Question {
-    Question {
-        text: text.to_owned(),
-        conversation_id: None,
-        parent_id: None,
-        model: None,
-        temperature: None,
-        max_tokens: None,
-        use_invalid_key: false,
-        idempotency: None,
-    }
-}
-
-async fn read(mut reader: Reader) -> String {
-    let mut bytes = Vec::new();
-    while let Some(frames) = std::future::poll_fn(|context| reader.poll_frames(context)).await {
-        bytes.extend_from_slice(&frames);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A provider whose stream panics after a word.

@@ -1,11 +1,14 @@
 //! A request with a key is carried out once, whatever happens to its client, its answer and the limits.
 
+#[path = "support/ask.rs"]
+mod ask;
 #[path = "support/world.rs"]
 mod world;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use ask::{question, read};
 use futures::{FutureExt, future::join_all};
 use r1_domain::{
     id::{ConversationId, GenerationId, MessageId},
@@ -15,7 +18,7 @@ use r1_domain::{
 use r1_generation::{Accepted, Continuation, EngineError, Options, Question, Retry};
 use r1_testkit::provider::{Plan, ScriptedProvider};
 use tokio::sync::Semaphore;
-use world::{OPTIONS, World, question, read};
+use world::{OPTIONS, World};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

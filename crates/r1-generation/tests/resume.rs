@@ -1,11 +1,14 @@
 //! Thousands who come back at once: the log is read once for all of them.
 
+#[path = "support/ask.rs"]
+mod ask;
 #[path = "support/world.rs"]
 mod world;
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use ask::{question, read};
 use futures::{FutureExt, future::join_all};
 use r1_domain::{
     id::GenerationId,
@@ -14,7 +17,7 @@ use r1_domain::{
 use r1_generation::{EngineError, Reader, Target};
 use r1_testkit::provider::{Plan, ScriptedProvider};
 use tokio::sync::Semaphore;
-use world::{OPTIONS, World, question, read};
+use world::{OPTIONS, World};
 
 /// How many come at once.
 const CROWD: usize = 2_000;

@@ -3,9 +3,9 @@
 //! [`upstream`] is a whole OpenAI-compatible server that answers by script, over real sockets, with
 //! every fault a network has; [`raw`] is one below HTTP, for what no server would say, and [`tls`]
 //! makes its certificates; [`provider`] is the same idea one layer up, in memory; [`store`] is a real
-//! database whose commits fail, wait or are the last, [`watched_store`] one that counts; [`sse`] reads
-//! our own streams and doubts every byte; [`follower`] comes back for the rest of them; [`proxy`] cuts
-//! connections where it hurts; [`clock`] is turned by hand.
+//! database whose calls are counted, and whose commits fail, wait or are the last; [`sse`] reads our own
+//! streams and doubts every byte; [`follower`] comes back for the rest of them; [`proxy`] cuts connections
+//! where it hurts; [`clock`] is turned by hand.
 //!
 //! **Invariant:** nothing here waits by guessing a time. Whatever a test may wait for (a request, a
 //! closed socket, a script that has come to a certain step) is an event that it can await.
@@ -20,4 +20,3 @@ pub mod store;
 pub mod store_contract;
 pub mod tls;
 pub mod upstream;
-pub mod watched_store;

@@ -1,14 +1,14 @@
-//! A store under a test's control, around a real one: commits fail, wait, or are the last thing that
-//! a process does.
+//! A store under a test's control, around a real one: calls are counted and held up, commits fail, wait, or
+//! are the last thing that a process does.
 //!
-//! What is read goes through as it is (unless [`ScriptedStore::fail_reads`]). The four operations that
+//! What is read goes through as it is (unless [`ScriptedStore::fail_reads`] or [`ScriptedStore::before`]). The four operations that
 //! write generations (`turn_begin`, `generation_begin`, `generation_take_over`, `log_append`) are its
 //! **commits**: each has a [`Moment`] before the inner commit and one after it, before its answer,
 //! and at either a test can hold it ([`ScriptedStore::hold`]) or end the store's life
 //! ([`ScriptedStore::die_at`]).
 //!
 //! **Invariant:** once the store is dead no call resolves any more, and none reaches the inner store:
-//! whoever uses it is frozen, as a killed process is.
+//! whoever uses it is frozen, as a killed process is. Nor has a call reached it that [`ScriptedStore::before`] holds up or fails.
 //!
 //! A call is carried out at once, while the caller's thread waits, with a few turns for other tasks
 //! before and after it, drawn from a seed. So on a runtime of one thread the seed alone decides what
@@ -17,7 +17,7 @@
 mod delegate;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -57,11 +57,14 @@ pub enum Fault {
 }
 
 type Hook = Box<dyn FnOnce() + Send>;
+/// What happens before a call, by the method's name, goes on. An error is the call's.
+type Before = Arc<dyn Fn(&'static str) -> BoxFuture<'static, StoreResult<()>> + Send + Sync>;
 
 #[derive(Default)]
 struct Script {
     fault: Option<Fault>,
     reads_fail: bool,
+    before: Option<Before>,
     broken: HashSet<GenerationId>,
     /// The commit, counted from the next one (0), at which it dies; and what happens in that instant.
     death: Option<(u64, Moment, Hook)>,
@@ -75,7 +78,7 @@ pub struct ScriptedStore {
     held: watch::Sender<Option<Moment>>,
     dead: watch::Sender<bool>,
     commits: AtomicU64,
-    log_reads: AtomicU64,
+    calls: Mutex<HashMap<&'static str, usize>>,
     turns: Mutex<StdRng>,
 }
 
@@ -89,7 +92,7 @@ impl ScriptedStore {
             held: watch::Sender::new(None),
             dead: watch::Sender::new(false),
             commits: AtomicU64::new(0),
-            log_reads: AtomicU64::new(0),
+            calls: Mutex::default(),
             turns: Mutex::new(StdRng::seed_from_u64(seed)),
         })
     }
@@ -102,6 +105,11 @@ impl ScriptedStore {
     /// Whether reads fail from now on, with `Unavailable`.
     pub fn fail_reads(&self, fail: bool) {
         self.script.lock().reads_fail = fail;
+    }
+
+    /// From now on this happens before each call, from its name on.
+    pub fn before(&self, before: impl Fn(&'static str) -> BoxFuture<'static, StoreResult<()>> + Send + Sync + 'static) {
+        self.script.lock().before = Some(Arc::new(before));
     }
 
     /// Appends to this generation's log fail with `Internal` from now on, and a batch with it.
@@ -149,28 +157,42 @@ impl ScriptedStore {
         self.commits.load(Ordering::SeqCst)
     }
 
-    /// How often a log was read.
+    /// How often this method was called, whatever became of it.
     #[must_use]
-    pub fn log_reads(&self) -> u64 {
-        self.log_reads.load(Ordering::SeqCst)
+    pub fn calls(&self, method: &str) -> usize {
+        self.calls.lock().get(method).copied().unwrap_or_default()
+    }
+
+    /// Counts it, and waits for what is to happen before it.
+    async fn call(&self, method: &'static str) -> StoreResult<()> {
+        *self.calls.lock().entry(method).or_default() += 1;
+        let before = self.script.lock().before.clone();
+        let Some(before) = before else { return Ok(()) };
+        let result = before(method).await;
+        if self.is_dead() {
+            return std::future::pending().await;
+        }
+        result
     }
 
     /// A call as it is.
-    async fn read<T, F>(&self, call: F) -> StoreResult<T>
+    async fn read<T, F>(&self, method: &'static str, call: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(Arc<dyn Store>) -> BoxFuture<'static, StoreResult<T>> + Send + 'static,
     {
+        self.call(method).await?;
         let fails = self.script.lock().reads_fail;
         if fails { Err(unavailable()) } else { self.carry_out(call).await }
     }
 
     /// A commit; `logs` are the generations that it appends to.
-    async fn commit<T, F>(&self, logs: &[GenerationId], call: F) -> StoreResult<T>
+    async fn commit<T, F>(&self, method: &'static str, logs: &[GenerationId], call: F) -> StoreResult<T>
     where
         T: Send + 'static,
         F: FnOnce(Arc<dyn Store>) -> BoxFuture<'static, StoreResult<T>> + Send + 'static,
     {
+        self.call(method).await?;
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.pass(Moment::Before).await;
         if self.is_dead() {

@@ -1,7 +1,5 @@
 //! The port's methods, handed on: what writes generations as a commit, the rest as a read.
 
-use std::sync::atomic::Ordering;
-
 use r1_domain::{
     conversation::Conversation,
     generation::Generation,
@@ -16,20 +14,21 @@ use r1_domain::{
     time::Timestamp,
     user::{NewUser, User},
 };
+use secrecy::SecretString;
 
 use super::ScriptedStore;
 
 /// `read!(self, method(arguments))`: with arguments that the call may own.
 macro_rules! read {
     ($self:ident, $method:ident($($argument:expr),*)) => {
-        $self.read(move |inner| Box::pin(async move { inner.$method($($argument),*).await })).await
+        $self.read(stringify!($method), move |inner| Box::pin(async move { inner.$method($($argument),*).await })).await
     };
 }
 
 /// `commit!(self, logs, method(argument))`.
 macro_rules! commit {
     ($self:ident, $logs:expr, $method:ident($($argument:expr),*)) => {
-        $self.commit($logs, move |inner| Box::pin(async move { inner.$method($($argument),*).await })).await
+        $self.commit(stringify!($method), $logs, move |inner| Box::pin(async move { inner.$method($($argument),*).await })).await
     };
 }
 
@@ -46,6 +45,11 @@ impl Store for ScriptedStore {
     async fn user_by_login(&self, login: &str) -> StoreResult<Option<Credentials>> {
         let login = login.to_owned();
         read!(self, user_by_login(&login))
+    }
+
+    async fn user_rehash(&self, id: UserId, old: &SecretString, new: SecretString) -> StoreResult<()> {
+        let old = old.clone();
+        read!(self, user_rehash(id, &old, new))
     }
 
     async fn user_list(&self, page: PageRequest) -> StoreResult<Page<User>> {
@@ -174,7 +178,6 @@ impl Store for ScriptedStore {
     }
 
     async fn log_read(&self, owner: UserId, id: GenerationId) -> StoreResult<StoredLog> {
-        self.log_reads.fetch_add(1, Ordering::SeqCst);
         read!(self, log_read(owner, id))
     }
 
