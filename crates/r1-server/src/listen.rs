@@ -23,7 +23,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-use self::{socket::prepare, write_timeout::WriteTimeout};
+use self::{
+    socket::{prepare, reset},
+    write_timeout::WriteTimeout,
+};
 use crate::config::Listen;
 
 /// Connections that wait to be accepted.
@@ -165,7 +168,7 @@ impl Acceptor {
             // It has gone already, or the system knows less than Linux does: it is served all the same.
             tracing::debug!("a connection can't be prepared: {error}");
         }
-        let io = TokioIo::new(WriteTimeout::new(stream, self.bounds.write_timeout));
+        let io = TokioIo::new(WriteTimeout::new(stream, self.bounds.write_timeout, reset));
         let router = self.router;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);

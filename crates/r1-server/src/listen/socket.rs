@@ -8,6 +8,11 @@ use tokio::net::TcpStream;
 /// A connection on which nothing is said is asked for a sign of life after so long, and then so often.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
+/// The kernel gives a client up so much later than the server does: it says nothing to the client, where
+/// the server's [`reset`] tells one that still listens to come back.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Bytes that may wait in the kernel without being on their way to the client.
 ///
 /// Without this bound a client that reads nothing costs megabytes of the kernel's memory, and one
@@ -15,8 +20,15 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNSENT: u32 = 32 * 1024;
 
+/// Closes with a reset: what waits for a client that reads nothing is dropped at once, and it learns of it
+/// when it next looks.
+pub(super) fn reset(stream: &TcpStream) {
+    // A socket that is gone needs none.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
 /// Prepares an accepted connection. A client that takes nothing, or gives no sign of life, for
-/// `patience` is given up by the kernel too: it may have lost its network without a word.
+/// `patience` and a little is given up by the kernel too: it may have lost its network without a word.
 pub(super) fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     // Without it a chunk may wait 40 ms for the acknowledgement of the one before.
     stream.set_nodelay(true)?;
@@ -26,7 +38,7 @@ pub(super) fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> 
     #[cfg(any(target_os = "android", target_os = "linux"))]
     {
         socket.set_tcp_notsent_lowat(UNSENT)?;
-        socket.set_tcp_user_timeout(Some(patience))?;
+        socket.set_tcp_user_timeout(Some(patience + GRACE))?;
     }
     Ok(())
 }

@@ -20,12 +20,14 @@ use tokio::{
 pub(crate) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
+    give_up: fn(&S),
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
-    pub(crate) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+    /// `give_up` is called before the write fails.
+    pub(crate) fn new(stream: S, limit: Duration, give_up: fn(&S)) -> Self {
+        Self { stream, limit, give_up, waiting: None }
     }
 
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -36,6 +38,7 @@ impl<S> WriteTimeout<S> {
         let limit = self.limit;
         let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         ready!(timer.as_mut().poll(context));
+        (self.give_up)(&self.stream);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -85,7 +88,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_given_up() {
         let (ours, theirs) = tokio::io::duplex(16);
-        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30));
+        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30), |_| {});
         let started = Instant::now();
         let error = writer.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -96,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30));
+        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30), |_| {});
         let reading = async {
             let mut got = 0;
             while got < 64 {
@@ -111,7 +114,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn trying_again_gains_no_time() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30));
+        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30), |_| {});
         writer.write_all(&[0; 16]).await.unwrap();
         let started = Instant::now();
         // As a connection does whenever there is one more chunk.
@@ -126,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_between_two_writes_is_not_counted() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30));
+        let mut writer = WriteTimeout::new(ours, Duration::from_secs(30), |_| {});
         for _ in 0..3 {
             let (written, read) = tokio::join!(writer.write_all(&[0; 32]), async {
                 tokio::time::sleep(Duration::from_secs(29)).await;
@@ -164,11 +167,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn flush_and_shutdown_do_not_wait_for_ever() {
         let limit = Duration::from_secs(30);
-        let error = WriteTimeout::new(Stuck, limit).flush().await.unwrap_err();
+        let error = WriteTimeout::new(Stuck, limit, |_| {}).flush().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let error = WriteTimeout::new(Stuck, limit).shutdown().await.unwrap_err();
+        let error = WriteTimeout::new(Stuck, limit, |_| {}).shutdown().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        let error = WriteTimeout::new(Stuck, limit).write_vectored(&[io::IoSlice::new(&[0])]).await.unwrap_err();
+        let error =
+            WriteTimeout::new(Stuck, limit, |_| {}).write_vectored(&[io::IoSlice::new(&[0])]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
