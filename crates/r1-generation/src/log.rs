@@ -203,6 +203,8 @@ impl Log {
     pub(crate) fn accepted(&self) {
         let mut state = self.state.lock();
         state.visible = Position { offset: state.records.len(), cursor: state.head };
+        // Storage may have hung until now.
+        state.stalled = None;
         wake(state);
     }
 

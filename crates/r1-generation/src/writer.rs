@@ -107,8 +107,14 @@ impl Writer {
                     self.publish(&mut batch, &outcomes);
                 }
                 // Not the storage but something in the batch: find out what, and let the rest live.
-                Err(StoreError::Internal(_)) if batch.len() > 1 => self.commit_one_by_one(&mut batch, since).await,
-                Err(error @ StoreError::Internal(_)) => self.give_up(&mut batch, &error),
+                Err(StoreError::Internal(_)) if batch.len() > 1 => {
+                    failing_since = None;
+                    self.commit_one_by_one(&mut batch, since).await;
+                }
+                Err(error @ StoreError::Internal(_)) => {
+                    failing_since = None;
+                    self.give_up(&mut batch, &error);
+                }
                 Err(error) => {
                     match error {
                         StoreError::Unsynced(_) => self.fail(&mut batch, &error).await,

@@ -117,14 +117,16 @@ impl Drop for Checkpointer {
 
 fn run(copier: &Copier, signal: &Signal, gate: &Gate) {
     // Pages that the last look found.
-    let mut known = 0;
-    while let Some(quiet) = signal.wait(known + STEP) {
+    let mut known = 0_i32;
+    while let Some(quiet) = signal.wait(known.saturating_add(STEP)) {
         if !copier.mend(gate) {
+            // Tried again after the interval, not at once.
+            known = known.saturating_add(STEP);
             signal.again();
             continue;
         }
         let Some(copied) = copier.checkpoint(CheckpointMode::PASSIVE) else {
-            known += STEP;
+            known = known.saturating_add(STEP);
             signal.again();
             continue;
         };

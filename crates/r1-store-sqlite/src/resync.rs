@@ -160,6 +160,8 @@ impl Resync {
     /// find it committed, and says whether there is room for more. The caller has no transaction open.
     pub(crate) fn take_back(&self) -> Result<Room, Fault> {
         let (_locked, extent) = self.lock()?;
+        // The extent is of the files that have these names now.
+        self.files.check()?;
         self.cut(extent)?;
         let wal = &self.files.wal.file;
         let end = wal.metadata().map_err(io_fault)?.len();
