@@ -1,6 +1,6 @@
 # The two commands: `make run` starts GPT.R1, `make test` runs every test. `make bench` measures,
 # `make soak` breaks.
-.PHONY: run build test soak bench help
+.PHONY: run build test soak bench bench-model help
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -20,3 +20,7 @@ soak: ## Kills, cuts and interleavings for hours; prints seeds, stops at the fir
 
 bench: build ## Measure beside a bare relay and nginx; writes docs/bench (BENCH="--only cost --anyway")
 	@cargo run --release --locked --quiet -p gpt-r1-bench -- $(BENCH)
+
+bench-model: build ## Measure the local model beside llama.cpp, which it builds once (ROUNDS=5 THREADS="1 2")
+	@./target/release/gpt-r1 model pull --if-needed
+	@python3 -B bench/model.py

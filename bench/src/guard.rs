@@ -14,6 +14,10 @@ use crate::{
 
 /// Others may have so much of the machine.
 const FOREIGN: f64 = 0.10;
+/// So much of a load has to be delivered in time, or it is not that load.
+const DELIVERED: f64 = 0.98;
+/// A loader that is busy for so much of a window may be what is measured.
+const LOADER: f64 = 0.90;
 /// So long is looked before the first measurement.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -25,12 +29,25 @@ pub(crate) struct Guard {
     foreign: Vec<f64>,
     /// Why these figures are not to be trusted.
     marks: Vec<String>,
+    /// What to know when reading them.
+    notes: Vec<String>,
+}
+
+/// What a guard has seen in a whole run.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Verdict {
+    /// Others' share of the machine: the median of the windows.
+    pub(crate) foreign: f64,
+    /// The same, the worst of them.
+    pub(crate) foreign_most: f64,
+    pub(crate) marks: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Guard {
     /// Without a look: nothing will be reported.
     pub(crate) const fn new(anyway: bool) -> Self {
-        Self { anyway, foreign: Vec::new(), marks: Vec::new() }
+        Self { anyway, foreign: Vec::new(), marks: Vec::new(), notes: Vec::new() }
     }
 
     /// Looks at the machine first.
@@ -62,7 +79,7 @@ impl Guard {
         let wanted = streams as f64 * f64::from(rate) * direct.elapsed.as_secs_f64();
         let pace = 1e6 / f64::from(rate);
         let (delivered, gap) = (direct.chunks as f64 / wanted, crate::stats::percentile(&direct.gaps, 0.99));
-        if delivered < 0.98 || gap > 1.2 * pace {
+        if delivered < DELIVERED || gap > 1.2 * pace {
             self.object(format!(
                 "{what}: the upstream is the limit: alone it delivers {:.1} % with a p99 gap of {:.1} ms",
                 delivered * 100.0,
@@ -70,6 +87,35 @@ impl Guard {
             ))?;
         }
         Ok(())
+    }
+
+    /// Notes where a load was too much for the machine: a system, or an upstream, that comes late takes
+    /// and gives several chunks at once, and looks cheaper than it is.
+    pub(crate) fn full(&mut self, what: &str, name: &str, outcome: &Outcome, streams: usize, rate: u32) {
+        let wanted = streams as f64 * f64::from(rate) * outcome.elapsed.as_secs_f64();
+        let (delivered, late) = (outcome.chunks as f64 / wanted, outcome.late.p99 * f64::from(rate) / 1e6);
+        if delivered < DELIVERED {
+            self.note(format!("{what}: {name} did not deliver all chunks in time"));
+        }
+        if late > 0.5 {
+            self.note(format!("{what}: beside {name} the upstream was late by more than half the pace (p99)"));
+        }
+        self.loader(&format!("{what}, {name}"), outcome.loader);
+    }
+
+    /// Notes where the loader, one thread, may be the limit.
+    pub(crate) fn loader(&mut self, what: &str, busy: f64) {
+        if busy > LOADER {
+            self.note(format!("{what}: the loader was busy all the time and may be the limit"));
+        }
+    }
+
+    /// Notes what a reader has to know.
+    pub(crate) fn note(&mut self, note: String) {
+        // Once, however many rounds say so.
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     fn object(&mut self, reason: String) -> anyhow::Result<()> {
@@ -81,23 +127,45 @@ impl Guard {
         Ok(())
     }
 
-    /// The verdict over the whole run: others' median share of the machine, and the marks.
+    /// Looks back on the windows so far: a run that will be refused need not go on.
+    ///
+    /// # Errors
+    /// Others were at work in most of them.
+    pub(crate) fn look_back(&self) -> anyhow::Result<()> {
+        let foreign = self.middle();
+        anyhow::ensure!(
+            self.anyway || foreign <= FOREIGN,
+            "others had {:.0} % of the machine while it was measured: no report (--anyway makes one, with a mark)",
+            foreign * 100.0
+        );
+        Ok(())
+    }
+
+    fn middle(&self) -> f64 {
+        let mut sorted = self.foreign.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    /// The verdict over the whole run.
     ///
     /// # Errors
     /// Others were at work all along.
-    pub(crate) fn verdict(mut self) -> anyhow::Result<(f64, Vec<String>)> {
-        self.foreign.sort_by(f64::total_cmp);
-        let middle = self.foreign.get(self.foreign.len() / 2).copied().unwrap_or(0.0);
-        if middle > FOREIGN {
-            self.object(format!("others had {:.0} % of the machine while it was measured", middle * 100.0))?;
+    pub(crate) fn verdict(mut self) -> anyhow::Result<Verdict> {
+        self.look_back()?;
+        let foreign = self.middle();
+        if foreign > FOREIGN {
+            self.object(format!("others had {:.0} % of the machine while it was measured", foreign * 100.0))?;
         }
-        Ok((middle, self.marks))
+        let foreign_most = self.foreign.iter().copied().fold(0.0, f64::max);
+        Ok(Verdict { foreign, foreign_most, marks: self.marks, notes: self.notes })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Lateness;
 
     fn direct(chunks: u64, gap: u32) -> Outcome {
         Outcome { chunks, gaps: vec![gap], elapsed: Duration::from_secs(1), ..Outcome::default() }
@@ -117,10 +185,28 @@ mod tests {
             for foreign in [0.0, 0.3, 0.4] {
                 guard.saw(&Outcome { foreign, ..Outcome::default() });
             }
-            guard.verdict()
+            (guard.look_back().is_err(), guard.verdict())
         };
-        assert!(loaded(false).is_err());
-        assert_eq!(loaded(true).unwrap().1.len(), 1);
-        assert_eq!(Guard::new(false).verdict().unwrap(), (0.0, Vec::new()));
+        let (refused, verdict) = loaded(false);
+        assert!(refused && verdict.is_err());
+        let (refused, verdict) = loaded(true);
+        let verdict = verdict.unwrap();
+        assert_eq!((refused, verdict.marks.len(), verdict.foreign, verdict.foreign_most), (false, 1, 0.3, 0.4));
+        let quiet = Verdict { foreign: 0.0, foreign_most: 0.0, marks: Vec::new(), notes: Vec::new() };
+        assert_eq!(Guard::new(false).verdict().unwrap(), quiet);
+    }
+
+    #[test]
+    fn a_load_that_is_too_much_is_noted_once() {
+        let notes = |outcome: &Outcome| {
+            let mut guard = Guard::new(false);
+            guard.full("10 × 50", "nginx", outcome, 10, 50);
+            guard.full("10 × 50", "nginx", outcome, 10, 50);
+            guard.verdict().unwrap().notes.len()
+        };
+        assert_eq!(notes(&direct(500, 0)), 0);
+        assert_eq!(notes(&direct(480, 0)), 1);
+        assert_eq!(notes(&Outcome { loader: 0.95, ..direct(500, 0) }), 1);
+        assert_eq!(notes(&Outcome { late: Lateness { p99: 11_000.0 }, ..direct(500, 0) }), 1);
     }
 }

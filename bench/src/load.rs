@@ -31,7 +31,11 @@ use crate::{
 /// Between the last stream's first chunk and the window.
 const SETTLE: Duration = Duration::from_millis(500);
 /// What a stream lasts beyond the window, so that none ends in it.
-const MARGIN: Duration = Duration::from_secs(2);
+const MARGIN: Duration = Duration::from_millis(1500);
+/// Opening the streams may take so many times as long as planned.
+const SLACK: f64 = 1.5;
+/// How long a stream is of which nothing is measured.
+const UNMEASURED: Duration = Duration::from_millis(400);
 /// Whatever is waited for comes within so long, or not at all.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -48,12 +52,16 @@ pub(crate) struct Outcome {
     pub(crate) resident: u64,
     /// Share of the machine that others had in the window.
     pub(crate) foreign: f64,
+    /// Share of a processor that the loader had: it is one thread.
+    pub(crate) loader: f64,
     /// From the sending of a request to its first chunk, sorted.
     pub(crate) first: Vec<u32>,
     /// From the sending of a request to its arrival at the upstream, sorted.
     pub(crate) asked: Vec<u32>,
-    /// Between two chunks of a stream, sorted.
+    /// Between two chunks of a stream at the reader, sorted.
     pub(crate) gaps: Vec<u32>,
+    /// By how much that is off the gap with which the upstream sent the two, sorted.
+    pub(crate) jitter: Vec<u32>,
     /// From a chunk's sending to its coming, sorted.
     pub(crate) latencies: Vec<u32>,
     /// How far behind its schedule the upstream was.
@@ -68,7 +76,7 @@ impl Outcome {
 }
 
 /// What the upstream says of itself, in microseconds.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 pub(crate) struct Lateness {
     /// The 99th percentile.
     pub(crate) p99: f64,
@@ -91,6 +99,7 @@ struct Seen {
     first: u32,
     asked: u32,
     gaps: Vec<u32>,
+    jitter: Vec<u32>,
     latencies: Vec<u32>,
 }
 
@@ -102,7 +111,8 @@ pub(crate) struct UpstreamAt {
 }
 
 /// Runs paced streams and measures a window in which all of them are open. The streams are read to
-/// their ends, whatever the window is.
+/// their ends, whatever the window is. With a window of no length nothing is measured: then all that
+/// is said of the streams is that they were exact.
 ///
 /// # Errors
 /// A stream that is not exact, or that ended within the window.
@@ -114,19 +124,35 @@ pub(crate) async fn paced(
     length: Duration,
 ) -> anyhow::Result<Outcome> {
     // Accepting a question is a commit with an fsync: some hundred a second.
-    let ramp = Duration::from_millis(5) * u32::try_from(streams)?;
-    // Opening them may take twice as long as planned.
-    let pace = Pace::per_second(rate, ramp * 2 + SETTLE + length + MARGIN);
-    let requests = (0..streams).map(|_| target.ask(pace)).collect::<Result<_, _>>()?;
-    window(target, upstream, Load { requests, pace, ramp, window: length }).await
+    let apart = if target.token.is_some() { Duration::from_millis(5) } else { Duration::from_millis(1) };
+    let ramp = apart * u32::try_from(streams)?;
+    let unmeasured = length.is_zero();
+    let asks = (0..streams).map(|number| {
+        // All end together, however early they began.
+        let begun = ramp.mul_f64(number as f64 / streams as f64);
+        let lasts = if unmeasured { UNMEASURED } else { lasts(ramp, length) - begun };
+        let pace = Pace::per_second(rate, lasts);
+        Ok(Ask { request: target.ask(pace)?, count: pace.count })
+    });
+    let asks = asks.collect::<anyhow::Result<_>>()?;
+    window(target, upstream, Load { asks, ramp, window: length }).await
+}
+
+/// How long a stream that is there before the ramp has to be, so that it doesn't end in the window.
+pub(crate) fn lasts(ramp: Duration, window: Duration) -> Duration {
+    if window.is_zero() { UNMEASURED } else { ramp.mul_f64(SLACK) + SETTLE + window + MARGIN }
+}
+
+/// A stream to be opened.
+pub(crate) struct Ask {
+    pub(crate) request: Request<Full<Bytes>>,
+    /// The chunks that it has to have.
+    pub(crate) count: u64,
 }
 
 /// Streams to be opened.
 pub(crate) struct Load {
-    /// What asks for each.
-    pub(crate) requests: Vec<Request<Full<Bytes>>>,
-    /// What each will be.
-    pub(crate) pace: Pace,
+    pub(crate) asks: Vec<Ask>,
     /// In how much time they are opened.
     pub(crate) ramp: Duration,
     /// How long is measured.
@@ -138,9 +164,14 @@ pub(crate) struct Load {
 /// # Errors
 /// A stream that is not exact, or that ended within the window.
 pub(crate) async fn window(target: &Target, upstream: UpstreamAt, load: Load) -> anyhow::Result<Outcome> {
-    let streams = load.requests.len() as u64;
+    let streams = load.asks.len() as u64;
     let window = Arc::new(Window::default());
-    let mut tasks = open(target, load.requests, load.pace, load.ramp, &window);
+    let mut tasks = open(target, load.asks, load.ramp, &window);
+    if load.window.is_zero() {
+        let mut outcome = Outcome::default();
+        collect(tasks, &mut outcome, target).await?;
+        return Ok(outcome);
+    }
     let all_started = window.reached(&window.started, streams);
     tokio::select! {
         waited = timeout(PATIENCE, all_started) => waited.context("not every stream came to its first chunk")?,
@@ -157,7 +188,8 @@ pub(crate) async fn window(target: &Target, upstream: UpstreamAt, load: Load) ->
     outcome.resident = target.process.map_or(Ok(0), proc::resident)?;
     anyhow::ensure!(window.ended.load(Relaxed) == 0, "a stream ended within the window");
     outcome.late = lateness(upstream).await?;
-    collect(tasks, &mut outcome, load.pace, target).await?;
+    anyhow::ensure!(target.process.is_none() || !outcome.cpu.is_zero(), "{} has no accounts", target.name);
+    collect(tasks, &mut outcome, target).await?;
     Ok(outcome)
 }
 
@@ -169,15 +201,14 @@ pub(crate) async fn backlog(
     target: &Target,
     upstream: UpstreamAt,
     streams: usize,
-    count: u64,
+    pace: Pace,
 ) -> anyhow::Result<Outcome> {
-    let pace = Pace::backlog(count);
     let window = Arc::new(Window::default());
     let before = Snapshot::take(target, upstream, &window)?;
-    let requests = (0..streams).map(|_| target.ask(pace)).collect::<Result<_, _>>()?;
-    let tasks = open(target, requests, pace, Duration::ZERO, &window);
+    let asks = (0..streams).map(|_| Ok(Ask { request: target.ask(pace)?, count: pace.count }));
+    let tasks = open(target, asks.collect::<anyhow::Result<_>>()?, Duration::ZERO, &window);
     let mut outcome = Outcome::default();
-    collect(tasks, &mut outcome, pace, target).await?;
+    collect(tasks, &mut outcome, target).await?;
     let spent = Snapshot::take(target, upstream, &window)?.since(&before);
     Ok(Outcome { first: outcome.first, asked: outcome.asked, ..spent })
 }
@@ -188,12 +219,14 @@ pub(crate) async fn backlog(
 /// A stream that is not exact.
 pub(crate) async fn one_by_one(
     target: &Target,
+    upstream: UpstreamAt,
     count: usize,
     ask: impl Fn() -> anyhow::Result<Request<Full<Bytes>>>,
 ) -> anyhow::Result<Outcome> {
     let mut client = Client::connect(target.address).await?;
-    let mut outcome = Outcome::default();
     let window = Window::default();
+    let before = Snapshot::take(target, upstream, &window)?;
+    let mut outcome = Outcome::default();
     for _ in 0..count {
         let seen = read(&mut client, ask()?, 1, &window).await?;
         exact(seen.faults, target)?;
@@ -202,24 +235,19 @@ pub(crate) async fn one_by_one(
     }
     outcome.first.sort_unstable();
     outcome.asked.sort_unstable();
-    Ok(outcome)
+    let spent = Snapshot::take(target, upstream, &window)?.since(&before);
+    Ok(Outcome { first: outcome.first, asked: outcome.asked, ..spent })
 }
 
-fn open(
-    target: &Target,
-    requests: Vec<Request<Full<Bytes>>>,
-    pace: Pace,
-    ramp: Duration,
-    window: &Arc<Window>,
-) -> JoinSet<anyhow::Result<Seen>> {
-    let (began, streams) = (Instant::now(), requests.len());
+fn open(target: &Target, asks: Vec<Ask>, ramp: Duration, window: &Arc<Window>) -> JoinSet<anyhow::Result<Seen>> {
+    let (began, streams) = (Instant::now(), asks.len());
     let mut tasks = JoinSet::new();
-    for (number, asked) in requests.into_iter().enumerate() {
+    for (number, ask) in asks.into_iter().enumerate() {
         let (address, window) = (target.address, window.clone());
         tasks.spawn(async move {
             sleep_until(began + ramp.mul_f64(number as f64 / streams as f64)).await;
             let mut client = Client::connect(address).await?;
-            let seen = read(&mut client, asked, pace.count, &window).await;
+            let seen = read(&mut client, ask.request, ask.count, &window).await;
             window.ended.fetch_add(1, Relaxed);
             seen
         });
@@ -230,7 +258,7 @@ fn open(
 /// Reads one stream to its end.
 async fn read(client: &mut Client, asked: Request<Full<Bytes>>, count: u64, window: &Window) -> anyhow::Result<Seen> {
     let (mut seen, mut checker) = (Seen::default(), Checker::default());
-    let mut last = None;
+    let mut last: Option<(i64, i64)> = None;
     let sent = clock::now();
     let response = client.send(asked).await?;
     let status = response.status();
@@ -246,8 +274,9 @@ async fn read(client: &mut Client, asked: Request<Full<Bytes>>, count: u64, wind
         checker.feed(&data, |mark| {
             chunks += 1;
             match last {
-                Some(last) if window.open.load(Relaxed) => {
+                Some((last, last_sent)) if window.open.load(Relaxed) => {
                     seen.gaps.push(micros(now - last));
+                    seen.jitter.push(micros(((now - last) - (mark.sent_at - last_sent)).abs()));
                     seen.latencies.push(micros(now - mark.sent_at));
                 }
                 Some(_) => {}
@@ -257,7 +286,7 @@ async fn read(client: &mut Client, asked: Request<Full<Bytes>>, count: u64, wind
                     window.changed.notify_waiters();
                 }
             }
-            last = Some(now);
+            last = Some((now, mark.sent_at));
         });
         window.delivered.fetch_add(chunks, Relaxed);
     }
@@ -275,7 +304,6 @@ fn micros(difference: i64) -> u32 {
 async fn collect(
     mut tasks: JoinSet<anyhow::Result<Seen>>,
     outcome: &mut Outcome,
-    pace: Pace,
     target: &Target,
 ) -> anyhow::Result<()> {
     let mut faults = Faults::default();
@@ -286,12 +314,14 @@ async fn collect(
             outcome.first.push(seen.first);
             outcome.asked.push(seen.asked);
             outcome.gaps.extend(seen.gaps);
+            outcome.jitter.extend(seen.jitter);
             outcome.latencies.extend(seen.latencies);
         }
         anyhow::Ok(())
     };
-    timeout(pace.length() + PATIENCE, all).await.context("streams that do not end")??;
-    for values in [&mut outcome.first, &mut outcome.asked, &mut outcome.gaps, &mut outcome.latencies] {
+    timeout(PATIENCE, all).await.context("streams that do not end")??;
+    let Outcome { first, asked, gaps, jitter, latencies, .. } = outcome;
+    for values in [first, asked, gaps, jitter, latencies] {
         values.sort_unstable();
     }
     exact(faults, target)
@@ -345,9 +375,11 @@ impl Snapshot {
     fn since(&self, earlier: &Self) -> Outcome {
         let elapsed = self.at - earlier.at;
         let cpu = self.target.since(&earlier.target);
-        let ours = cpu + self.upstream.since(&earlier.upstream) + self.loader.since(&earlier.loader);
+        let loader = self.loader.since(&earlier.loader);
+        let ours = cpu + self.upstream.since(&earlier.upstream) + loader;
         let machine = elapsed.as_secs_f64() * processors() as f64;
         let foreign = (self.machine.since(&earlier.machine) - ours.as_secs_f64()).max(0.0) / machine;
-        Outcome { chunks: self.delivered - earlier.delivered, elapsed, cpu, foreign, ..Outcome::default() }
+        let loader = loader.as_secs_f64() / elapsed.as_secs_f64();
+        Outcome { chunks: self.delivered - earlier.delivered, elapsed, cpu, foreign, loader, ..Outcome::default() }
     }
 }

@@ -48,8 +48,8 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> anyhow::Result<()> {
     process::raise_open_files();
-    // One thread each: a relay that uses both cores would be no floor for a core's worth of work,
-    // and a loader that does would take them from what it measures.
+    // Upstream and loader are one thread each: more would take the processors from what is measured.
+    // What the server is compared with has as many threads as the server.
     let one = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     let all = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match cli.command {

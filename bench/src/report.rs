@@ -109,8 +109,12 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Others' share of the machine, median of the windows.
     pub(crate) foreign: f64,
+    /// The same, the worst window.
+    pub(crate) foreign_most: f64,
     /// Why these figures are not to be trusted.
     pub(crate) marks: Vec<String>,
+    /// What to know when reading them.
+    pub(crate) notes: Vec<String>,
     pub(crate) figures: Vec<Figure>,
     /// Says nothing while it grows: a smoke test's figures mean nothing.
     #[serde(skip)]
@@ -134,14 +138,18 @@ impl Report {
         let _ = writeln!(out, "Commit {}, {}. {}.", self.commit, self.date, self.machine);
         let _ = writeln!(
             out,
-            "{} rounds, windows of {} s; others had {:.1} % of the machine. Beside it: {}.",
+            "{} rounds, windows of {} s; others had {:.1} % of the machine, {:.1} % in the worst window. Beside it: {}.",
             self.rounds,
             self.seconds,
             self.foreign * 100.0,
+            self.foreign_most * 100.0,
             self.nginx.as_deref().unwrap_or("no nginx"),
         );
         for mark in &self.marks {
             let _ = writeln!(out, "\n**Provisional:** {mark}.");
+        }
+        for note in &self.notes {
+            let _ = writeln!(out, "\nNote: {note}.");
         }
         if let Some(before) = before {
             let _ = writeln!(out, "\nThe last column compares with commit {}, {}.", before.commit, before.date);
@@ -179,7 +187,7 @@ fn line(figure: &Figure, before: Option<&Report>) -> String {
         None => (None, String::new()),
     };
     let compared = match (compared, &figure.compared) {
-        (Some("+"), Some(summary)) => format!("+{}", spread(summary)),
+        (Some("+"), Some(summary)) => format!("{}{}", if summary.median < 0.0 { "" } else { "+" }, spread(summary)),
         (Some(sign), Some(summary)) => format!("{}{sign}", spread(summary)),
         _ => String::new(),
     };

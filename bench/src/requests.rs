@@ -15,6 +15,8 @@ pub(crate) struct Requests {
     pub(crate) elapsed: Duration,
     /// Processor time of the process that answered.
     pub(crate) cpu: Duration,
+    /// Share of a processor that the loader had.
+    pub(crate) loader: f64,
     /// Microseconds, sorted; one per request.
     pub(crate) latencies: Vec<u32>,
 }
@@ -43,13 +45,15 @@ pub(crate) async fn closed_loop(
 ) -> anyhow::Result<Requests> {
     let ask = Arc::new(ask);
     let mut tasks = JoinSet::new();
-    let (began, before) = (Instant::now(), Cpu::of(process)?);
+    let own = || Cpu::of_one(std::process::id());
+    let (began, before, loader) = (Instant::now(), Cpu::of(process)?, own()?);
     for number in 0..clients {
         let ask = ask.clone();
         tasks.spawn(async move {
             let mut client = Client::connect(address).await?;
             let mut latencies = Vec::new();
-            while began.elapsed() < length {
+            // At least one: where nothing is measured, it is seen to work.
+            while latencies.is_empty() || began.elapsed() < length {
                 let request = ask(number, latencies.len())?;
                 let sent = clock::now();
                 client.call(request).await?;
@@ -63,6 +67,7 @@ pub(crate) async fn closed_loop(
         requests.latencies.extend(ended??);
     }
     (requests.elapsed, requests.cpu) = (began.elapsed(), Cpu::of(process)?.since(&before));
+    requests.loader = own()?.since(&loader).as_secs_f64() / requests.elapsed.as_secs_f64();
     requests.latencies.sort_unstable();
     Ok(requests)
 }

@@ -65,12 +65,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     for scenario in chosen {
         say(format_args!("{scenario:?}"));
         scenario::run(*scenario, &mut bench).await.with_context(|| format!("{scenario:?}"))?;
+        bench.guard.look_back()?;
     }
     let Bench { guard, mut report, .. } = bench;
     if options.quick {
         return Ok(writeln!(std::io::stdout(), "every scenario ran, every stream was exact")?);
     }
-    (report.foreign, report.marks) = guard.verdict()?;
+    let verdict = guard.verdict()?;
+    (report.foreign, report.foreign_most) = (verdict.foreign, verdict.foreign_most);
+    (report.marks, report.notes) = (verdict.marks, verdict.notes);
     report.date = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string();
     let before = Report::committed(&options.out.join("results.json"));
     let markdown = report.markdown(before.as_ref());
@@ -101,7 +104,9 @@ impl Bench {
             rounds: options.rounds,
             seconds: options.seconds,
             foreign: 0.0,
+            foreign_most: 0.0,
             marks: Vec::new(),
+            notes: Vec::new(),
             figures: Vec::new(),
             silent: options.quick,
         };
@@ -131,9 +136,14 @@ impl Bench {
         0..self.scale(self.options.rounds as usize, 1)
     }
 
-    /// The length of a window.
+    /// The numbers of no more than so many rounds: for what takes long and hardly varies.
+    pub(crate) fn few_rounds(&self, most: usize) -> std::ops::Range<usize> {
+        0..self.rounds().end.min(most)
+    }
+
+    /// The length of a window; none where only exactness counts.
     pub(crate) fn window(&self) -> Duration {
-        self.scale(Duration::from_secs_f64(self.options.seconds), Duration::from_millis(500))
+        self.scale(Duration::from_secs_f64(self.options.seconds), Duration::ZERO)
     }
 
     /// A new, empty directory.
@@ -208,6 +218,7 @@ impl Bench {
 fn commit() -> Option<String> {
     let here = Path::new(".");
     let commit = process::output("git", &["rev-parse", "--short=12", "HEAD"], here)?;
-    let changes = process::output("git", &["status", "--porcelain", "--", "crates", "Cargo.lock", "web"], here)?;
+    let changes =
+        process::output("git", &["status", "--porcelain", "--", "bench", "crates", "Cargo.lock", "web"], here)?;
     Some(if changes.is_empty() { commit } else { format!("{commit} with changes") })
 }

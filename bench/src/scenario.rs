@@ -5,6 +5,7 @@ mod first_chunk;
 mod followers;
 mod gap;
 mod held;
+mod judge;
 mod logins;
 mod memory;
 mod pages;
@@ -22,6 +23,8 @@ use crate::run::Bench;
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
+    /// Whether a stream that is not exact is found out.
+    Judge,
     /// Processor time per delivered chunk.
     Cost,
     /// Time to the first chunk.
@@ -55,6 +58,7 @@ pub(crate) enum Scenario {
 /// Measures one.
 pub(crate) async fn run(scenario: Scenario, bench: &mut Bench) -> anyhow::Result<()> {
     match scenario {
+        Scenario::Judge => Box::pin(judge::run(bench)).await,
         Scenario::Cost => Box::pin(cost::run(bench)).await,
         Scenario::FirstChunk => Box::pin(first_chunk::run(bench)).await,
         Scenario::Gap => Box::pin(gap::run(bench)).await,
@@ -68,6 +72,6 @@ pub(crate) async fn run(scenario: Scenario, bench: &mut Bench) -> anyhow::Result
         Scenario::Pages => Box::pin(pages::run(bench)).await,
         Scenario::SmallRequests => Box::pin(small_requests::run(bench)).await,
         Scenario::Logins => Box::pin(logins::run(bench)).await,
-        Scenario::Size => size::run(bench),
+        Scenario::Size => Box::pin(size::run(bench)).await,
     }
 }

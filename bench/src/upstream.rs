@@ -4,9 +4,9 @@
 //! and several allocations; here a chunk is one formatted line and one `write`. Its marks are the
 //! same (`index@micros `), so one reader reads both.
 //!
-//! What to send is the request's model ([`Pace`]). The first chunk goes out at once, so that it
-//! tells when the request arrived. The others keep to an absolute schedule whose phase is spread
-//! evenly over the streams: real streams don't tick together. `GET /lateness` tells how far behind
+//! What to send is the request's model ([`Pace`]). The first chunk (or as many as the pace's head has)
+//! goes out at once, so that it tells when the request arrived. The others keep to an absolute schedule
+//! whose phase is spread evenly over the streams: real streams don't tick together. `GET /lateness` tells how far behind
 //! its schedule the upstream was since the last time somebody asked; `GET /closed` which streams were
 //! closed in the middle by whoever read them, by their number of chunks, and when.
 
@@ -29,7 +29,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{clock, pace::Pace, process, stats::percentile};
+use crate::{
+    clock,
+    pace::{Mistake, Pace},
+    process,
+    stats::percentile,
+};
 
 /// Chunks of a backlog that go into one write, as a provider's own buffering would.
 const BACKLOG_WRITE: u64 = 64;
@@ -148,33 +153,29 @@ async fn play(stream: &mut TcpStream, pace: Pace, shared: &Shared) -> anyhow::Re
     let phase = pace.every.mul_f64((f64::from(number) * 0.618_033_988_75).fract());
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(HEAD);
-    if pace.every.is_zero() {
-        let mut index = 0;
-        while index < pace.count {
-            for _ in 0..BACKLOG_WRITE.min(pace.count - index) {
-                push(&mut out, index);
-                index += 1;
+    // What goes out at once goes out in a provider's own pieces.
+    let at_once = if pace.every.is_zero() { u64::MAX } else { pace.head };
+    for (index, sent) in pace.order().zip(0..) {
+        if sent >= at_once {
+            let due = started + phase + pace.every.mul_f64((sent - at_once) as f64);
+            tokio::select! {
+                biased;
+                () = closed(stream) => anyhow::bail!("the reader closed it"),
+                () = tokio::time::sleep_until(due) => {}
             }
-            stream.write_all(&out).await?;
-            out.clear();
+            let late = Instant::now().saturating_duration_since(due);
+            shared.lateness.lock().push(u32::try_from(late.as_micros()).unwrap_or(u32::MAX));
         }
-    } else {
-        for index in 0..pace.count {
-            if index > 0 {
-                let due = started + phase + pace.every.mul_f64((index - 1) as f64);
-                tokio::select! {
-                    biased;
-                    () = closed(stream) => anyhow::bail!("the reader closed it"),
-                    () = tokio::time::sleep_until(due) => {}
-                }
-                let late = Instant::now().saturating_duration_since(due);
-                shared.lateness.lock().push(u32::try_from(late.as_micros()).unwrap_or(u32::MAX));
-            }
-            push(&mut out, index);
+        push(&mut out, index);
+        if sent + 1 >= at_once || (sent + 1) % BACKLOG_WRITE == 0 {
             stream.write_all(&out).await?;
             out.clear();
         }
     }
+    // Its end is a piece of its own: one chunk by itself is not held up by what follows.
+    stream.write_all(&out).await?;
+    out.clear();
+    anyhow::ensure!(pace.mistake != Some(Mistake::Cut), "cut, as asked");
     let last = format!(
         "data: {{\"id\":\"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT\",\"object\":\"chat.completion.chunk\",\"created\":1767225600,\"model\":\"paced\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":11,\"completion_tokens\":{0},\"total_tokens\":{1}}}}}\n\ndata: [DONE]\n\n",
         pace.count,

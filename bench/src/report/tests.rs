@@ -17,7 +17,9 @@ fn report(figure: Figure) -> Report {
         rounds: 1,
         seconds: 1.0,
         foreign: 0.0,
+        foreign_most: 0.0,
         marks: Vec::new(),
+        notes: Vec::new(),
         figures: vec![figure],
         silent: true,
     }
@@ -51,6 +53,13 @@ fn a_report_survives_its_file_and_is_compared() {
     let table = report(figure(goal(), &[15.0], &[10.0])).markdown(Some(&old));
     assert!(table.contains("| cost, µs | 15 |  | 10 | 1.5× | ≤ 1.5 × nginx | yes | -25 % |"), "{table}");
     assert!(table.contains("compares with commit abc"), "{table}");
+}
+
+#[test]
+fn a_difference_has_one_sign() {
+    let added = |ours| line(&figure(Goal::AddedAtMost(NGINX.to_owned(), 1.0), &[ours], &[10.0]), None);
+    assert!(added(12.0).contains("| +2 | ≤ 1 over nginx | no |"), "{}", added(12.0));
+    assert!(added(8.0).contains("| -2 | ≤ 1 over nginx | yes |"), "{}", added(8.0));
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Processor time per delivered chunk, with everything on: sign-in, durable log, event ids.
+//!
+//! A system that gathers chunks before it works on them pays less per chunk, and its chunks come later:
+//! the delay stands beside the cost, always.
 
 use crate::{
     load,
+    pace::Pace,
     peers::NGINX,
     report::{Figure, Goal},
     run::Bench,
@@ -25,17 +29,20 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let goal = Goal::TimesAtMost(NGINX.to_owned(), 1.5);
         let mut cost = Figure::new(format!("CPU per chunk, {what}"), "µs", Some(goal));
         let mut delay = Figure::new(format!("delay of a chunk, {what}, p50"), "µs", None);
+        let mut tail = Figure::new(format!("delay of a chunk, {what}, p99"), "µs", None);
         let mut late = Figure::new(format!("upstream behind its pace, {what}, p99"), "µs", None);
         for round in bench.rounds() {
             for target in bench.targets(&running, round) {
                 let outcome = load::paced(&target, bench.upstream, streams, rate, bench.window()).await?;
                 bench.guard.saw(&outcome);
+                bench.guard.full(&what, target.name, &outcome, streams, rate);
                 cost.push(target.name, outcome.cpu_per_chunk());
                 delay.push(target.name, percentile(&outcome.latencies, 0.5));
+                tail.push(target.name, percentile(&outcome.latencies, 0.99));
                 late.push(target.name, outcome.late.p99);
             }
         }
-        for figure in [cost, delay, late] {
+        for figure in [cost, delay, tail, late] {
             bench.report.add(figure);
         }
     }
@@ -45,7 +52,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut rate = Figure::new(format!("chunks a second, {what}"), "1/s", None);
     for round in bench.rounds() {
         for target in bench.targets(&running, round) {
-            let outcome = load::backlog(&target, bench.upstream, streams, count).await?;
+            let outcome = load::backlog(&target, bench.upstream, streams, Pace::backlog(count)).await?;
             bench.guard.saw(&outcome);
             cost.push(target.name, outcome.cpu_per_chunk());
             rate.push(target.name, outcome.chunks as f64 / outcome.elapsed.as_secs_f64());

@@ -21,7 +21,9 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     for round in bench.rounds() {
         for target in bench.targets(&running, round) {
             let pace = crate::pace::Pace::backlog(1);
-            let outcome = load::one_by_one(&target, bench.scale(QUESTIONS, 5), || target.ask(pace)).await?;
+            let questions = bench.scale(QUESTIONS, 5);
+            let outcome = load::one_by_one(&target, bench.upstream, questions, || target.ask(pace)).await?;
+            bench.guard.saw(&outcome);
             median.push(target.name, percentile(&outcome.first, 0.5));
             tail.push(target.name, percentile(&outcome.first, 0.99));
             asked.push(target.name, percentile(&outcome.asked, 0.5));

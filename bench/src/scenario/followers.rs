@@ -7,12 +7,13 @@ use http_body_util::BodyExt;
 
 use crate::{
     client::{Client, request},
-    load::{self, Load},
+    load::{self, Ask, Load},
     pace::Pace,
     peers::{SERVER, Target},
     proc,
     report::{Figure, Goal},
     run::Bench,
+    stats::percentile,
 };
 
 /// Between the openings of two followers.
@@ -23,14 +24,15 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut open = Figure::new("followers of generations of 1 chunk/s", "followers", Some(Goal::AtLeast(10_000.0)));
     let mut memory = Figure::new("memory per follower", "KiB", Some(Goal::AtMost(8.0)));
     let mut cost = Figure::new("CPU per chunk, followers of 1 chunk/s", "µs", None);
-    for _ in bench.rounds() {
+    let mut tail = Figure::new("delay of a chunk, followers of 1 chunk/s, p99", "µs", None);
+    for _ in bench.few_rounds(2) {
         let running = bench.server().await?;
         let target = running.target();
         let ramp = APART * followers;
-        // Opening them may take twice as long as planned.
-        let length = ramp * 2 + bench.window() + Duration::from_secs(10);
-        let pace = Pace::per_second(bench.scale(1, 10), bench.scale(length, Duration::from_secs(5)));
-        let mut requests = Vec::new();
+        // The rest is for starting the generations.
+        let length = load::lasts(ramp, bench.window()) + bench.scale(Duration::from_secs(2), Duration::ZERO);
+        let pace = Pace::per_second(bench.scale(1, 50), length);
+        let mut asks = Vec::new();
         let mut ids = Vec::new();
         for _ in 0..generations {
             ids.push(start(&target, pace).await?);
@@ -38,16 +40,17 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let before = proc::resident(running.server.process.id())?;
         for number in 0..followers as usize {
             let path = format!("/api/v1/chat/stream?generation_id={}", ids[number % ids.len()]);
-            requests.push(request(&path, Some(&running.token), None)?);
+            asks.push(Ask { request: request(&path, Some(&running.token), None)?, count: pace.count });
         }
-        let load = Load { requests, pace, ramp, window: bench.window() };
+        let load = Load { asks, ramp, window: bench.window() };
         let outcome = load::window(&target, bench.upstream, load).await?;
         bench.guard.saw(&outcome);
         open.push(SERVER, f64::from(followers));
         memory.push(SERVER, outcome.resident.saturating_sub(before) as f64 / f64::from(followers) / 1024.0);
         cost.push(SERVER, outcome.cpu_per_chunk());
+        tail.push(SERVER, percentile(&outcome.latencies, 0.99));
     }
-    for figure in [open, memory, cost] {
+    for figure in [open, memory, cost, tail] {
         bench.report.add(figure);
     }
     Ok(())

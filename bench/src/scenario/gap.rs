@@ -1,4 +1,7 @@
-//! What one stream's chunks are held up, from the upstream's sending to the loader's reading.
+//! One stream: how late its chunks come, and how far the gaps between them are off the upstream's own.
+//!
+//! The gap by itself says little here: whoever delays all chunks alike has the upstream's gaps. So the
+//! delay is measured too, from the upstream's sending to the loader's reading.
 
 use crate::{
     load,
@@ -8,22 +11,33 @@ use crate::{
     stats::percentile,
 };
 
+/// A window is so many times as long as the others: one stream has few chunks.
+const LONGER: u32 = 2;
+
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let running = bench.server().await?;
-    let goal = Goal::AddedAtMost(FLOOR.to_owned(), 150.0);
-    let mut median = Figure::new("delay of a chunk, 1 stream of 50 chunks/s, p50", "µs", Some(goal));
-    let mut tail = Figure::new("delay of a chunk, 1 stream of 50 chunks/s, p99", "µs", None);
-    let mut cost = Figure::new("CPU per chunk, 1 stream of 50 chunks/s", "µs", None);
+    let figure =
+        |what: &str, part: &str, goal| Figure::new(format!("{what}, 1 stream of 50 chunks/s{part}"), "µs", goal);
+    let goal = || Some(Goal::AddedAtMost(FLOOR.to_owned(), 150.0));
+    let mut gap = figure("gap", ", p50", goal());
+    let mut off = figure("gap, off the upstream's own", ", p50", goal());
+    let mut off_tail = figure("gap, off the upstream's own", ", p99", None);
+    let mut median = figure("delay of a chunk", ", p50", goal());
+    let mut tail = figure("delay of a chunk", ", p99", None);
+    let mut cost = figure("CPU per chunk", "", None);
     for round in bench.rounds() {
         for target in bench.targets(&running, round) {
-            let outcome = load::paced(&target, bench.upstream, 1, 50, bench.window()).await?;
+            let outcome = load::paced(&target, bench.upstream, 1, 50, bench.window() * LONGER).await?;
             bench.guard.saw(&outcome);
+            gap.push(target.name, percentile(&outcome.gaps, 0.5));
+            off.push(target.name, percentile(&outcome.jitter, 0.5));
+            off_tail.push(target.name, percentile(&outcome.jitter, 0.99));
             median.push(target.name, percentile(&outcome.latencies, 0.5));
             tail.push(target.name, percentile(&outcome.latencies, 0.99));
             cost.push(target.name, outcome.cpu_per_chunk());
         }
     }
-    for figure in [median, tail, cost] {
+    for figure in [gap, off, off_tail, median, tail, cost] {
         bench.report.add(figure);
     }
     Ok(())

@@ -32,24 +32,39 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut rate = Figure::new("sign-ins a second", "1/s", goal);
     let goal = Some(Goal::TimesAtMost(QUIET.to_owned(), 1.25));
     let mut gap = Figure::new("gap beside a flood of sign-ins, 100 streams of 50 chunks/s, p99", "µs", goal);
+    let mut delay =
+        Figure::new("delay of a chunk beside a flood of sign-ins, 100 streams of 50 chunks/s, p99", "µs", None);
     let streams = bench.scale(STREAMS, 5);
-    for _ in bench.rounds() {
-        rate.push(ARGON2, bare(bench.window()).await?);
-        rate.push(SERVER, closed_loop(address, process, CLIENTS, bench.window(), sign_in).await?.per_second());
-
-        let quiet = load::paced(&target, bench.upstream, streams, 50, bench.window()).await?;
-        bench.guard.saw(&quiet);
-        gap.push(QUIET, percentile(&quiet.gaps, 0.99));
-        let mut flood = JoinSet::new();
-        // Longer than the streams: it is cut.
-        flood.spawn(closed_loop(address, process, CLIENTS, Duration::from_secs(600), sign_in));
-        let flooded = load::paced(&target, bench.upstream, streams, 50, bench.window()).await?;
-        anyhow::ensure!(flood.try_join_next().is_none(), "the flood ended before the streams");
-        gap.push(SERVER, percentile(&flooded.gaps, 0.99));
-        drop(flood);
+    for round in bench.rounds() {
+        let mut rates = [ARGON2, SERVER];
+        rates.rotate_left(round % 2);
+        for name in rates {
+            rate.push(
+                name,
+                match name {
+                    ARGON2 => bare(bench.window()).await?,
+                    _ => closed_loop(address, process, CLIENTS, bench.window(), sign_in).await?.per_second(),
+                },
+            );
+        }
+        let mut systems = [QUIET, SERVER];
+        systems.rotate_left(round % 2);
+        for name in systems {
+            let mut flood = JoinSet::new();
+            if name == SERVER {
+                // Longer than the streams: it is cut.
+                flood.spawn(closed_loop(address, process, CLIENTS, Duration::from_secs(600), sign_in));
+            }
+            let outcome = load::paced(&target, bench.upstream, streams, 50, bench.window()).await?;
+            anyhow::ensure!(flood.try_join_next().is_none(), "the flood ended before the streams");
+            bench.guard.saw(&outcome);
+            gap.push(name, percentile(&outcome.gaps, 0.99));
+            delay.push(name, percentile(&outcome.latencies, 0.99));
+        }
     }
-    bench.report.add(rate);
-    bench.report.add(gap);
+    for figure in [rate, gap, delay] {
+        bench.report.add(figure);
+    }
     Ok(())
 }
 
@@ -64,7 +79,7 @@ async fn bare(length: Duration) -> anyhow::Result<f64> {
             let mut memory = vec![argon2::Block::default(); argon2.params().block_count()];
             let (began, mut hashes) = (Instant::now(), 0);
             let mut out = [0; 32];
-            while began.elapsed() < length {
+            while hashes == 0 || began.elapsed() < length {
                 let hashed =
                     argon2.hash_password_into_with_memory(b"bench-password-1", &[7; 16], &mut out, &mut memory);
                 hashed.ok().context("argon2 failed")?;

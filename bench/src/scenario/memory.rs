@@ -26,12 +26,12 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut with_reader = Figure::new("memory per running generation, with its reader", "KiB", None);
     let mut alone = Figure::new("memory per running generation", "KiB", Some(Goal::AtMost(24.0)));
     let mut after = Figure::new("memory, after 1,000 streams", "MiB", Some(Goal::TimesAtMost(IDLE.to_owned(), 1.5)));
-    for _ in bench.rounds() {
+    for _ in bench.few_rounds(2) {
         let directory = bench.directory();
         let server = bench.setup(&[]).start(&directory)?;
         let process = server.process.id();
         Client::connect(server.address).await?.call(request("/api/v1/health", None, None)?).await?;
-        sleep(Duration::from_secs(1)).await;
+        sleep(bench.scale(Duration::from_secs(1), Duration::ZERO)).await;
         let at_rest = proc::resident(process)? as f64;
         idle.push(SERVER, at_rest / MIB);
 
@@ -39,17 +39,19 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let running = Running { server, token };
         let target = running.target();
         // What is allocated once, by the first requests, is no generation's.
-        load::one_by_one(&target, 20, || target.ask(Pace::backlog(1))).await?;
+        load::one_by_one(&target, bench.upstream, 20, || target.ask(Pace::backlog(1))).await?;
         let each = |now: u64, before: u64| now.saturating_sub(before) as f64 / f64::from(streams) / 1024.0;
 
         let before = proc::resident(process)?;
-        let length = bench.scale(Duration::from_secs(20), Duration::from_secs(2));
-        let slow = Pace::per_second(bench.scale(1, 10), length);
+        let length = bench.scale(Duration::from_secs(15), Duration::from_millis(400));
+        let slow = Pace::per_second(bench.scale(1, 50), length);
+        let began = Instant::now();
         for _ in 0..streams {
             start(&target, slow).await?;
         }
         alone.push(SERVER, each(proc::resident(process)?, before));
-        sleep(length + Duration::from_secs(1)).await;
+        anyhow::ensure!(bench.options.quick || began.elapsed() < length, "generations ended before all had started");
+        sleep(length + bench.scale(Duration::from_secs(1), Duration::ZERO)).await;
 
         let before = proc::resident(process)?;
         let outcome = load::paced(&target, bench.upstream, streams as usize, 1, bench.window()).await?;

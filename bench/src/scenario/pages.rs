@@ -1,7 +1,8 @@
-//! Lists of conversations and pages of messages, anybody's and anywhere, in a full database.
+//! Lists of conversations and pages of messages, anybody's and anywhere, in a full database, asked for by
+//! clients that never pause.
 
 use crate::{
-    client::request,
+    client::{Client, request},
     peers::SERVER,
     report::{Figure, Goal},
     requests::closed_loop,
@@ -18,6 +19,18 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut tokens = Vec::new();
     for number in 0..fixture.size.users {
         tokens.push(running.server.sign_in(number).await?);
+    }
+    // What is timed is full, and not the end.
+    let mut client = Client::connect(running.server.address).await?;
+    let first = format!("/api/v1/conversations/{}/messages", fixture.conversations[0][0]);
+    for (path, field) in [("/api/v1/conversations", "conversations"), (&first, "messages")] {
+        let page = client.json(request(path, Some(&tokens[0]), None)?).await?;
+        let length = page[field].as_array().map_or(0, Vec::len);
+        anyhow::ensure!(
+            bench.options.quick || (length >= 20 && !page["next_cursor"].is_null()),
+            "{path} is short: {page}"
+        );
+        anyhow::ensure!(length > 0, "{path} is empty");
     }
     let (address, process) = (running.server.address, running.server.process.id());
     let goal = || Some(Goal::AtMost(5000.0));

@@ -36,8 +36,9 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 let question = json!({"message": "And then?", "conversation_id": conversation, "model": model});
                 let ask = || request("/api/v1/chat/stream", target.token.as_deref(), Some(&question));
                 // The first finds the pages cold.
-                load::one_by_one(&target, 3, ask).await?;
-                let outcome = load::one_by_one(&target, bench.scale(QUESTIONS, 2), ask).await?;
+                load::one_by_one(&target, bench.upstream, 3, ask).await?;
+                let outcome = load::one_by_one(&target, bench.upstream, bench.scale(QUESTIONS, 2), ask).await?;
+                bench.guard.saw(&outcome);
                 asked.push(percentile(&outcome.asked, 0.5));
             }
             for (figure, long) in longer.iter_mut().zip(&asked[1..]) {

@@ -5,13 +5,12 @@ use std::time::Duration;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpSocket, TcpStream},
-    time::sleep,
 };
 
 use super::followers::start;
 use crate::{
     client::request,
-    load::{self, Load, Outcome},
+    load::{self, Ask, Load, Outcome},
     pace::Pace,
     peers::{SERVER, Target},
     report::{Figure, Goal},
@@ -23,8 +22,8 @@ use crate::{
 const ALONE: &str = "alone";
 /// Between the openings of two readers.
 const APART: Duration = Duration::from_millis(5);
-/// How much of an answer is there when the silent ones come: enough to block them at once.
-const HEAD_START: Duration = Duration::from_secs(18);
+/// Chunks of an answer that are there when the silent ones come: enough to block them at once.
+const HEAD: u64 = 1000;
 /// The least receive buffer that the kernel gives.
 const SMALL_BUFFER: u32 = 2048;
 
@@ -33,18 +32,18 @@ struct Scale {
     readers: u32,
     silent: usize,
     rate: u32,
-    head_start: Duration,
+    head: u64,
 }
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let full = Scale { generations: 10, readers: 400, silent: 100, rate: 50, head_start: HEAD_START };
-    let quick = Scale { generations: 2, readers: 20, silent: 5, rate: 20, head_start: Duration::from_secs(1) };
+    let full = Scale { generations: 10, readers: 400, silent: 100, rate: 50, head: HEAD };
+    let quick = Scale { generations: 2, readers: 20, silent: 5, rate: 50, head: 100 };
     let scale = bench.scale(full, quick);
     let what = format!("{} readers beside {} that read nothing", scale.readers, scale.silent);
     let goal = Goal::TimesAtMost(ALONE.to_owned(), 1.2);
     let mut tail = Figure::new(format!("delay of a chunk, {what}, p99"), "µs", Some(goal));
     let mut median = Figure::new(format!("delay of a chunk, {what}, p50"), "µs", None);
-    for round in bench.rounds() {
+    for round in bench.few_rounds(2) {
         // Longer than a round: the silent ones hang all the time.
         let running = bench.server_with(&[("GPT_R1__STREAM__WRITE_TIMEOUT", "1h")]).await?;
         let target = running.target();
@@ -64,23 +63,22 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
 
 async fn measure(bench: &Bench, target: &Target, scale: &Scale, silent: usize) -> anyhow::Result<Outcome> {
     let ramp = APART * scale.readers;
-    // Opening them may take twice as long as planned.
-    let length =
-        scale.head_start + ramp * 2 + bench.window() + bench.scale(Duration::from_secs(10), Duration::from_secs(3));
+    // The rest is for starting the generations and the silent readers.
+    let length = load::lasts(ramp, bench.window()) + bench.scale(Duration::from_secs(3), Duration::ZERO);
     let pace = Pace::per_second(scale.rate, length);
+    let pace = Pace { count: pace.count + scale.head, head: scale.head, ..pace };
     let mut paths = Vec::new();
     for _ in 0..scale.generations {
         paths.push(format!("/api/v1/chat/stream?generation_id={}", start(target, pace).await?));
     }
-    sleep(scale.head_start).await;
     let mut hanging = Vec::new();
     for number in 0..silent {
         hanging.push(attach_silent(target, &paths[number % paths.len()]).await?);
     }
-    let requests = (0..scale.readers as usize)
-        .map(|number| request(&paths[number % paths.len()], target.token.as_deref(), None))
-        .collect::<Result<_, _>>()?;
-    let load = Load { requests, pace, ramp, window: bench.window() };
+    let asks = (0..scale.readers as usize).map(|number| {
+        Ok(Ask { request: request(&paths[number % paths.len()], target.token.as_deref(), None)?, count: pace.count })
+    });
+    let load = Load { asks: asks.collect::<anyhow::Result<_>>()?, ramp, window: bench.window() };
     let outcome = load::window(target, bench.upstream, load).await?;
     for stream in &hanging {
         anyhow::ensure!(is_open(stream), "a silent reader was closed within the window");

@@ -51,7 +51,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let mut tail = figure("stop until the upstream is closed, p99", Some(Goal::AtMost(50_000.0)));
         let mut worst = figure("stop until the upstream is closed, longest", None);
         let mut answered = figure("stop until it is answered, p99", None);
-        for _ in bench.rounds() {
+        for _ in bench.few_rounds(2) {
             // A new server each time: the others' generations would go on without their readers.
             let running = bench.server().await?;
             let target = running.target();

@@ -25,7 +25,7 @@ use crate::{
     key::SigningKey,
     password::{PasswordConfig, PasswordSetupError, Passwords},
     secret,
-    token::AccessTokens,
+    token::{self, AccessTokens},
 };
 
 mod account;
@@ -51,15 +51,6 @@ pub struct AuthConfig {
     pub passwords: PasswordConfig,
     /// How often somebody may try; none for no limit.
     pub attempts: Option<AttemptLimits>,
-}
-
-/// Who sends a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authenticated {
-    /// The user.
-    pub user: User,
-    /// The session that proves it.
-    pub session_id: SessionId,
 }
 
 /// A sign-in that succeeded.
@@ -135,51 +126,51 @@ impl Auth {
         })
     }
 
-    /// Who sends a request with this access token.
+    /// The session of a request with this access token. The signature is checked whenever the
+    /// database is asked; in between the token is known by its digest.
     ///
     /// # Errors
     /// [`AuthError::TokenInvalid`], [`AuthError::TokenExpired`], [`AuthError::SessionEnded`],
     /// [`AuthError::Store`].
-    pub async fn authenticate_bearer(&self, token: &str) -> Result<Authenticated, AuthError> {
+    pub async fn authenticate_bearer(&self, token: &str) -> Result<Arc<Session>, AuthError> {
+        if !token::is_plausible(token) {
+            return Err(AuthError::TokenInvalid);
+        }
         let now = self.clock.now();
-        let claims = self.tokens.verify(token, now)?;
-        let key = SessionKey::Id(claims.sid);
-        let session = match self.cache.get(key, now) {
-            Ok(session) => session,
-            Err(ticket) => {
-                let found = self.store.session_get(claims.sid, now).await?;
-                let session = Arc::new(found.ok_or(AuthError::SessionEnded)?);
-                self.cache.insert(key, Arc::clone(&session), ticket);
-                session
-            }
+        let key = SessionKey::Token(secret::hash(token));
+        let ticket = match self.cache.get(key, now) {
+            Ok(session) => return Ok(session),
+            Err(ticket) => ticket,
         };
+        let claims = self.tokens.verify(token, now)?;
+        let found = self.store.session_get(claims.sid, now).await?;
+        let session = Arc::new(found.ok_or(AuthError::SessionEnded)?);
         if session.user.id != claims.sub {
             return Err(AuthError::TokenInvalid);
         }
-        Ok(authenticated(&session))
+        self.cache.insert(key, Arc::clone(&session), claims.ends_at(), ticket);
+        Ok(session)
     }
 
-    /// Who sends a request with this cookie.
+    /// The session of a request with this cookie.
     ///
     /// # Errors
     /// [`AuthError::SessionEnded`] for a cookie that names no live session, [`AuthError::Store`].
-    pub async fn authenticate_cookie(&self, cookie: &str) -> Result<Authenticated, AuthError> {
+    pub async fn authenticate_cookie(&self, cookie: &str) -> Result<Arc<Session>, AuthError> {
         if !secret::is_plausible(cookie) {
             return Err(AuthError::SessionEnded);
         }
         let now = self.clock.now();
         let hash = secret::hash(cookie);
         let key = SessionKey::Cookie(hash);
-        let session = match self.cache.get(key, now) {
-            Ok(session) => session,
-            Err(ticket) => {
-                let found = self.store.session_by_cookie(hash, now).await?;
-                let session = Arc::new(found.ok_or(AuthError::SessionEnded)?);
-                self.cache.insert(key, Arc::clone(&session), ticket);
-                session
-            }
+        let ticket = match self.cache.get(key, now) {
+            Ok(session) => return Ok(session),
+            Err(ticket) => ticket,
         };
-        Ok(authenticated(&session))
+        let found = self.store.session_by_cookie(hash, now).await?;
+        let session = Arc::new(found.ok_or(AuthError::SessionEnded)?);
+        self.cache.insert(key, Arc::clone(&session), session.expires_at, ticket);
+        Ok(session)
     }
 
     /// How long a new session of this kind lives.
@@ -189,10 +180,6 @@ impl Auth {
             SessionKind::Cookie => self.config.cookie_ttl,
         }
     }
-}
-
-fn authenticated(session: &Session) -> Authenticated {
-    Authenticated { user: session.user.clone(), session_id: session.id }
 }
 
 #[cfg(test)]

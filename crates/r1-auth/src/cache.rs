@@ -3,8 +3,8 @@
 //! **Invariant:** an entry is believed for [`TTL`] from the moment *before* the database was
 //! asked, so a session that ended elsewhere is noticed within that time; a session that is ended
 //! here is gone at once, and an answer of the database that was on its way meanwhile does not
-//! bring it back (the ticket of [`SessionCache::miss`] is stale then). It holds at most
-//! `2 * capacity` sessions.
+//! bring it back (the ticket of [`SessionCache::get`] is stale then). It holds at most
+//! `2 * capacity` sessions. What proves a session is kept as a digest only.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -22,12 +22,13 @@ use r1_domain::{
 /// How long the database's word is believed.
 pub const TTL: Duration = Duration::from_secs(5);
 
-/// How a request names its session.
+/// How a request names its session: by the digest of what proves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionKey {
-    /// By an access token, which holds the id.
-    Id(SessionId),
-    /// By a cookie, whose digest is known.
+    /// An access token's. It is here once its signature was checked, so that this happens every few
+    /// seconds and not for every request.
+    Token(TokenHash),
+    /// A cookie's.
     Cookie(TokenHash),
 }
 
@@ -35,6 +36,8 @@ pub enum SessionKey {
 struct Known {
     session: Arc<Session>,
     asked_at: Timestamp,
+    /// From when on the token or the session is over.
+    until: Timestamp,
 }
 
 /// Two halves: when the young one is full it becomes the old one and the old one is forgotten. An
@@ -82,7 +85,7 @@ impl SessionCache {
         let halves = &mut *halves;
         let live = halves.young.get(&key).or_else(|| halves.old.get(&key)).filter(|known| {
             // An entry from the future: the clock was set back, so nothing is known.
-            known.asked_at <= now && now < known.asked_at.plus(TTL) && now < known.session.expires_at
+            known.asked_at <= now && now < known.asked_at.plus(TTL) && now < known.until
         });
         match live {
             Some(known) => Ok(Arc::clone(&known.session)),
@@ -90,8 +93,9 @@ impl SessionCache {
         }
     }
 
-    /// Keeps what the database said, unless something was ended here since it was asked.
-    pub fn insert(&self, key: SessionKey, session: Arc<Session>, ticket: Ticket) {
+    /// Keeps what the database said, unless something was ended here since it was asked. `until` is
+    /// when what names the session is over, should that be before the session's end.
+    pub fn insert(&self, key: SessionKey, session: Arc<Session>, until: Timestamp, ticket: Ticket) {
         let mut halves = self.halves.lock();
         if halves.ended != ticket.ended {
             return;
@@ -99,14 +103,16 @@ impl SessionCache {
         if halves.young.len() >= self.capacity && !halves.young.contains_key(&key) {
             halves.old = std::mem::take(&mut halves.young);
         }
+        let until = until.min(session.expires_at);
+        let known = Known { session, asked_at: ticket.asked_at, until };
         match halves.young.entry(key) {
             // Of two answers that crossed, the one asked for later is the fresher.
-            Entry::Occupied(entry) if entry.get().asked_at > ticket.asked_at => {}
+            Entry::Occupied(entry) if entry.get().asked_at > known.asked_at => {}
             Entry::Occupied(mut entry) => {
-                entry.insert(Known { session, asked_at: ticket.asked_at });
+                entry.insert(known);
             }
             Entry::Vacant(entry) => {
-                entry.insert(Known { session, asked_at: ticket.asked_at });
+                entry.insert(known);
             }
         }
     }
@@ -157,39 +163,45 @@ mod tests {
     fn an_entry_is_believed_for_five_seconds_from_the_question() {
         let cache = SessionCache::new(10);
         let session = session();
-        let key = SessionKey::Id(session.id);
+        let key = SessionKey::Token([7; 32]);
         let ticket = cache.get(key, at(1000)).unwrap_err();
-        cache.insert(key, Arc::clone(&session), ticket);
+        cache.insert(key, Arc::clone(&session), session.expires_at, ticket);
         assert!(cache.get(key, at(1000)).is_ok());
         assert!(cache.get(key, at(5999)).is_ok());
         assert!(cache.get(key, at(6000)).is_err());
         assert!(cache.get(key, at(999)).is_err(), "the clock was set back");
 
-        let ticket = cache.get(key, at(59_000)).unwrap_err();
-        cache.insert(key, session, ticket);
-        assert!(cache.get(key, at(59_999)).is_ok());
-        assert!(cache.get(key, at(60_000)).is_err(), "expired");
+        // Whichever is over first: the session, or the token that names it.
+        for (name, until, ends) in [(8, at(99_000), 60_000), (9, at(59_500), 59_500)] {
+            let key = SessionKey::Token([name; 32]);
+            let ticket = cache.get(key, at(59_000)).unwrap_err();
+            cache.insert(key, Arc::clone(&session), until, ticket);
+            assert!(cache.get(key, at(ends - 1)).is_ok());
+            assert!(cache.get(key, at(ends)).is_err());
+        }
     }
 
     #[test]
     fn what_ends_here_is_gone_at_once_and_stays_gone() {
         let cache = SessionCache::new(10);
         let session = session();
-        let (by_id, by_cookie) = (SessionKey::Id(session.id), SessionKey::Cookie([7; 32]));
-        for key in [by_id, by_cookie] {
+        let until = session.expires_at;
+        // Of the same bytes, and yet two.
+        let (by_token, by_cookie) = (SessionKey::Token([7; 32]), SessionKey::Cookie([7; 32]));
+        for key in [by_token, by_cookie] {
             let ticket = cache.get(key, at(1000)).unwrap_err();
-            cache.insert(key, Arc::clone(&session), ticket);
+            cache.insert(key, Arc::clone(&session), until, ticket);
         }
         let late = cache.get(SessionKey::Cookie([8; 32]), at(1001)).unwrap_err();
         cache.end(session.id);
-        assert!(cache.get(by_id, at(1002)).is_err() && cache.get(by_cookie, at(1002)).is_err());
-        cache.insert(by_id, Arc::clone(&session), late);
-        assert!(cache.get(by_id, at(1003)).is_err(), "an answer from before the end");
+        assert!(cache.get(by_token, at(1002)).is_err() && cache.get(by_cookie, at(1002)).is_err());
+        cache.insert(by_token, Arc::clone(&session), until, late);
+        assert!(cache.get(by_token, at(1003)).is_err(), "an answer from before the end");
 
-        let ticket = cache.get(by_id, at(1004)).unwrap_err();
-        cache.insert(by_id, Arc::clone(&session), ticket);
+        let ticket = cache.get(by_token, at(1004)).unwrap_err();
+        cache.insert(by_token, Arc::clone(&session), until, ticket);
         cache.end_all(session.user.id);
-        assert!(cache.get(by_id, at(1005)).is_err());
+        assert!(cache.get(by_token, at(1005)).is_err());
     }
 
     #[test]
@@ -200,7 +212,7 @@ mod tests {
             hash[..8].copy_from_slice(&n.to_le_bytes());
             let key = SessionKey::Cookie(hash);
             let ticket = cache.get(key, at(1)).unwrap_err();
-            cache.insert(key, session(), ticket);
+            cache.insert(key, session(), at(60_000), ticket);
             assert!(cache.get(key, at(1)).is_ok());
         }
         let halves = cache.halves.lock();

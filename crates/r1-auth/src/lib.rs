@@ -19,7 +19,7 @@ pub mod secret;
 pub mod setup;
 pub mod token;
 
-pub use auth::{Auth, AuthConfig, Authenticated, Grant, Login, Registration};
+pub use auth::{Auth, AuthConfig, Grant, Login, Registration};
 pub use error::{AuthError, FieldError};
 
 #[cfg(test)]

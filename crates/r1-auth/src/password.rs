@@ -1,8 +1,8 @@
 //! Passwords: Argon2id (RFC 9106) as PHC strings, computed away from the runtime.
 //!
 //! A hash costs tens of milliseconds of a core and 19 MiB on purpose. [`pool`] bounds both: a few
-//! threads of their own, so that a flood of sign-ins queues up and is then refused while answers
-//! stream on. A sign-in for an account that does not exist does the same work as any other.
+//! threads of their own, of low priority, so that a flood of sign-ins queues up and is then refused
+//! while answers stream on. A sign-in for an account that does not exist does the same work as any other.
 //!
 //! **Invariant:** how long a check takes does not depend on whether the account exists, nor on how
 //! much of the password is right.

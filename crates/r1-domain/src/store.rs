@@ -5,6 +5,7 @@
 //! Stores write the ids and times that they are given.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use crate::{
     conversation::Conversation,
@@ -247,6 +248,9 @@ pub struct StoredLog {
     pub terminal_payload: Option<String>,
 }
 
+/// A [`Store::history`] that is being read.
+pub type HistoryRead = BoxFuture<'static, StoreResult<Vec<Turn>>>;
+
 /// The database.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -353,6 +357,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Accepts a question.
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome>;
+
+    /// The same, with the reading of what [`Store::history`] would give for its answer under way: a store
+    /// that can reads it beside the commit, and answers about the commit whatever becomes of the reading.
+    /// None where it has not begun, or nothing was accepted.
+    async fn turn_begin_with_history(
+        &self,
+        turn: NewTurn,
+        _max_bytes: usize,
+    ) -> StoreResult<(TurnOutcome, Option<HistoryRead>)> {
+        Ok((self.turn_begin(turn).await?, None))
+    }
 
     /// Accepts another generation after one that has ended. `NotFound` for an unknown or foreign
     /// earlier one.

@@ -12,7 +12,7 @@ use r1_domain::{
     id::{GenerationId, UserId},
     log::Position,
     provider::ResolvedModel,
-    store::{Earlier, IdempotencyKey, Store, StoreError, StoreResult, TurnOutcome},
+    store::{Earlier, HistoryRead, IdempotencyKey, Store, StoreError, StoreResult, TurnOutcome},
 };
 use rand::RngExt;
 use tokio::sync::{OwnedMutexGuard, oneshot};
@@ -40,6 +40,9 @@ pub struct Accepted {
     /// Follows it from the beginning.
     pub reader: Reader,
 }
+
+/// A commit that accepts a generation or does not; and, where that has begun, the reading of its history.
+pub(crate) type Commit = BoxFuture<'static, StoreResult<(TurnOutcome, Option<HistoryRead>)>>;
 
 /// Whether a request is to be decided.
 pub(crate) enum Admission {
@@ -100,15 +103,15 @@ impl Engine {
         }
     }
 
-    /// Accepts a generation by `commit`, which is given the first records of its log, and runs it.
-    /// `given` is the text with which it begins.
+    /// Accepts a generation by `commit`, which is given the first records of its log, and runs it. What the
+    /// model gets to read may be on its way from there. `given` is the text with which the answer begins.
     pub(crate) async fn accept(
         &self,
         generation: Generation,
         model: ResolvedModel,
         given: Option<String>,
         admitted: Admitted,
-        commit: impl FnOnce(Arc<dyn Store>, Bytes) -> BoxFuture<'static, StoreResult<TurnOutcome>>,
+        commit: impl FnOnce(Arc<dyn Store>, Bytes) -> Commit,
     ) -> Result<Accepted, EngineError> {
         let log = Log::new(generation.id, generation.owner, &start_event(&generation), given.as_deref());
         let commit = commit(self.store.clone(), log.start_records());
@@ -128,7 +131,10 @@ impl Engine {
             // Until it is decided, whether its client is still there or not: a repeat that came sooner
             // would find nothing under the key, and meet the limits that this one has used up.
             let deciding = admitted;
-            let outcome = commit.await;
+            let (outcome, history) = match commit.await {
+                Ok((outcome, history)) => (Ok(outcome), history),
+                Err(error) => (Err(error), None),
+            };
             let accepted = matches!(outcome, Ok(TurnOutcome::Accepted));
             if accepted {
                 unaccepted.log = None;
@@ -139,7 +145,7 @@ impl Engine {
             // Nobody waits for it any more if the client has gone: that changes nothing.
             let _ = answer.send(outcome);
             if accepted {
-                run.run().await;
+                run.run(history).await;
             }
         });
         let gone = |_| EngineError::Store(StoreError::Internal("the accepting task is gone".into()));

@@ -150,7 +150,7 @@ impl Engine {
             now,
         };
         let commit = |store: Arc<dyn Store>, start| {
-            async move { store.generation_begin(NewGeneration { start, ..new }).await }.boxed()
+            async move { Ok((store.generation_begin(NewGeneration { start, ..new }).await?, None)) }.boxed()
         };
         self.accept(generation, model, given, admitted, commit).await
     }

@@ -117,7 +117,7 @@ impl Engine {
 
     /// How many generations this process runs.
     pub fn running(&self) -> usize {
-        self.registry.all().len()
+        self.registry.running()
     }
 
     /// How many readers are attached.

@@ -14,7 +14,7 @@ mod tests;
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use r1_domain::{
     cursor::Cursor,
@@ -36,6 +36,8 @@ use reading::SLICE;
 const INDEX_EVERY: u64 = 256;
 /// At most so many bytes of one log go into one commit.
 const TAKE: usize = 256 * 1024;
+/// Up to so many of them share a buffer with those of other logs.
+const SHARED: usize = 4 * 1024;
 /// More bytes of records than this are not added up on the runtime's threads.
 const FOLD_HERE: usize = 64 * 1024;
 /// A fold into the generation's own rows is due when so many bytes, or so much time, have gathered since the last.
@@ -101,8 +103,6 @@ pub(crate) struct Taken {
     pub(crate) append: LogAppend,
     from: Position,
     to: Position,
-    folded: bool,
-    records: Bytes,
 }
 
 impl Taken {
@@ -306,15 +306,22 @@ impl Log {
     }
 
     /// What the writer shall commit next. The log stays queued until [`Log::publish`] or, if this
-    /// gives nothing, until now: so nothing is taken twice.
-    pub(crate) fn take(&self) -> Option<Taken> {
+    /// gives nothing, until now: so nothing is taken twice. A few records are copied into `buffer` and
+    /// split off it: those of one commit share an allocation, which is used again for the next.
+    pub(crate) fn take(&self, buffer: &mut BytesMut) -> Option<Taken> {
         let mut state = self.state.lock();
         let from = state.visible;
         let Some(to) = state.take_to() else {
             state.queued = false;
             return None;
         };
-        let records = Bytes::copy_from_slice(&state.records[from.offset..to.offset]);
+        let records = &state.records[from.offset..to.offset];
+        let records = if records.len() <= SHARED {
+            buffer.extend_from_slice(records);
+            buffer.split().freeze()
+        } else {
+            Bytes::copy_from_slice(records)
+        };
         let whole = to.offset == state.records.len();
         let terminal = if whole { state.terminal.clone() } else { None };
         let due = to.offset - state.folded.offset >= FOLD_BYTES || state.folded_at.elapsed() >= FOLD_AFTER;
@@ -326,26 +333,27 @@ impl Log {
             generation_id: self.id,
             epoch: to.cursor.epoch,
             first_seq: from.cursor.seq + 1,
-            records: records.clone(),
+            records,
             fold,
             terminal,
         };
-        Some(Taken { folded: append.fold.is_some(), append, from, to, records })
+        Some(Taken { append, from, to })
     }
 
     /// The commit with `taken` in it is done: shows it to the readers. True if there is more.
     pub(crate) fn publish(&self, taken: &Taken) -> bool {
         // Encoded outside the lock, once for all who wait. What is larger than a slice each reader
         // takes in slices of its own.
-        let wanted = taken.records.len() <= SLICE && !self.state.lock().waiting.is_empty();
-        let frames = wanted.then(|| encode(self.id, &taken.records, taken.from.cursor));
+        let records = &taken.append.records;
+        let wanted = records.len() <= SLICE && !self.state.lock().waiting.is_empty();
+        let frames = wanted.then(|| encode(self.id, records, taken.from.cursor));
         let mut state = self.state.lock();
         state.newest_frames =
             frames.map(|frames| NewestFrames { from: taken.from.offset, to: taken.to, frames: Bytes::from(frames) });
         state.visible = taken.to;
         state.stalled = None;
         state.failed = false;
-        if taken.folded {
+        if taken.append.fold.is_some() {
             state.folded = taken.to;
             state.folded_at = Instant::now();
         }
@@ -476,9 +484,12 @@ async fn fold_aside(records: Vec<u8>) -> Result<Folded, DamagedLog> {
 
 /// Wakes all who wait, after giving the lock back.
 fn wake(mut state: parking_lot::MutexGuard<'_, LogState>) {
-    let wakers: Vec<Waker> = state.waiting.iter_mut().filter_map(|(_, waiting)| waiting.take()).collect();
+    let mut wakers = state.waiting.iter_mut().filter_map(|(_, waiting)| waiting.take());
+    // Mostly there is one: no allocation for it.
+    let first = wakers.next();
+    let others: Vec<Waker> = wakers.collect();
     drop(state);
-    for waker in wakers {
+    for waker in first.into_iter().chain(others) {
         waker.wake();
     }
 }

@@ -94,7 +94,7 @@ impl Engine {
                 };
                 let partial = (!text.is_empty()).then_some(text);
                 let run = self.run(&running, model, &generation, partial);
-                self.runs.spawn(Run { partial_ids: ids.map(Into::into), ..run }.run());
+                self.runs.spawn(Run { partial_ids: ids.map(Into::into), ..run }.run(None));
             }
             Err(failure) => {
                 tracing::info!(generation_id = %generation.id, "generation {} is interrupted", generation.id);

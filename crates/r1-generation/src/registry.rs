@@ -73,6 +73,11 @@ impl Registry {
         self.running.lock().get(&id).filter(|running| running.log.owner() == owner).cloned()
     }
 
+    /// How many runs there are.
+    pub(crate) fn running(&self) -> usize {
+        self.running.lock().len()
+    }
+
     pub(crate) fn all(&self) -> Vec<Running> {
         self.running.lock().values().cloned().collect()
     }

@@ -14,7 +14,7 @@ use r1_domain::{
     message::{Role, Turn},
     overlap::Overlap,
     provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ResolvedModel},
-    store::{Store, Terminal},
+    store::{HistoryRead, Store, Terminal},
     time::Clock,
 };
 use rand::RngExt;
@@ -83,11 +83,12 @@ enum Ending {
 }
 
 impl Run {
-    /// Runs to the end and appends the terminal event. The writer makes it visible.
-    pub(crate) async fn run(self) {
+    /// Runs to the end and appends the terminal event. The writer makes it visible. What the model gets to
+    /// read is in `history`, where it is read already.
+    pub(crate) async fn run(self, history: Option<HistoryRead>) {
         let deadline = Instant::now() + self.options.answer_time;
         // A panic on the way, in a provider's code say, must not leave an answer that runs for ever.
-        let answer = AssertUnwindSafe(self.answer()).catch_unwind();
+        let answer = AssertUnwindSafe(self.answer(history)).catch_unwind();
         let ending = tokio::select! {
             biased;
             () = self.stop.cancelled() => Ending::Stopped,
@@ -123,8 +124,12 @@ impl Run {
         }
     }
 
-    async fn answer(&self) -> Ending {
-        let mut turns = match self.store.history(self.owner, self.message_id, self.options.history_bytes).await {
+    async fn answer(&self, history: Option<HistoryRead>) -> Ending {
+        let history = match history {
+            Some(history) => history.await,
+            None => self.store.history(self.owner, self.message_id, self.options.history_bytes).await,
+        };
+        let mut turns = match history {
             // An answer that failed before its first word is no turn: some providers refuse empty ones.
             Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect::<Vec<_>>(),
             Err(error) => {

@@ -88,8 +88,10 @@ impl Engine {
             idempotency: question.idempotency,
             now,
         };
-        let commit =
-            |store: Arc<dyn Store>, start| async move { store.turn_begin(NewTurn { start, ..turn }).await }.boxed();
+        let history_bytes = self.options.history_bytes;
+        let commit = move |store: Arc<dyn Store>, start| {
+            async move { store.turn_begin_with_history(NewTurn { start, ..turn }, history_bytes).await }.boxed()
+        };
         self.accept(generation, model, None, admitted, commit).await
     }
 }

@@ -1,8 +1,8 @@
 //! The one writer of a process: commits what has gathered in all logs while the last commit ran.
 //!
-//! A chunk that comes alone is committed at once. Where many come, a commit begins [`PACE`] after the
-//! one before at the earliest: it costs the same for one chunk as for twenty, and so do the threads
-//! that it wakes. Beyond that commits grow by themselves.
+//! Where few answers are written, a chunk is committed at once. Where many are, a commit begins [`PACE`]
+//! after the one before at the earliest: it costs the same for one chunk as for twenty, and so do the
+//! threads that it wakes. Beyond that commits grow by themselves.
 //!
 //! **Invariant (one writer):** [`Writer::run`] is the only caller of `Store::log_append`, and it
 //! waits for one commit before it takes for the next, so records reach storage in the order in
@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use r1_domain::{
     event::{Event, Failure},
@@ -37,6 +38,11 @@ const COMMIT_BYTES: usize = 1024 * 1024;
 const COMMIT_ENDS: usize = 16;
 /// From one commit's beginning to the next one's, at the least: far below what an eye sees of an answer.
 const PACE: Duration = Duration::from_millis(2);
+/// Holds the records of a commit, where they are few.
+const BUFFER: usize = 32 * 1024;
+/// Fewer runs than these are not paced: hardly ever would two chunks share a commit, and each would wait for
+/// a timer, the first one of an answer for the end of the answer before it.
+const PACED_RUNS: usize = 16;
 /// Pause after a failed commit: doubles from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -81,7 +87,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Writes until `closing`, then until the queue is empty.
     pub(crate) async fn run(self, closing: CancellationToken) {
-        let mut batch = Batch::new();
+        let (mut batch, mut records) = (Batch::new(), BytesMut::with_capacity(BUFFER));
         let mut pause = RETRY.0;
         let mut failing_since = None;
         let mut next_commit = Instant::now();
@@ -93,11 +99,13 @@ impl Writer {
                     () = closing.cancelled() => return,
                 }
             }
-            if next_commit > Instant::now() {
+            if next_commit > Instant::now() && self.registry.running() >= PACED_RUNS {
                 let _ = tokio::time::timeout_at(next_commit, closing.cancelled()).await;
             }
+            // What has arrived by now is read before it begins.
+            tokio::task::yield_now().await;
             next_commit = Instant::now() + PACE;
-            if self.gather(&mut batch) == 0 {
+            if self.gather(&mut batch, &mut records) == 0 {
                 continue;
             }
             let since = *failing_since.get_or_insert_with(Instant::now);
@@ -217,14 +225,15 @@ impl Writer {
         }
     }
 
-    /// Takes from every queued log, up to the size of one commit. Gives back how many logs.
-    fn gather(&self, batch: &mut Batch) -> usize {
+    /// Takes from every queued log, up to the size of one commit, by way of one buffer. Gives back how
+    /// many logs.
+    fn gather(&self, batch: &mut Batch, buffer: &mut BytesMut) -> usize {
         let mut logs = std::mem::take(&mut *self.queue.logs.lock());
         let (mut bytes, mut ends) = (0, 0);
         let mut waiting = logs.drain(..);
         while bytes < COMMIT_BYTES && ends < COMMIT_ENDS {
             let Some(log) = waiting.next() else { break };
-            if let Some(taken) = log.take() {
+            if let Some(taken) = log.take(buffer) {
                 bytes += taken.bytes();
                 ends += usize::from(taken.append.terminal.is_some());
                 batch.push((log, taken));

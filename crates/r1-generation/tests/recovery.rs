@@ -11,13 +11,17 @@ use r1_domain::{
     store::Store,
     time::{Clock, SystemClock, Timestamp},
 };
-use r1_generation::{Continuation, Engine, EngineError, Options, Question, Reader, Target};
+use r1_generation::{Continuation, Engine, EngineError, Options, Reader, Target};
 use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::{
     provider::{ScriptedModels, ScriptedProvider, ScriptedRun},
     store::ScriptedStore,
     store_contract::user,
 };
+
+#[path = "support/ask.rs"]
+mod ask;
+use ask::{question, read};
 
 const OPTIONS: Options = Options {
     runs_per_user: None,
@@ -54,32 +58,14 @@ impl Life {
     }
 
     async fn ask(&self, owner: UserId) -> Result<(Reader, ScriptedRun)> {
-        let question = Question {
-            text: "go".to_owned(),
-            conversation_id: None,
-            parent_id: None,
-            model: None,
-            temperature: None,
-            max_tokens: None,
-            use_invalid_key: false,
-            idempotency: None,
-        };
-        let accepted = self.engine.send(owner, question).await?;
+        let accepted = self.engine.send(owner, question("go")).await?;
         Ok((accepted.reader, self.provider.next_run().await))
     }
 
     async fn replay(&self, owner: UserId, id: GenerationId, after: Option<Cursor>) -> Result<String> {
         let reader = self.engine.attach(owner, Target::Generation(id), after).await?.context("a stream")?;
-        read(reader).await
+        Ok(read(reader).await)
     }
-}
-
-async fn read(mut reader: Reader) -> Result<String> {
-    let mut bytes = Vec::new();
-    while let Some(frames) = std::future::poll_fn(|context| reader.poll_frames(context)).await {
-        bytes.extend_from_slice(&frames);
-    }
-    Ok(String::from_utf8(bytes)?)
 }
 
 /// Says something and waits until the reader has it: a commit of its own.

@@ -10,12 +10,15 @@
 //!
 //! **Invariant:** on a loopback address nothing, be it page or API, is answered for a foreign name.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
 };
+
+use axum::{extract::Request, response::Response};
 use http::{Uri, Version, header, uri::Authority};
+use tower::{Layer, Service};
 
 use crate::{
     app::App,
@@ -25,10 +28,64 @@ use crate::{
 };
 
 /// Wraps everything.
-pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
-    match checked(&request, app.settings.public_url.as_ref()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => problem::refuse(&request, &error),
+#[derive(Clone)]
+pub(crate) struct HostLayer(pub(crate) App);
+
+impl<S> Layer<S> for HostLayer {
+    type Service = HostCheck<S>;
+
+    fn layer(&self, inner: S) -> HostCheck<S> {
+        HostCheck { inner, app: self.0.clone() }
+    }
+}
+
+/// What is wrapped.
+#[derive(Clone)]
+pub(crate) struct HostCheck<S> {
+    inner: S,
+    app: App,
+}
+
+impl<S> Service<Request> for HostCheck<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Checked<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match checked(&request, self.app.settings.public_url.as_ref()) {
+            Ok(()) => Checked::Passed { answer: self.inner.call(request) },
+            Err(error) => Checked::Refused { answer: Some(problem::refuse(&request, &error)) },
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The answer, or the refusal.
+    #[project = CheckedProjection]
+    pub(crate) enum Checked<F> {
+        Passed { #[pin] answer: F },
+        Refused { answer: Option<Response> },
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Checked<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            CheckedProjection::Passed { answer } => answer.poll(context),
+            // Once, as futures are.
+            CheckedProjection::Refused { answer } => {
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+            }
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The outside over HTTP: routes, problem documents, event streams.
 //!
-//! A request passes [`host`] (is it meant for this server), [`problem`] (request id, log line, error
+//! A request passes [`host`] (is it meant for this server), [`around`] (request id, log line, error
 //! bodies), then a handler under `v1/`, one file per operation, which extracts, calls and encodes.
 //! Every route is in [`router`]. Status codes are in [`error`] and nowhere else.
 
 mod api_document;
 mod app;
+mod around;
 mod body;
 mod client;
 mod cookie;

@@ -1,51 +1,60 @@
 //! Every route on one screen. A route can't exist without its entry in the API document.
 
-use axum::{Router, middleware};
+use axum::Router;
 use http::{Method, header};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
-};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
 
 use crate::{
     api_document::{ApiDocument, complete},
     app::App,
-    docs, host, problem,
+    around::AroundLayer,
+    docs,
+    host::HostLayer,
+    problem,
     v1::{auth, chat, conversations, health, list_models},
 };
 
 fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
-    let v1 = OpenApiRouter::new()
-        .routes(routes!(auth::register::register))
-        .routes(routes!(auth::login::login))
-        .routes(routes!(auth::refresh::refresh))
-        .routes(routes!(auth::logout::logout))
-        .routes(routes!(auth::get_me::get_me))
-        .routes(routes!(
+    let (router, mut document) = OpenApiRouter::with_openapi(ApiDocument::openapi())
+        .routes(v1(routes!(auth::register::register)))
+        .routes(v1(routes!(auth::login::login)))
+        .routes(v1(routes!(auth::refresh::refresh)))
+        .routes(v1(routes!(auth::logout::logout)))
+        .routes(v1(routes!(auth::get_me::get_me)))
+        .routes(v1(routes!(
             conversations::create_conversation::create_conversation,
             conversations::list_conversations::list_conversations
-        ))
-        .routes(routes!(
+        )))
+        .routes(v1(routes!(
             conversations::get_conversation::get_conversation,
             conversations::rename_conversation::rename_conversation,
             conversations::delete_conversation::delete_conversation
-        ))
-        .routes(routes!(conversations::list_messages::list_messages))
-        .routes(routes!(chat::create_stream::create_stream, chat::attach_stream::attach_stream))
-        .routes(routes!(chat::create_answer::create_answer))
-        .routes(routes!(chat::stop_generation::stop_generation))
-        .routes(routes!(chat::continue_generation::continue_generation))
-        .routes(routes!(chat::retry_generation::retry_generation))
-        .routes(routes!(list_models::list_models))
-        .routes(routes!(health::get_health))
-        .routes(routes!(health::get_liveness))
-        .routes(routes!(health::get_readiness));
-    let (router, mut document) =
-        OpenApiRouter::with_openapi(ApiDocument::openapi()).nest("/api/v1", v1).split_for_parts();
+        )))
+        .routes(v1(routes!(conversations::list_messages::list_messages)))
+        .routes(v1(routes!(chat::create_stream::create_stream, chat::attach_stream::attach_stream)))
+        .routes(v1(routes!(chat::create_answer::create_answer)))
+        .routes(v1(routes!(chat::stop_generation::stop_generation)))
+        .routes(v1(routes!(chat::continue_generation::continue_generation)))
+        .routes(v1(routes!(chat::retry_generation::retry_generation)))
+        .routes(v1(routes!(list_models::list_models)))
+        .routes(v1(routes!(health::get_health)))
+        .routes(v1(routes!(health::get_liveness)))
+        .routes(v1(routes!(health::get_readiness)))
+        .split_for_parts();
     complete(&mut document);
     (router, document)
+}
+
+/// Puts a route below `/api/v1`. By its whole path: a nested router's would be cut off and kept aside
+/// for each request.
+fn v1((schemas, mut paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    paths.paths = paths.paths.into_iter().map(|(path, item)| (format!("/api/v1{path}"), item)).collect();
+    (schemas, paths, methods)
 }
 
 /// The API document.
@@ -57,16 +66,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The API, its documentation and the page: the same on every listener.
 pub fn router(app: App) -> Router {
     let (api, document) = api();
-    let host = middleware::from_fn_with_state(app.clone(), host::check);
+    let host = HostLayer(app.clone());
     let cors = cors(&app);
-    let api = api
-        .merge(docs::routes(&document))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::from_fn(problem::around))
-        .with_state(app);
+    let api = api.merge(docs::routes(&document)).with_state(app);
     let api = match cors {
-        Some(cors) => api.layer(cors),
-        None => api,
+        Some(cors) => api.layer((cors, AroundLayer)),
+        None => api.layer(AroundLayer),
     };
     api.fallback(r1_web::page).layer(host)
 }

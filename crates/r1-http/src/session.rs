@@ -1,24 +1,31 @@
 //! Who sends a request: a bearer token, or the page's cookie.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
-use r1_auth::Authenticated;
 use r1_domain::{
     id::{SessionId, UserId},
+    session::Session,
     user::User,
 };
 
 use crate::{app::App, cookie::check_site, error::ApiError};
 
 /// A signed-in caller.
-pub(crate) struct Caller {
-    pub(crate) user: User,
-    pub(crate) session_id: SessionId,
-}
+pub(crate) struct Caller(Arc<Session>);
 
 impl Caller {
     pub(crate) fn id(&self) -> UserId {
-        self.user.id
+        self.0.user.id
+    }
+
+    pub(crate) fn user(&self) -> &User {
+        &self.0.user
+    }
+
+    pub(crate) fn session_id(&self) -> SessionId {
+        self.0.id
     }
 }
 
@@ -26,15 +33,15 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let Authenticated { user, session_id } = authenticate(parts, app).await?;
-        app.requests.check(user.id)?;
+        let session = authenticate(parts, app).await?;
+        app.requests.check(session.user.id)?;
         // Somebody is here: a model that went to sleep may wake while they type.
         app.models.warm();
-        Ok(Self { user, session_id })
+        Ok(Self(session))
     }
 }
 
-async fn authenticate(parts: &Parts, app: &App) -> Result<Authenticated, ApiError> {
+async fn authenticate(parts: &Parts, app: &App) -> Result<Arc<Session>, ApiError> {
     if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
         let (scheme, token) =
             value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or_else(ApiError::unauthenticated)?;

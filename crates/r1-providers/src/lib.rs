@@ -9,6 +9,8 @@
 //! read, bounded, to classify the failure; users and logs get our own sentence, in which no key, no
 //! address and no upstream text can be.
 
+#[doc(hidden)]
+pub mod bench;
 pub mod catalog;
 mod continuation;
 mod health;

@@ -22,8 +22,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::Body;
 use r1_domain::{
     provider::{CompletionRequest, CompletionStream, Delta, Provider, ProviderError, ProviderHealth},
     time::{Clock, SystemClock},
@@ -319,6 +321,12 @@ impl Inner {
         read_up_to(&mut response, LIST_LIMIT, &mut body).await.ok()?;
         model_list::parse(&body)
     }
+}
+
+/// A body without a request: see [`crate::bench`].
+pub(crate) fn read_body(body: impl Body<Data = Bytes> + Send + Unpin + 'static, idle: Duration) -> CompletionStream {
+    let answerer = Answerer { name: "bench".into(), health: None };
+    Box::pin(Answer::new(answerer, body, None, idle))
 }
 
 /// An error and what is behind it, for the log. The address has been taken out before.

@@ -91,8 +91,17 @@ pub(crate) struct ServerConfig {
 pub(crate) enum Database {
     /// SQLite, in this directory: the data directory.
     Sqlite(PathBuf),
-    /// A server; the URL may hold a password. Always with a fault: this version has no store for it.
-    Postgres(#[expect(dead_code, reason = "read once a Postgres store is part of the build")] SecretString),
+    /// On a server.
+    Postgres(Postgres),
+}
+
+/// A database on a server.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    /// May hold a password.
+    pub(crate) url: SecretString,
+    /// Host, port and name.
+    pub(crate) place: String,
 }
 
 /// Where everything is stored.
@@ -100,7 +109,7 @@ pub(crate) enum Database {
 pub(crate) struct DatabaseConfig {
     /// Which database.
     pub(crate) database: Database,
-    /// SQLite: every commit survives a power loss.
+    /// SQLite: every commit survives a power loss. On a server every commit does.
     pub(crate) sync_all: bool,
 }
 

@@ -6,19 +6,17 @@
 //! **Invariant (the way out has an end):** [`serve`] hears the signals and keeps the deadline; all
 //! else happens in a task of its own. Nothing that hangs there, storage included, holds the process.
 
-use std::{io::Write, net::SocketAddr, sync::Arc};
+use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use r1_auth::{Auth, setup};
 use r1_domain::{
     id::NodeId,
     provider::Models,
-    store::Store,
     time::{Clock, SystemClock},
 };
 use r1_generation::{Engine, Options};
 use r1_http::{App, Settings};
-use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -28,8 +26,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Database, Listen},
-    housekeeping,
+    config::{Config, Listen},
+    database, housekeeping,
     listen::{Acceptor, Bounds, bind},
     metrics,
     models::Wired,
@@ -76,7 +74,7 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = NodeId::new(clock.now());
-    let store: Arc<dyn Store> = Arc::new(open(&config)?);
+    let database::Opened { store, taken } = database::open(&config, node_id).await?;
     let key = signing_key(&config)?;
     let instance = key.instance();
     let api = bind(&config.server.api, "--api-addr")?;
@@ -89,7 +87,7 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     let engine =
         Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
     let unwritable =
-        || format!("the database in {} can't be written or read; is its disk full?", config.data_dir.display());
+        || format!("the database {} can't be written or read; is its disk full?", database::place(&config));
     let mut acceptors = None;
     let starting = async {
         let taken_over = engine.recover().await.with_context(unwritable)?;
@@ -133,14 +131,20 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
         anyhow::Ok(())
     };
     // A signal before it is ready ends it where it has come to.
+    let mut others = false;
     if let Some(started) = shutdown.run_until_cancelled(starting).await {
         started?;
-        shutdown.cancelled().await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = taken => others = true,
+        }
     }
 
     let schedule = Schedule::new(Instant::now(), config.server.shutdown_deadline);
     tracing::info!(running = engine.running(), "waiting for the answers that are being written");
-    let drained = timeout_at(schedule.stored_until, engine.drain(schedule.runs_for)).await;
+    // What another process has taken over is not written here any more.
+    let runs_for = if others { Duration::ZERO } else { schedule.runs_for };
+    let drained = timeout_at(schedule.stored_until, engine.drain(runs_for)).await;
     let left = engine.running();
     let stored = drained.is_ok() && left == 0;
     if !stored {
@@ -163,29 +167,10 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     };
     tokio::join!(connections, rest);
     tracing::info!("ended");
+    ensure!(!others, "another process serves from the database {}: this one has ended", database::place(&config));
     ensure!(stored, "storage did not take the ends of {left} answers: they are left to the next start");
     ensure!(background.is_empty(), "the housekeeping did not end in time: the database is not closed");
     Ok(())
-}
-
-/// The serving process's database.
-fn open(config: &Config) -> anyhow::Result<SqliteStore> {
-    Ok(SqliteStore::open(&sqlite_options(config)?)?)
-}
-
-/// The database for a short command beside the serving process.
-pub(crate) fn open_guest(config: &Config) -> anyhow::Result<SqliteStore> {
-    Ok(SqliteStore::open_guest(&sqlite_options(config)?)?)
-}
-
-fn sqlite_options(config: &Config) -> anyhow::Result<SqliteOptions> {
-    match &config.database.database {
-        Database::Sqlite(_) => {
-            let options = SqliteOptions::new(&config.data_dir);
-            Ok(SqliteOptions { sync_all: config.database.sync_all, ..options })
-        }
-        Database::Postgres(_) => anyhow::bail!("this version keeps its data in SQLite; unset DATABASE_URL"),
-    }
 }
 
 fn engine_options(config: &Config) -> Options {

@@ -101,7 +101,7 @@ impl Checkpointer {
         let copier = Copier { db, resync, failing: Cell::new(false) };
         let heard = signal.clone();
         let thread =
-            thread::Builder::new().name("r1-checkpoint".to_owned()).spawn(move || run(&copier, &heard, &gate))?;
+            thread::Builder::new().name("r1-checkpoint".to_owned()).spawn(move || run(copier, &heard, &gate))?;
         Ok(Self { signal, thread: Some(thread) })
     }
 }
@@ -115,7 +115,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(copier: &Copier, signal: &Signal, gate: &Gate) {
+fn run(copier: Copier, signal: &Signal, gate: &Gate) {
     // Pages that the last look found.
     let mut known = 0_i32;
     while let Some(quiet) = signal.wait(known.saturating_add(STEP)) {
@@ -149,6 +149,11 @@ fn run(copier: &Copier, signal: &Signal, gate: &Gate) {
     }
     if copier.mend(gate) {
         copier.checkpoint(CheckpointMode::TRUNCATE);
+    } else {
+        // The last connection that closes copies the log, whose checksums nobody would look at, and
+        // deletes it, which may be the only good copy. Ours is never closed: the files stay as a killed
+        // process leaves them, for the next start to look at.
+        std::mem::forget(copier);
     }
 }
 

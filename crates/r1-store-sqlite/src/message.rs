@@ -133,33 +133,80 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: MessageId) -> Result<Messa
 pub(crate) const HISTORY_START: &str = "SELECT m.parent_id
      FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
      WHERE m.id = ?1 AND m.owner_id = ?2";
-pub(crate) const HISTORY_STEP: &str = "SELECT parent_id, role, content FROM message WHERE id = ?1 AND owner_id = ?2";
+/// From where the path goes on, towards the conversation's beginning.
+pub(crate) const HISTORY_PLACE: &str =
+    "SELECT conversation_id, created_at FROM message WHERE id = ?1 AND owner_id = ?2";
+pub(crate) const HISTORY_BACK: &str = "SELECT id, parent_id, role, content FROM message
+     WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) <= (?3, ?4)
+     ORDER BY created_at DESC, id DESC";
+/// Messages in a row that are not on the path, after which its next one is looked up instead.
+const HISTORY_ASIDE: usize = 8;
 
-/// Walks up from an answer's question, newest first, until the next turn is one too many.
-///
-/// A step at a time: a statement is a few microseconds, and one that walks by itself could not stop
-/// before it has read what does not fit.
+/// Reads from an answer's question up, newest first, until the next turn is one too many.
 pub(crate) fn history(db: &Connection, owner: UserId, answer: MessageId, max_bytes: usize) -> Result<Vec<Turn>, Fault> {
-    let mut next: Option<[u8; 16]> = db
+    let question: Option<[u8; 16]> = db
         .prepare_cached(HISTORY_START)?
         .query_row([answer.blob(), owner.blob()], |row| row.get(0))
         .optional()?
         .ok_or(StoreError::NotFound)?;
-    let mut step = db.prepare_cached(HISTORY_STEP)?;
-    let mut turns: Vec<Turn> = Vec::new();
-    let mut left = max_bytes;
-    while let Some(id) = next {
-        let (parent, turn) = step.query_row([id, owner.blob()], |row| {
-            Ok((row.get(0)?, Turn { role: column::role(row, 1)?, content: row.get(2)? }))
-        })?;
-        match left.checked_sub(turn.content.len()) {
-            Some(rest) => left = rest,
-            // The question goes along whatever its size.
-            None if turns.is_empty() => left = 0,
-            None => break,
+    path(db, owner, question, Vec::new(), max_bytes)
+}
+
+/// The path down to a question that is not stored yet: it, and what precedes it.
+pub(crate) fn history_before(
+    db: &Connection,
+    owner: UserId,
+    parent: MessageId,
+    question: Turn,
+    max_bytes: usize,
+) -> Result<Vec<Turn>, Fault> {
+    let left = max_bytes.saturating_sub(question.content.len());
+    path(db, owner, Some(parent.blob()), vec![question], left)
+}
+
+/// Puts the path from `next` to the root before `turns`, which are the newest first; gives back all of it,
+/// oldest first.
+///
+/// What precedes a message is most often the one that was written before it, so the conversation is read
+/// backwards, in one sweep, which costs half of what a look-up per message does; and no further than
+/// fits. Where other branches lie between, or a clock was set back, a look-up finds the place to go on
+/// from. Each sweep begins with a message of the path.
+fn path(
+    db: &Connection,
+    owner: UserId,
+    mut next: Option<[u8; 16]>,
+    mut turns: Vec<Turn>,
+    mut left: usize,
+) -> Result<Vec<Turn>, Fault> {
+    let mut place = db.prepare_cached(HISTORY_PLACE)?;
+    let mut back = db.prepare_cached(HISTORY_BACK)?;
+    'path: while let Some(from) = next {
+        let (conversation, created_at): ([u8; 16], i64) =
+            place.query_row([from, owner.blob()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut rows = back.query(params![conversation, owner.blob(), created_at, from])?;
+        let mut aside = 0;
+        while let (Some(wanted), Some(row)) = (next, rows.next()?) {
+            if row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)? != wanted {
+                aside += 1;
+                if aside > HISTORY_ASIDE {
+                    break;
+                }
+                continue;
+            }
+            aside = 0;
+            let content = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+            match left.checked_sub(content.len()) {
+                Some(rest) => left = rest,
+                // The question goes along whatever its size.
+                None if turns.is_empty() => left = 0,
+                None => break 'path,
+            }
+            turns.push(Turn { role: column::role(row, 2)?, content: content.to_owned() });
+            next = row.get(1)?;
         }
-        turns.push(turn);
-        next = parent;
+        if next == Some(from) {
+            return Err(Fault::Broken("a message is not found in its conversation"));
+        }
     }
     turns.reverse();
     Ok(turns)

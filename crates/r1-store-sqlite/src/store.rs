@@ -1,23 +1,24 @@
 //! The store itself: which thread does what, and how durable it must be.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
 use r1_domain::{
     conversation::Conversation,
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
-    message::{Message, Turn},
+    message::{Message, Role, Turn},
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
-        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreResult,
-        StoredLog, TurnOutcome,
+        AppendOutcome, Credentials, Earlier, HistoryRead, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store,
+        StoreError, StoreResult, StoredLog, TurnOutcome,
     },
     time::Timestamp,
     user::{NewUser, User},
 };
 use secrecy::SecretString;
+use tokio::sync::oneshot;
 
 use crate::{
     account,
@@ -215,8 +216,44 @@ impl Store for SqliteStore {
     }
 
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
-        let begin = move |session: &mut _| turn::begin(session, &turn);
+        let begin = move |session: &mut _| turn::begin(session, &turn, |_| {});
         self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin).await
+    }
+
+    /// Reads while the commit waits for the disk.
+    async fn turn_begin_with_history(
+        &self,
+        turn: NewTurn,
+        max_bytes: usize,
+    ) -> StoreResult<(TurnOutcome, Option<HistoryRead>)> {
+        let (tell, follows) = oneshot::channel();
+        let (owner, readers) = (turn.owner, self.readers.clone());
+        let question = Turn { role: Role::User, content: turn.question.clone() };
+        let mut read: HistoryRead = Box::pin(async move {
+            match follows.await {
+                Ok(Some(parent)) => {
+                    readers.read(move |db| message::history_before(db, owner, parent, question, max_bytes)).await
+                }
+                Ok(None) => Ok(vec![question]),
+                Err(_) => Err(StoreError::NotFound),
+            }
+        });
+        let begin = move |session: &mut _| {
+            turn::begin(session, &turn, |parent| {
+                let _ = tell.send(parent);
+            })
+        };
+        let mut begin = pin!(self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin));
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut begin => outcome?,
+            history = &mut read => {
+                read = Box::pin(async { history });
+                begin.await?
+            }
+        };
+        let read = (outcome == TurnOutcome::Accepted).then_some(read);
+        Ok((outcome, read))
     }
 
     async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome> {

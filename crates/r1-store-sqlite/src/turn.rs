@@ -18,12 +18,23 @@ use crate::{
     writer::Session,
 };
 
-/// Begins a turn. Looked at in this order: the key, the conversation, what runs in it, the parent.
-pub(crate) fn begin(session: &mut Session, turn: &NewTurn) -> Result<TurnOutcome, Fault> {
-    generation::accept(session, turn.generation_id, &turn.start, |db, next_seq| write(db, turn, next_seq))
+/// Begins a turn. Looked at in this order: the key, the conversation, what runs in it, the parent. Before
+/// it is committed, `follows` is told which message the question follows: what precedes it is stored, and
+/// changes no more while this turn runs.
+pub(crate) fn begin(
+    session: &mut Session,
+    turn: &NewTurn,
+    follows: impl FnOnce(Option<MessageId>),
+) -> Result<TurnOutcome, Fault> {
+    generation::accept(session, turn.generation_id, &turn.start, |db, next_seq| write(db, turn, next_seq, follows))
 }
 
-fn write(db: &Connection, turn: &NewTurn, next_seq: u64) -> Result<TurnOutcome, Fault> {
+fn write(
+    db: &Connection,
+    turn: &NewTurn,
+    next_seq: u64,
+    follows: impl FnOnce(Option<MessageId>),
+) -> Result<TurnOutcome, Fault> {
     if let Some(key) = &turn.idempotency
         && let Some(earlier) = idempotency::find(db, turn.owner, key)?
     {
@@ -45,6 +56,7 @@ fn write(db: &Connection, turn: &NewTurn, next_seq: u64) -> Result<TurnOutcome, 
             }
         }
     };
+    follows(parent);
     if let Some(key) = &turn.idempotency {
         idempotency::insert(db, turn.owner, key, Earlier::Generation(turn.generation_id), turn.now)?;
     }

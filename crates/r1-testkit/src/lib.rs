@@ -5,13 +5,14 @@
 //! makes its certificates; [`provider`] is the same idea one layer up, in memory; [`store`] is a real
 //! database whose calls are counted, and whose commits fail, wait or are the last; [`sse`] reads our own
 //! streams and doubts every byte; [`follower`] comes back for the rest of them; [`proxy`] cuts connections
-//! where it hurts; [`clock`] is turned by hand.
+//! where it hurts; [`postgres`] gives each test a database of its own; [`clock`] is turned by hand.
 //!
 //! **Invariant:** nothing here waits by guessing a time. Whatever a test may wait for (a request, a
 //! closed socket, a script that has come to a certain step) is an event that it can await.
 
 pub mod clock;
 pub mod follower;
+pub mod postgres;
 pub mod provider;
 pub mod proxy;
 pub mod raw;

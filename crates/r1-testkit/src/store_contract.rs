@@ -50,12 +50,15 @@ macro_rules! store_contract {
             account::an_administrator_made_otherwise_ends_the_setup_code
             account::users_are_listed_oldest_first
             account::a_disabled_user_has_no_sessions
+            account::a_hash_is_replaced_only_if_it_is_still_the_same
+            account::of_many_with_one_name_one_is_made
             session::a_session_is_found_until_it_ends
             session::a_session_is_found_until_it_expires
             session::a_cookie_is_no_refresh_token
             session::a_refresh_token_works_once
             session::any_earlier_refresh_token_ends_the_session
             session::only_its_owner_ends_a_session
+            session::of_many_that_rotate_one_token_one_does
             conversation::one_is_made_read_renamed_and_deleted
             conversation::another_user_finds_nothing
             conversation::a_key_makes_one_conversation
@@ -72,6 +75,8 @@ macro_rules! store_contract {
             turn::messages_are_paged_oldest_first
             turn::a_page_of_messages_ends_at_a_mebibyte
             turn::the_generation_to_follow
+            turn::of_many_at_once_one_is_accepted
+            turn::any_text_comes_back
             generation_begin::a_continued_answer_stays_one_message
             generation_begin::only_the_newest_generation_is_continued
             generation_begin::the_head_moves_only_to_a_last_message
@@ -84,6 +89,9 @@ macro_rules! store_contract {
             history::the_path_goes_from_the_question_to_the_root
             history::the_path_ends_where_the_bytes_do
             history::another_user_has_no_history
+            history::a_path_among_many_branches
+            history::a_path_whose_clock_was_set_back
+            history::what_is_read_on_the_way_is_the_history
             log_append::what_is_appended_is_read_back
             log_append::an_append_goes_in_once_and_in_order
             log_append::a_fenced_append_does_not_hold_up_the_others
@@ -94,6 +102,7 @@ macro_rules! store_contract {
             log_append::an_empty_batch_is_fine
             recovery::orphans_are_those_of_other_nodes
             recovery::one_node_takes_an_orphan_over
+            recovery::of_many_that_take_over_one_does
             recovery::a_log_goes_on_after_a_take_over
             housekeeping::a_store_answers
             housekeeping::old_logs_are_retired_and_their_text_kept
@@ -118,6 +127,25 @@ pub type SharedStore = Arc<dyn Store>;
 #[must_use]
 pub const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros((1_767_225_600 + seconds) * 1_000_000)
+}
+
+/// Does the same eight times at once; each is told its number.
+///
+/// # Errors
+/// That one of them panicked.
+pub async fn eight_at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    store: &SharedStore,
+    work: impl Fn(SharedStore, u8) -> F,
+) -> anyhow::Result<Vec<T>> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        tasks.spawn(work(store.clone(), number));
+    }
+    let mut done = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        done.push(ended?);
+    }
+    Ok(done)
 }
 
 /// The first page of a list, all of it.

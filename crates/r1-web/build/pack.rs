@@ -1,4 +1,4 @@
-//! Writes the page's files, their compressed forms and the table of them to `OUT_DIR`.
+//! Writes the page's files, compressed where that pays, and the table of them to `OUT_DIR`.
 //!
 //! Everything is named by its content, so a file that has not changed is not compressed again.
 
@@ -40,22 +40,21 @@ fn entry(code: &mut String, name: &str, file: &Path, out: &Path) -> io::Result<(
     let (mime, text) = mime(name);
     let hash = fnv1a(&raw);
     let stem = format!("{hash:016x}-{}", raw.len());
-    let raw_path = stored(out, &format!("{stem}.raw"), || Ok(raw.clone()))?;
-    let compressed = |extension: &str, compress: fn(&[u8]) -> io::Result<Vec<u8>>| -> io::Result<String> {
-        if !text {
-            return Ok("None".to_owned());
-        }
-        let path = stored(out, &format!("{stem}.{extension}"), || compress(&raw))?;
+    let embed = |extension: &str, make: fn(&[u8]) -> io::Result<Vec<u8>>| -> io::Result<(String, usize)> {
+        let path = stored(out, &format!("{stem}.{extension}"), || make(&raw))?;
         let size = usize::try_from(fs::metadata(&path)?.len()).unwrap_or(usize::MAX);
-        let worth_it = size.saturating_add(MIN_SAVING) <= raw.len();
-        Ok(if worth_it { format!("Some(include_bytes!({path:?}))") } else { "None".to_owned() })
+        Ok((format!("include_bytes!({path:?})"), size))
     };
-    let (br, gzip) = (compressed("br", brotli)?, compressed("gz", gzip)?);
-    writeln!(
-        code,
-        "Asset {{ name: {name:?}, mime: {mime:?}, hash: \"{hash:016x}\", raw: include_bytes!({raw_path:?}), br: {br}, gzip: {gzip} }},"
-    )
-    .map_err(io::Error::other)
+    let small = |size: usize| size.saturating_add(MIN_SAVING) <= raw.len();
+    let forms = if text { Some((embed("br", brotli)?, embed("gz", gzip)?)) } else { None };
+    let kept = match forms {
+        Some(((br, br_size), (gzip, gzip_size))) if small(br_size) && small(gzip_size) => {
+            format!("Compressed {{ br: {br}, gzip: {gzip}, length: {} }}", raw.len())
+        }
+        _ => format!("Raw({})", embed("raw", |raw| Ok(raw.to_vec()))?.0),
+    };
+    writeln!(code, "Asset {{ name: {name:?}, mime: {mime:?}, hash: \"{hash:016x}\", stored: Stored::{kept} }},")
+        .map_err(io::Error::other)
 }
 
 /// Whole or not at all: a killed build must not leave half a file under a name that is trusted.

@@ -8,10 +8,18 @@ pub(crate) struct Asset {
     pub(crate) mime: &'static str,
     /// Of the content, in hexadecimal.
     pub(crate) hash: &'static str,
-    pub(crate) raw: &'static [u8],
-    /// None where it would not save anything worth having.
-    pub(crate) br: Option<&'static [u8]>,
-    pub(crate) gzip: Option<&'static [u8]>,
+    pub(crate) stored: Stored,
+}
+
+/// What of a file is in the binary.
+#[derive(Clone, Copy)]
+pub(crate) enum Stored {
+    /// It hardly compresses.
+    #[allow(dead_code, reason = "a page may be all text")]
+    Raw(&'static [u8]),
+    /// Two forms, and how many bytes they stand for. As it is it would be larger than both together,
+    /// for clients that hardly exist: see [`crate::content`].
+    Compressed { br: &'static [u8], gzip: &'static [u8], length: usize },
 }
 
 impl Asset {

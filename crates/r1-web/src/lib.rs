@@ -2,44 +2,41 @@
 //!
 //! One place says how a browser may keep each file and what the page may do: files under `assets/`
 //! carry their hash in their name and are kept for ever; everything else is asked for again and
-//! mostly answered by 304. Which path is which is decided by [`serve`] alone.
+//! mostly answered by 304. Which path is which is decided by [`page`] alone.
 //!
 //! **Invariant:** a missing file under `assets/` or `api/` is a 404 and never the page's HTML: a
 //! tab that is older than the server must notice that its script is gone, and a client must not
 //! take HTML for an answer of the API.
 
 mod asset;
+mod content;
 mod headers;
 mod negotiation;
 #[cfg(test)]
 mod tests;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 
 use asset::{Asset, Site};
+use content::Content;
 
 /// Whether the page is only a placeholder: this binary was built without `web/`.
 pub const PLACEHOLDER: bool = asset::PLACEHOLDER;
 
 /// The router's fallback: whatever no route takes is the page's.
-pub async fn page(request: Request<Body>) -> Response<Body> {
-    serve(request.method(), request.uri().path(), request.headers()).map(Body::from)
-}
-
-/// Answers a request for the page.
 ///
 /// `GET` and `HEAD` only (405). A path that no file has is the page's own (`/c/<id>`, `/login`, …)
 /// and gets `index.html`, but for `assets/` and `api/` (404). Compressed as the client likes best;
-/// `If-None-Match` is honoured (304). The body is a view of the binary: nothing is copied.
-#[must_use]
-pub fn serve(method: &Method, path: &str, request: &HeaderMap) -> Response<Bytes> {
-    Site::EMBEDDED.serve(method, path, request)
+/// `If-None-Match` is honoured (304). A body costs at most a few dozen KiB: it is a view of the
+/// binary, or made of one while it is read.
+pub async fn page(request: Request<Body>) -> Response<Body> {
+    Site::EMBEDDED.serve(request.method(), request.uri().path(), request.headers()).map(Body::new)
 }
 
 impl Site {
-    fn serve(&self, method: &Method, path: &str, request: &HeaderMap) -> Response<Bytes> {
+    fn serve(&self, method: &Method, path: &str, request: &HeaderMap) -> Response<Content> {
         let Some(asset) = self.resolve(path.trim_start_matches('/')) else {
             return refusal(StatusCode::NOT_FOUND, "not found\n", method);
         };
@@ -60,10 +57,10 @@ impl Site {
     }
 }
 
-fn answer(asset: &'static Asset, method: &Method, request: &HeaderMap) -> Response<Bytes> {
-    let (encoding, body) = negotiation::choose(asset, request);
+fn answer(asset: &'static Asset, method: &Method, request: &HeaderMap) -> Response<Content> {
+    let (encoding, content) = negotiation::choose(asset, request);
     let etag = negotiation::etag(asset, encoding);
-    let mut response = Response::new(Bytes::new());
+    let mut response = Response::new(Content::Empty);
     let fresh = negotiation::is_fresh(request, &etag);
     headers::describe(response.headers_mut(), asset);
     let headers = response.headers_mut();
@@ -76,18 +73,20 @@ fn answer(asset: &'static Asset, method: &Method, request: &HeaderMap) -> Respon
         return response;
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.mime));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if let Some(length) = content.size_hint().exact() {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     if let Some(word) = encoding.word() {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(word));
     }
     if method == Method::GET {
-        *response.body_mut() = Bytes::from_static(body);
+        *response.body_mut() = content;
     }
     response
 }
 
-fn refusal(status: StatusCode, text: &'static str, method: &Method) -> Response<Bytes> {
-    let body = if method == Method::HEAD { Bytes::new() } else { Bytes::from_static(text.as_bytes()) };
+fn refusal(status: StatusCode, text: &'static str, method: &Method) -> Response<Content> {
+    let body = if method == Method::HEAD { Content::Empty } else { Content::Whole(text.as_bytes()) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -3,7 +3,10 @@
 
 use http::{HeaderMap, header};
 
-use crate::asset::Asset;
+use crate::{
+    asset::{Asset, Stored},
+    content::Content,
+};
 
 /// A form in which a file is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +29,25 @@ impl Encoding {
 
 /// The best form that the file has: the greatest weight, then the smallest body. A client that
 /// takes none gets the file as it is.
-pub(crate) fn choose(asset: &Asset, request: &HeaderMap) -> (Encoding, &'static [u8]) {
+pub(crate) fn choose(asset: &Asset, request: &HeaderMap) -> (Encoding, Content) {
+    let (br, gzip, length) = match asset.stored {
+        Stored::Raw(bytes) => return (Encoding::Identity, Content::Whole(bytes)),
+        Stored::Compressed { br, gzip, length } => (br, gzip, length),
+    };
     let wishes = Wishes::of(request);
-    let forms = [
-        asset.br.map(|body| (Encoding::Brotli, body, wishes.weight("br"))),
-        asset.gzip.map(|body| (Encoding::Gzip, body, wishes.weight("gzip"))),
-        Some((Encoding::Identity, asset.raw, wishes.weight("identity"))),
-    ];
-    let mut best = (Encoding::Identity, asset.raw, 0);
-    for form in forms.into_iter().flatten() {
-        if form.2 > best.2 {
-            best = form;
+    let mut best = (Encoding::Identity, 0);
+    for encoding in [Encoding::Brotli, Encoding::Gzip, Encoding::Identity] {
+        let weight = wishes.weight(encoding.word().unwrap_or("identity"));
+        if weight > best.1 {
+            best = (encoding, weight);
         }
     }
-    (best.0, best.1)
+    let content = match best.0 {
+        Encoding::Brotli => Content::Whole(br),
+        Encoding::Gzip => Content::Whole(gzip),
+        Encoding::Identity => Content::inflated(gzip, length),
+    };
+    (best.0, content)
 }
 
 /// Each form has its own: a cache must not take one for the other.

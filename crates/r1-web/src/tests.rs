@@ -1,19 +1,29 @@
-use std::io::Read;
+use std::{
+    io::{Read, Write},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
-use super::*;
+use bytes::Bytes;
 
+use super::{asset::Stored, *};
+
+/// [`HTML`], compressed.
+const GZIP: &[u8] = &[
+    31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 179, 81, 76, 201, 79, 46, 169, 44, 72, 85, 200, 40, 201, 205, 177, 3, 0, 72, 236,
+    185, 135, 15, 0, 0, 0,
+];
+const HTML: &str = "<!doctype html>";
 const INDEX: Asset = Asset {
     name: "index.html",
     mime: "text/html; charset=utf-8",
     hash: "1d",
-    raw: b"<!doctype html>",
-    br: Some(b"br"),
-    gzip: Some(b"gzip"),
+    stored: Stored::Compressed { br: b"br", gzip: GZIP, length: HTML.len() },
 };
 const SITE: Site = Site(&[
     Asset { name: "assets/app-1a2b.js", mime: "text/javascript; charset=utf-8", hash: "a5", ..INDEX },
     Asset { name: "diagram.html", hash: "d1", ..INDEX },
-    Asset { name: "favicon.svg", mime: "image/svg+xml", hash: "fa", br: None, gzip: None, ..INDEX },
+    Asset { name: "favicon.svg", mime: "image/svg+xml", hash: "fa", stored: Stored::Raw(b"<svg/>") },
     INDEX,
 ]);
 
@@ -22,7 +32,17 @@ fn request(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> Res
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    SITE.serve(method, path, &map)
+    SITE.serve(method, path, &map).map(|content| pieces(content).concat().into())
+}
+
+/// Of a body that never waits.
+fn pieces(mut content: Content) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    while let Poll::Ready(Some(frame)) = Pin::new(&mut content).poll_frame(&mut Context::from_waker(Waker::noop())) {
+        pieces.push(frame.unwrap().into_data().ok().unwrap());
+    }
+    assert!(content.is_end_stream());
+    pieces
 }
 
 fn get(path: &str, headers: &[(&'static str, &str)]) -> Response<Bytes> {
@@ -39,7 +59,7 @@ fn paths_of_the_page_get_its_html() {
     for path in ["/", "/index.html", "/login", "/c/0190b5f0-0000-7000-8000-000000000000", "/apiary", "/assetsx", ""] {
         let response = get(path, &[]);
         assert_eq!(response.status(), StatusCode::OK, "{path}");
-        assert_eq!(response.body(), "<!doctype html>", "{path}");
+        assert_eq!(response.body(), HTML, "{path}");
         assert_eq!(header(&response, "content-type"), "text/html; charset=utf-8");
         assert_eq!(header(&response, "cache-control"), "no-cache");
     }
@@ -103,7 +123,11 @@ fn the_client_gets_the_form_that_it_likes_best() {
         let response = get("/", &[("accept-encoding", wish)]);
         assert_eq!(header(&response, "content-encoding"), encoding, "{wish}");
         assert_eq!(header(&response, "vary"), "accept-encoding");
-        let body: &[u8] = if encoding.is_empty() { INDEX.raw } else { encoding.as_bytes() };
+        let body: &[u8] = match encoding {
+            "br" => b"br",
+            "gzip" => GZIP,
+            _ => HTML.as_bytes(),
+        };
         assert_eq!(response.body(), body, "{wish}");
         assert_eq!(header(&response, "content-length"), body.len().to_string());
     }
@@ -111,6 +135,7 @@ fn the_client_gets_the_form_that_it_likes_best() {
     assert_eq!(header(&response, "content-encoding"), "br", "a second header line counts too");
     let response = get("/favicon.svg", &[("accept-encoding", "br, gzip")]);
     assert_eq!(header(&response, "content-encoding"), "", "not every file has every form");
+    assert_eq!(response.body(), "<svg/>");
 }
 
 #[test]
@@ -177,40 +202,66 @@ fn diagrams_are_drawn_in_a_sandbox() {
     assert!(!policy.contains("connect-src"), "a diagram asks nobody: {policy}");
 }
 
+fn gzip(bytes: &[u8]) -> &'static [u8] {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap().leak()
+}
+
+#[test]
+fn a_large_file_is_inflated_in_small_pieces() {
+    let text: Vec<u8> = (0..1_000_003_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 28) as u8).collect();
+    let content = Content::inflated(gzip(&text), text.len());
+    assert_eq!(content.size_hint().exact(), Some(text.len() as u64));
+    let pieces = pieces(content);
+    assert!(pieces.iter().all(|piece| (1..=32 * 1024).contains(&piece.len())));
+    assert!(pieces.concat() == text);
+}
+
+#[test]
+fn a_damaged_file_is_an_error_and_no_shorter_file() {
+    let whole = gzip(&[b'x'; 100_000]);
+    let mut content = Content::inflated(&whole[..whole.len() / 2], 100_000);
+    let mut poll = || Pin::new(&mut content).poll_frame(&mut Context::from_waker(Waker::noop()));
+    let mut polled = poll();
+    while let Poll::Ready(Some(Ok(_))) = polled {
+        polled = poll();
+    }
+    assert!(matches!(polled, Poll::Ready(Some(Err(_)))));
+    assert!(matches!(poll(), Poll::Ready(None)));
+}
+
 #[test]
 fn the_embedded_page_is_whole() {
     let assets = Site::EMBEDDED.0;
     assert!(assets.is_sorted_by(|a, b| a.name < b.name));
     assert!(Site::EMBEDDED.find("index.html").is_some());
     for asset in assets {
-        if let Some(br) = asset.br {
-            assert!(br.len() < asset.raw.len());
-        }
-        if let Some(gzip) = asset.gzip {
+        if let Stored::Compressed { br, gzip, length } = asset.stored {
+            assert!(br.len() < length && gzip.len() < length);
             let mut text = Vec::new();
             flate2::read::GzDecoder::new(gzip).read_to_end(&mut text).unwrap();
-            assert!(text == asset.raw, "{}", asset.name);
-        }
-        if let Some(br) = asset.br {
-            let mut text = Vec::new();
-            brotli::Decompressor::new(br, 4096).read_to_end(&mut text).unwrap();
-            assert!(text == asset.raw, "{}", asset.name);
+            assert_eq!(text.len(), length, "{}", asset.name);
+            let mut same = Vec::new();
+            brotli::Decompressor::new(br, 4096).read_to_end(&mut same).unwrap();
+            assert!(same == text, "{}", asset.name);
         }
     }
 }
 
 #[test]
 fn the_embedded_html_keeps_to_its_own_policy() {
-    for asset in Site::EMBEDDED.0.iter().filter(|asset| asset.name == "index.html") {
-        let html = std::str::from_utf8(asset.raw).unwrap().to_lowercase();
-        for forbidden in ["<style", " style=", " onclick=", " onload=", "javascript:"] {
-            assert!(!html.contains(forbidden), "{forbidden}");
-        }
-        assert_eq!(
-            html.matches("<script").count(),
-            html.matches("<script src=").count() + html.matches("<script type=\"module\"").count()
-        );
+    let response = Site::EMBEDDED.serve(&Method::GET, "/", &HeaderMap::new());
+    let html = pieces(response.into_body()).concat();
+    let html = std::str::from_utf8(&html).unwrap().to_lowercase();
+    assert!(html.starts_with("<!doctype html>"));
+    for forbidden in ["<style", " style=", " onclick=", " onload=", "javascript:"] {
+        assert!(!html.contains(forbidden), "{forbidden}");
     }
+    assert_eq!(
+        html.matches("<script").count(),
+        html.matches("<script src=").count() + html.matches("<script type=\"module\"").count()
+    );
 }
 
 #[tokio::test]

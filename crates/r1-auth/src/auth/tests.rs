@@ -88,14 +88,14 @@ async fn registers_signs_in_and_is_known() {
     let (login, access, refresh) = b.bearer().await;
     assert_eq!(login.user, user);
     let who = b.auth.authenticate_bearer(&access).await.unwrap();
-    assert_eq!((who.user, who.session_id), (user.clone(), login.session_id));
+    assert_eq!((&who.user, who.id), (&user, login.session_id));
 
     // The e-mail address, and either in any case, serve as the name.
     for name in ["demo@example.com", "DEMO_USER", " Demo@Example.COM "] {
         assert_eq!(b.login(name, "demo123456", SessionKind::Bearer).await.unwrap().user, user);
     }
     let (login, cookie) = b.cookie().await;
-    assert_eq!(b.auth.authenticate_cookie(&cookie).await.unwrap().session_id, login.session_id);
+    assert_eq!(b.auth.authenticate_cookie(&cookie).await.unwrap().id, login.session_id);
 
     refused!(b.login("demo_user", "demo123457", SessionKind::Bearer).await, AuthError::BadCredentials);
     refused!(b.login("nobody", "demo123456", SessionKind::Bearer).await, AuthError::BadCredentials);
@@ -187,6 +187,23 @@ async fn the_database_is_asked_once_in_five_seconds() {
     b.clock.forward(Duration::from_secs(5));
     b.auth.authenticate_bearer(&access).await.unwrap();
     assert_eq!(b.store.lookups(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_just_seen_is_over_when_its_time_is() {
+    let b = bench(config());
+    b.demo().await;
+    let (_, access, _) = b.bearer().await;
+    b.clock.forward(Duration::from_secs(3598));
+    b.auth.authenticate_bearer(&access).await.unwrap();
+    // The same claims under another signature.
+    let (claims, signature) = access.rsplit_once('.').unwrap();
+    let forged = format!("{claims}.{}", signature.chars().rev().collect::<String>());
+    refused!(b.auth.authenticate_bearer(&forged).await, AuthError::TokenInvalid);
+    b.auth.authenticate_bearer(&access).await.unwrap();
+    assert_eq!(b.store.lookups(), 1, "nobody asked the database in between");
+    b.clock.forward(Duration::from_secs(2));
+    refused!(b.auth.authenticate_bearer(&access).await, AuthError::TokenExpired);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! Mapped for the purpose instead of taken from the allocator: an allocator keeps 19 MiB that were
 //! freed once, and a server that is to live in 15 MB gives them back. While sign-ins follow one
-//! another the mapping is used again, which saves the kernel clearing 4,864 pages each time.
+//! another the mapping is used again, which saves the kernel clearing 4,864 pages each time. Large
+//! pages are asked for where the system leaves that to programs: Argon2 jumps about in its memory.
 
 use argon2::Block;
 use memmap2::MmapMut;
@@ -20,7 +21,7 @@ impl Memory {
         let size = count * Block::SIZE;
         let mapping = match self.mapping.take() {
             Some(mapping) if mapping.len() >= size => mapping,
-            _ => MmapMut::map_anon(size)?,
+            _ => map(size)?,
         };
         let bytes = &mut self.mapping.insert(mapping)[..size];
         #[expect(unsafe_code, reason = "argon2 offers no safe way from bytes to its blocks")]
@@ -38,6 +39,14 @@ impl Memory {
     pub(super) fn release(&mut self) {
         self.mapping = None;
     }
+}
+
+fn map(size: usize) -> std::io::Result<MmapMut> {
+    let mapping = MmapMut::map_anon(size)?;
+    // A system without large pages hashes as well, if slower.
+    #[cfg(target_os = "linux")]
+    let _ = mapping.advise(memmap2::Advice::HugePage);
+    Ok(mapping)
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ use super::memory::Memory;
 /// A worker without work keeps its memory for so long.
 const KEEP_MEMORY: Duration = Duration::from_secs(1);
 
+/// How far the workers stand back, of 19: a tenth of the weight of other threads (sched(7)).
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// Why a job was not done.
@@ -64,7 +68,11 @@ impl Pool {
         let pool = Self { shared };
         for number in 0..workers {
             let shared = Arc::clone(&pool.shared);
-            std::thread::Builder::new().name(format!("password-{number}")).spawn(move || shared.work())?;
+            let work = move || {
+                stand_back();
+                shared.work();
+            };
+            std::thread::Builder::new().name(format!("password-{number}")).spawn(work)?;
         }
         Ok(pool)
     }
@@ -101,6 +109,16 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.state.lock().closed = true;
         self.shared.wake.notify_all();
+    }
+}
+
+/// Lets whoever else has work go first: a hash may take twice as long, an answer's next word may not.
+/// Where all processors are busy the thread still gets a tenth of one.
+fn stand_back() {
+    // On Linux a priority is the calling thread's; elsewhere it would be the whole process's.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!("passwords are hashed at the usual priority: {error}");
     }
 }
 
@@ -186,6 +204,16 @@ mod tests {
             })
         })
         .await
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn workers_stand_back_and_nobody_else() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let pool = Pool::new(1, 1).unwrap();
+        assert_eq!(pool.run(move |_| priority()).await, Ok((before + NICENESS).min(19)));
+        assert_eq!(priority(), before);
     }
 
     #[tokio::test]

@@ -77,12 +77,12 @@ fn nothing_is_visible_before_its_commit() {
     assert!(!log.append_chunk("s").tell_writer, "the writer is told once");
     drain(&mut reader, &mut got);
     assert_eq!(got.len(), start, "not stored yet");
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     log.stall(Instant::now(), LIMIT);
     drain(&mut reader, &mut got);
     assert_eq!(got.len(), start, "the commit failed");
     drop(taken);
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     assert_eq!(taken.append.first_seq, 2);
     assert!(!log.publish(&taken));
     drain(&mut reader, &mut got);
@@ -93,12 +93,12 @@ fn nothing_is_visible_before_its_commit() {
 fn what_comes_during_a_commit_is_for_the_next() {
     let log = new_log();
     log.append_chunk("a");
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     assert!(!log.append_chunk("b").tell_writer, "the writer has the log in hand");
     assert!(log.publish(&taken), "there is more");
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     assert_eq!((taken.append.first_seq, log.publish(&taken)), (3, false));
-    assert!(log.take().is_none());
+    assert!(log.take(&mut BytesMut::new()).is_none());
     assert!(log.append_chunk("c").tell_writer);
 }
 
@@ -108,7 +108,7 @@ fn a_cursor_is_found_exactly_or_not_at_all() {
     for i in 0..1000 {
         log.append_chunk(&i.to_string());
     }
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     log.publish(&taken);
     for seq in [1, 2, 255, 256, 257, 512, 1000, 1001] {
         let cursor = Cursor { epoch: 1, seq };
@@ -138,7 +138,7 @@ fn a_log_that_fails_drops_what_was_not_visible() {
     let mut got = Vec::new();
     for text in ["a", "b"] {
         log.append_chunk(text);
-        let taken = log.take().unwrap();
+        let taken = log.take(&mut BytesMut::new()).unwrap();
         if text == "a" {
             log.publish(&taken);
         }
@@ -153,7 +153,7 @@ fn a_log_that_fails_drops_what_was_not_visible() {
     assert!(String::from_utf8_lossy(&got).ends_with("retry: 2000\n\n"));
     assert_eq!(log.append_chunk("c").refused, Some(Refused::Ended));
 
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     assert_eq!((taken.append.first_seq, taken.append.epoch), (3, 2));
     assert!(taken.append.terminal.is_some());
     log.publish(&taken);
@@ -175,7 +175,7 @@ fn a_log_that_can_not_be_stored_sends_its_readers_away_in_time() {
     log.append_chunk("x");
     log.stall(Instant::now(), LIMIT);
     assert!(!drain(&mut reader, &mut got), "not for long enough");
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     log.publish(&taken);
     log.append_chunk("y");
     log.stall(Instant::now() - LIMIT, LIMIT);
@@ -192,7 +192,7 @@ fn a_large_commit_comes_in_slices() {
     for _ in 0..20_000 {
         log.append_chunk("a");
     }
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     log.publish(&taken);
     let context = Context::from_waker(Waker::noop());
     while let Poll::Ready(Some(frames)) = reader.poll_frames(&context) {
@@ -204,15 +204,15 @@ fn a_large_commit_comes_in_slices() {
 fn the_terminal_carries_everything_since_the_last_fold() {
     let log = new_log();
     log.append_chunk(&"x".repeat(FOLD_BYTES));
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     assert_eq!(taken.append.fold.as_ref().unwrap().first_seq, 2);
     log.publish(&taken);
     log.append_chunk("y");
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     assert!(taken.append.fold.is_none());
     log.publish(&taken);
     end(&log);
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     let fold = taken.append.fold.as_ref().unwrap();
     assert_eq!(fold.first_seq, 3, "from after the first fold on");
     assert!(taken.append.terminal.is_some());
@@ -264,7 +264,7 @@ proptest! {
             match step {
                 // Some with tokens: nobody sees them, and they shift every offset.
                 Step::Append(text) => { log.append_tokens(&text, &vec![text.len() as u32; text.len() % 3]); }
-                Step::Take => if in_hand.is_none() { in_hand = log.take(); }
+                Step::Take => if in_hand.is_none() { in_hand = log.take(&mut BytesMut::new()); }
                 Step::Publish => if let Some(taken) = in_hand.take() {
                     stored.extend_from_slice(&taken.append.records);
                     log.publish(&taken);
@@ -293,7 +293,7 @@ proptest! {
             log.publish(&taken);
         }
         end(&log);
-        while let Some(taken) = log.take() {
+        while let Some(taken) = log.take(&mut BytesMut::new()) {
             stored.extend_from_slice(&taken.append.records);
             log.publish(&taken);
         }
@@ -331,7 +331,7 @@ fn what_thousands_of_readers_needed_is_given_back() {
     let mut reader = Reader::new(log.clone(), Position::START, LIMIT);
     while reader.poll_frames(&Context::from_waker(&waker)).is_ready() {}
     log.append_chunk("x");
-    let taken = log.take().unwrap();
+    let taken = log.take(&mut BytesMut::new()).unwrap();
     log.publish(&taken);
     assert!(woken.0.load(std::sync::atomic::Ordering::Relaxed));
 }

@@ -32,7 +32,7 @@ use tokio::{
 
 use super::{
     error,
-    events::{self, Finish, NotJson},
+    events::{Finish, NotJson, Said, Template},
     text::Halves,
 };
 use crate::{continuation::Seam, health::Health, sse::Decoder};
@@ -83,6 +83,7 @@ pub(super) struct Answer<B> {
     slice: Bytes,
     rest: Bytes,
     decoder: Decoder,
+    template: Template,
     halves: Halves,
     seam: Option<Seam>,
     /// Whether token ids are read, and none was lost so far.
@@ -110,6 +111,7 @@ where
             slice: Bytes::new(),
             rest: Bytes::new(),
             decoder: Decoder::default(),
+            template: Template::default(),
             halves: Halves::default(),
             seam,
             token_ids: false,
@@ -130,7 +132,7 @@ where
     }
 
     /// Reads one event; gives its text, if it has some.
-    fn read(&mut self, said: Result<events::Said, NotJson>) -> Option<Delta> {
+    fn read(&mut self, said: Result<Said, NotJson>) -> Option<Delta> {
         let Ok(said) = said else {
             if self.skipped == 0 {
                 tracing::warn!(provider = %self.answerer.name, "data from the provider was not json and is skipped");
@@ -198,7 +200,7 @@ where
             }
             turn.made_progress();
             let event = match self.decoder.next(&mut self.slice) {
-                Ok(Some(data)) => event_of(data),
+                Ok(Some(data)) => event_of(data, &mut self.template),
                 Ok(None) => continue,
                 Err(_) => {
                     self.terminal = Some(Err(error::invalid(&self.answerer.name, "sent a line of more than 1 MiB")));
@@ -249,14 +251,14 @@ where
 enum Event {
     Empty,
     Done,
-    Said(Result<events::Said, NotJson>),
+    Said(Result<Said, NotJson>),
 }
 
-fn event_of(data: &[u8]) -> Event {
+fn event_of(data: &[u8], template: &mut Template) -> Event {
     match data.trim_ascii() {
         b"" => Event::Empty,
         b"[DONE]" => Event::Done,
-        data => Event::Said(events::parse(data)),
+        data => Event::Said(template.parse(data)),
     }
 }
 
@@ -292,7 +294,7 @@ where
                 }
                 Poll::Ready(Some(Err(_))) => this.end(error::truncated),
                 Poll::Ready(None) => {
-                    let left = this.decoder.finish().map(event_of);
+                    let left = this.decoder.finish().map(|data| event_of(data, &mut this.template));
                     let text = left.and_then(|event| this.read_event(event));
                     if this.terminal.is_none() {
                         this.end(error::truncated);

@@ -7,9 +7,11 @@
 //! may be cut in two.
 //!
 //! **Invariant:** of a chunk, only the text becomes an allocation, and the token ids, which nobody
-//! sends who was not asked for them.
+//! sends who was not asked for them. How a chunk is read ([`Template`]) never changes what it says.
 
-use std::fmt;
+mod template;
+
+use std::{fmt, ops::Range};
 
 use r1_domain::event::Usage;
 use serde::{
@@ -19,6 +21,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::error::ErrorWords;
+pub(super) use template::Template;
 
 #[cfg(test)]
 mod tests;
@@ -58,14 +61,21 @@ pub(super) struct NotJson;
 /// Reads one event's data. Bytes that are no UTF-8 become U+FFFD within the text: a damaged letter
 /// is better than a lost word.
 pub(super) fn parse(data: &[u8]) -> Result<Said, NotJson> {
-    if let Ok(wire) = serde_json::from_slice::<Wire<'_>>(data) {
-        return Ok(wire.into());
+    match std::str::from_utf8(data) {
+        Ok(data) => parse_str(data).map(|(said, _)| said),
+        Err(_) => parse_str(&String::from_utf8_lossy(data)).map(|(said, _)| said),
     }
-    if std::str::from_utf8(data).is_ok() {
-        return Err(NotJson);
-    }
-    let repaired = String::from_utf8_lossy(data);
-    serde_json::from_str::<Wire<'_>>(&repaired).map(Into::into).map_err(|_| NotJson)
+}
+
+/// As [`parse`]; also gives where the text stands between its quotes, if it is one string.
+fn parse_str(data: &str) -> Result<(Said, Option<Range<usize>>), NotJson> {
+    let wire: Wire<'_> = serde_json::from_str(data).map_err(|_| NotJson)?;
+    let (said, literal) = wire.said();
+    let place = literal.map(|literal| {
+        let start = literal.as_ptr().addr() - data.as_ptr().addr();
+        start + 1..start + literal.len() - 1
+    });
+    Ok((said, place))
 }
 
 #[derive(Deserialize)]
@@ -83,22 +93,24 @@ struct Wire<'a> {
     message: Option<&'a RawValue>,
 }
 
-impl From<Wire<'_>> for Said {
-    fn from(wire: Wire<'_>) -> Self {
-        let choice = wire.choices.unwrap_or_default();
-        let said = choice.delta.or(choice.message).unwrap_or_default();
-        let error = match (wire.error.filter(|error| !is_nothing(error)), wire.object.0) {
+impl<'a> Wire<'a> {
+    /// What it says, and the JSON string that holds the text, if one does.
+    fn said(self) -> (Said, Option<&'a str>) {
+        let choice = self.choices.unwrap_or_default();
+        let content = choice.delta.or(choice.message).unwrap_or_default().content;
+        let error = match (self.error.filter(|error| !is_nothing(error)), self.object.0) {
             (Some(error), _) => Some(ErrorWords::from_json(error.get())),
-            (None, Known::Error) => Some(ErrorWords::from_json(wire.message.map_or("", RawValue::get))),
+            (None, Known::Error) => Some(ErrorWords::from_json(self.message.map_or("", RawValue::get))),
             _ => None,
         };
-        Self {
-            text: said.content.0,
+        let said = Said {
+            text: content.text,
             ids: choice.token_ids.map(ids).unwrap_or_default(),
             finish: choice.finish_reason.finish(),
-            usage: wire.usage.and_then(|usage| serde_json::from_str::<Counts>(usage.get()).ok()).map(Into::into),
+            usage: self.usage.and_then(|usage| serde_json::from_str::<Counts>(usage.get()).ok()).map(Into::into),
             error,
-        }
+        };
+        (said, content.literal)
     }
 }
 
@@ -110,9 +122,11 @@ fn is_nothing(error: &RawValue) -> bool {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Choice<'a> {
-    delta: Option<Delta>,
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
     /// In place of `delta` where the answer comes whole.
-    message: Option<Delta>,
+    #[serde(borrow)]
+    message: Option<Delta<'a>>,
     finish_reason: Word,
     #[serde(borrow)]
     token_ids: Option<&'a RawValue>,
@@ -126,8 +140,9 @@ fn ids(json: &RawValue) -> Vec<u32> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Delta {
-    content: Content,
+struct Delta<'a> {
+    #[serde(borrow)]
+    content: Content<'a>,
 }
 
 #[derive(Deserialize)]
@@ -225,19 +240,26 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// Text as a string or as an array of parts; anything else is no text. As [`Said::text`] has it.
+/// Text as a string or as an array of parts; anything else is no text.
 #[derive(Default)]
-struct Content(Vec<u8>);
+struct Content<'a> {
+    /// As [`Said::text`] has it.
+    text: Vec<u8>,
+    /// Where it is a string: that, as JSON.
+    literal: Option<&'a str>,
+}
 
-impl<'de> Deserialize<'de> for Content {
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         if !raw.starts_with('[') {
-            return string(raw).map(Self).map_err(serde::de::Error::custom);
+            let text = string(raw).map_err(serde::de::Error::custom)?;
+            return Ok(Self { text, literal: Some(raw).filter(|raw| raw.starts_with('"')) });
         }
         let parts: Vec<Part> = serde_json::from_str(raw).map_err(serde::de::Error::custom)?;
         // A part of thinking, say, is no part of the answer.
-        Ok(Self(parts.into_iter().filter(|part| part.kind.0).flat_map(|part| part.text.0).collect()))
+        let text = parts.into_iter().filter(|part| part.kind.0).flat_map(|part| part.text.0).collect();
+        Ok(Self { text, literal: None })
     }
 }
 
@@ -249,7 +271,7 @@ struct Part {
     text: PartText,
 }
 
-/// As [`Content`], without parts in parts: how deep they nest would be the provider's to say.
+/// As [`Content::text`], without parts in parts: how deep they nest would be the provider's to say.
 #[derive(Default)]
 struct PartText(Vec<u8>);
 

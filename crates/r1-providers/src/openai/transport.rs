@@ -9,6 +9,9 @@ use super::config::OpenAiConfig;
 /// How long a connection waits unused. Shorter than what servers allow, so that a request seldom
 /// meets one that is just being closed.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// So many connections wait unused at most, for as many questions that come together. What a crowd
+/// leaves behind beyond that is closed: each holds buffers here, and a place at the provider.
+const POOL_CONNECTIONS: usize = 64;
 
 /// Builds the client. The certificates of the system are only loaded where TLS can be needed: they
 /// take time and memory, and a machine without any can still ask its own model.
@@ -22,6 +25,7 @@ pub(super) fn client(config: &OpenAiConfig, base_url: &Url) -> reqwest::Result<C
         .referer(false)
         .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_CONNECTIONS)
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
         .http1_only();

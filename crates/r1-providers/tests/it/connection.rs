@@ -56,6 +56,22 @@ async fn an_answer_that_ended_leaves_its_connection_for_the_next() {
 }
 
 #[tokio::test]
+async fn of_a_crowds_connections_a_bounded_number_is_kept() {
+    let (kept, more) = (64, 10);
+    let upstream = Upstream::start().await.unwrap();
+    upstream.respond_with(|_| Script::new().chunk("a").wait_for("all").ending());
+    let client = client(&upstream);
+    let asked = (0..kept + more).map(|_| client.complete(request("x")));
+    let streams = futures::future::try_join_all(asked).await.unwrap();
+    assert_eq!(upstream.counters().connections_opened, kept + more);
+    upstream.open("all");
+    for (text, last) in futures::future::join_all(streams.into_iter().map(read)).await {
+        assert_eq!((text.as_str(), finish(&last)), ("a", "stop"));
+    }
+    upstream.wait_closed(more).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_unix_socket_will_do() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.sock");

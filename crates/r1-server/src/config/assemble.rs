@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Config, Database, DatabaseConfig, GenerationConfig, LimitsConfig, LocalEngine, LocalModelConfig, LogConfig,
-    LogFormat, ServerConfig, StreamConfig, listen,
+    LogFormat, Postgres, ServerConfig, StreamConfig, listen,
     providers::{self, ProviderConfig},
     reader::{Reader, Wrong},
 };
@@ -33,7 +33,8 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
     let data_dir = data_dir(reader, environment);
     let limits_enabled = reader.switch("limits.enabled");
     let (auth, secret_key) = auth(reader, limits_enabled);
-    let database = database(reader, &data_dir);
+    let has_secret_key = reader.secret("auth.secret_key").is_some();
+    let database = database(reader, &data_dir, has_secret_key);
     let providers = providers::read(reader, environment);
     let local_model = local_model(reader, environment, &providers);
     let local_name = local_model.as_ref().map(|local| local.name.as_str());
@@ -133,15 +134,22 @@ fn server(reader: &mut Reader) -> ServerConfig {
     ServerConfig { api, web, metrics, public_url, cors_origins, trusted_proxies, shutdown_deadline, request_timeout }
 }
 
-fn database(reader: &mut Reader, data_dir: &Path) -> DatabaseConfig {
+fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> DatabaseConfig {
     let key = "database.url";
     let sync_all = reader.switch("database.sync_all");
     let url = reader.secret(key);
     let text = url.as_ref().map_or("", |url| url.expose_secret());
     let database = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        let remedy = "remove it, or unset DATABASE_URL: everything is kept in SQLite, in data_dir";
-        reader.fault(key, "is Postgres', which this version can't use yet", remedy);
-        Database::Postgres(SecretString::from(text))
+        let url = SecretString::from(text);
+        let place = r1_store_postgres::describe(&url).unwrap_or_else(|error| {
+            reader.fault(key, error.to_string(), "see docs/operations.md for what it may say");
+            String::new()
+        });
+        if !has_secret_key {
+            let remedy = "`openssl rand -base64 32` makes one; all processes of a database need the same";
+            reader.fault("auth.secret_key", "is needed with Postgres", remedy);
+        }
+        Database::Postgres(Postgres { url, place })
     } else {
         // Not repeated: there may be a password in it.
         if text.starts_with("sqlite:") {

@@ -59,7 +59,7 @@ fn line(text: &mut String, key: &str, name: &str, entry: &Entry) {
 fn conclusions(config: &Config) -> String {
     let database = match &config.database.database {
         Database::Sqlite(directory) => format!("SQLite in {}", directory.display()),
-        Database::Postgres(_) => "Postgres".to_owned(),
+        Database::Postgres(postgres) => format!("Postgres at {}", postgres.place),
     };
     let model = config.default_model.model.as_deref().unwrap_or("(the first it lists)");
     let mut text = format!(

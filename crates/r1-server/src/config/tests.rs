@@ -208,7 +208,7 @@ fn no_secret_is_shown() {
     assert_eq!(loaded.config.providers[1].api_key.as_ref().unwrap().expose_secret(), secrets[1]);
 
     let faulty = file.replace(secrets[2], "too-short-secret");
-    for url in ["mysql://user:db-password@db", "postgres://user:db-password@db/chat"] {
+    for url in ["mysql://user:db-password@db", "postgres://user:db-password@db:port/chat"] {
         let faults = load_from(&faulty, &[("B_KEY", ""), ("DATABASE_URL", url)]).unwrap_err();
         assert_eq!(faults.0.len(), 4, "{faults}");
         for secret in ["sk-secret-1", "db-password", "too-short-secret"] {

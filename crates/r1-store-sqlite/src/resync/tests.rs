@@ -4,6 +4,7 @@ use std::{
 };
 
 use super::*;
+use crate::checkpoint::{Checkpointer, Gate, Signal};
 
 /// A database with two commits in its log, and the files of one that has a third: what a commit leaves
 /// whose sync failed.
@@ -84,6 +85,20 @@ fn a_log_that_lost_a_commit_is_not_believed() {
     assert!(bench.resync.mend().is_err() && bench.resync.is_suspect());
     assert!(bench.resync.ready(Synchronous::Full).is_err());
     assert!(bench.resync.ready(Synchronous::Normal).is_ok());
+}
+
+#[test]
+fn a_log_that_is_not_believed_outlives_a_clean_end() {
+    let bench = bench();
+    bench.resync.take_back().unwrap();
+    bench.resync.files.wal.file.write_all_at(&[7; 64], bench.lengths.0 - 4120 + 1000).unwrap();
+    bench.resync.suspect();
+    let Bench { _dir, db, path, resync, .. } = bench;
+    let before = (fs::read(&path).unwrap(), fs::read(wal(&path)).unwrap());
+    let checkpointer = Checkpointer::start(&path, Signal::default(), Gate::default(), Arc::new(resync)).unwrap();
+    drop(checkpointer);
+    drop(db);
+    assert!((fs::read(&path).unwrap(), fs::read(wal(&path)).unwrap()) == before);
 }
 
 #[test]

@@ -11,10 +11,10 @@ use r1_domain::{
     fold::fold,
     generation::State,
     id::{GenerationId, NodeId, UserId},
-    store::{AppendOutcome, NewGeneration, NewTurn, Purpose, StoreError},
+    store::{AppendOutcome, NewGeneration, NewTurn, Purpose, StoreError, TurnOutcome},
 };
 use r1_testkit::store_contract::{
-    SharedStore, append, at, begin, chunks, ending, log_of, new_turn, new_user, next_turn, stored, user,
+    SharedStore, answer, append, at, begin, chunks, ending, log_of, new_turn, new_user, next_turn, stored, user,
 };
 
 use crate::{
@@ -44,7 +44,8 @@ async fn every_query_of_a_list_uses_its_index() {
         (conversation::LIST, "generation_running"),
         (message::LIST, "message_by_conversation"),
         (message::HISTORY_START, "INDEX"),
-        (message::HISTORY_STEP, "INDEX"),
+        (message::HISTORY_PLACE, "INDEX"),
+        (message::HISTORY_BACK, "message_by_conversation"),
         (generation::COUNT_RUNNING, "generation_running_by_owner"),
         (generation::RUNNING_IN, "generation_running"),
         (generation::NEWEST_IN, "generation_by_conversation"),
@@ -66,9 +67,36 @@ async fn every_query_of_a_list_uses_its_index() {
             let walks = step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE INDEX");
             assert!(!walks && !step.contains("TEMP B-TREE"), "{sql}\n{plan:?}");
         }
-        let keyset = sql.contains("(created_at, id) >") || sql.contains("(updated_at, id) <");
+        let keyset = sql.contains("(created_at, id) ") || sql.contains("(updated_at, id) <");
         assert_eq!(keyset, plan[0].contains("_at,id)"), "a page starts where it starts: {plan:?}");
     }
+}
+
+/// Not by another look at the store afterwards; and the commit does not wait for it.
+#[tokio::test]
+async fn the_history_is_read_beside_the_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&SqliteOptions { readers: 1, ..SqliteOptions::new(dir.path()) }).unwrap();
+    let store = Arc::new(store);
+    let shared: SharedStore = store.clone();
+    let owner = user(&shared, "demo").await.unwrap();
+    let first = new_turn(owner, "One?", at(1));
+    let (_, read) = shared.turn_begin_with_history(first.clone(), 1000).await.unwrap();
+    assert_eq!(read.expect("of a new conversation").await.unwrap().len(), 1);
+    answer(&shared, &first, "One.", at(2)).await.unwrap();
+
+    // The only connection that reads is in use.
+    let (let_go, held) = mpsc::channel::<()>();
+    let mut busy = Box::pin(store.readers.read(move |_| Ok(held.recv().is_ok())));
+    assert!(is_pending(busy.as_mut()));
+    let second = next_turn(owner, first.conversation_id, None, "Two?", at(3));
+    let (outcome, read) = shared.turn_begin_with_history(second, 1000).await.unwrap();
+    assert_eq!(outcome, TurnOutcome::Accepted);
+    let mut read = read.expect("of an old one");
+    assert!(is_pending(read.as_mut()));
+    let_go.send(()).unwrap();
+    assert!(busy.await.unwrap());
+    assert_eq!(read.await.unwrap().len(), 3);
 }
 
 async fn find(store: &SqliteStore, owner: UserId, words: &str) -> usize {

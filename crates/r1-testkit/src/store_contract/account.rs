@@ -1,6 +1,6 @@
 //! Accounts and the setup code.
 
-use super::{ALL, SharedStore, at, new_user, user};
+use super::{ALL, SharedStore, at, eight_at_once, new_user, user};
 use anyhow::Context;
 use r1_domain::{
     id::{SessionId, UserId},
@@ -8,6 +8,7 @@ use r1_domain::{
     session::{NewSession, SessionKind},
     store::StoreError,
 };
+use secrecy::ExposeSecret;
 
 /// `Demo` and `demo` are one name; either form, and the address, finds the account.
 pub async fn names_and_addresses_are_unique_without_regard_to_case(store: SharedStore) -> anyhow::Result<()> {
@@ -126,5 +127,34 @@ pub async fn a_disabled_user_has_no_sessions(store: SharedStore) -> anyhow::Resu
     let stranger = NewSession { user_id: UserId::new(at(0)), ..session(SessionId::new(at(0)), 3) };
     let missing = store.session_create(stranger).await;
     assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}");
+    Ok(())
+}
+
+/// A sign-in that comes late must not bring an old password back.
+pub async fn a_hash_is_replaced_only_if_it_is_still_the_same(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let old = "$argon2id$of-demo".to_owned().into();
+    store.user_rehash(owner, &old, "$argon2id$second".to_owned().into()).await?;
+    store.user_rehash(owner, &old, "$argon2id$third".to_owned().into()).await?;
+    let found = store.user_by_login("demo").await?.context("the account")?;
+    assert_eq!(found.password_hash.expose_secret(), "$argon2id$second");
+    Ok(())
+}
+
+/// The others learn that it is taken; and of many with one code, one is an administrator.
+pub async fn of_many_with_one_name_one_is_made(store: SharedStore) -> anyhow::Result<()> {
+    let same = eight_at_once(&store, |store, _| async move { store.user_create(new_user("demo"), None).await }).await?;
+    assert_eq!(same.iter().filter(|made| made.is_ok()).count(), 1, "{same:?}");
+    let taken = |made: &&Result<_, StoreError>| matches!(made, Err(StoreError::Taken { field: "username" }));
+    assert_eq!(same.iter().filter(taken).count(), 7, "{same:?}");
+
+    assert!(store.setup_code_set([1; 32]).await?);
+    let admins = eight_at_once(&store, |store, number| async move {
+        store.user_create(new_user(&format!("admin{number}")), Some([1; 32])).await
+    })
+    .await?;
+    assert_eq!(admins.iter().filter(|made| made.is_ok()).count(), 1, "{admins:?}");
+    let refused = |made: &&Result<_, StoreError>| matches!(made, Err(StoreError::SetupCode));
+    assert_eq!(admins.iter().filter(refused).count(), 7, "{admins:?}");
     Ok(())
 }

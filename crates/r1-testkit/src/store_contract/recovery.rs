@@ -8,7 +8,9 @@ use r1_domain::{
     store::{AppendOutcome, Fold, LogAppend, NewTurn},
 };
 
-use super::{SharedStore, answer, append, at, begin, chunks, ending, log_of, new_turn, records, stored, user};
+use super::{
+    SharedStore, answer, append, at, begin, chunks, eight_at_once, ending, log_of, new_turn, records, stored, user,
+};
 use AppendOutcome::{Fenced, Stored};
 
 /// Running ones with their whole logs, whatever part of them is folded.
@@ -89,5 +91,24 @@ pub async fn a_log_goes_on_after_a_take_over(store: SharedStore) -> anyhow::Resu
     let folded = fold(&whole)?;
     assert_eq!((folded.text.as_str(), folded.last.epoch, folded.last.seq), ("abc", 2, 6));
     assert_eq!(store.generation_get(owner, id).await?.state, State::Completed);
+    Ok(())
+}
+
+/// Whoever it is, the epoch rises by one.
+pub async fn of_many_that_take_over_one_does(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let turn = new_turn(owner, "One", at(1));
+    begin(&store, &turn).await?;
+    let id = turn.generation_id;
+    let taken = eight_at_once(&store, move |store, number| async move {
+        let node = NodeId::new(at(i64::from(number)));
+        (node, store.generation_take_over(id, 1, node).await)
+    })
+    .await?;
+    let winners: Vec<NodeId> = taken.iter().filter(|(_, won)| matches!(won, Ok(true))).map(|(node, _)| *node).collect();
+    assert_eq!(winners.len(), 1, "{taken:?}");
+    assert!(taken.iter().all(|(_, won)| won.is_ok()), "{taken:?}");
+    let generation = store.generation_get(owner, id).await?;
+    assert_eq!((generation.epoch, generation.node_id), (2, winners[0]));
     Ok(())
 }

@@ -7,7 +7,7 @@ use r1_domain::{
     store::StoreError,
 };
 
-use super::{SharedStore, at, user};
+use super::{SharedStore, at, eight_at_once, user};
 
 async fn sign_in(store: &SharedStore, user_id: UserId, kind: SessionKind, hash: u8) -> anyhow::Result<SessionId> {
     let id = SessionId::new(at(0));
@@ -105,5 +105,22 @@ pub async fn only_its_owner_ends_a_session(store: SharedStore) -> anyhow::Result
     let id = sign_in(&store, owner, SessionKind::Cookie, 1).await?;
     store.session_end(stranger, id, at(1)).await?;
     assert!(store.session_get(id, at(2)).await?.is_some());
+    Ok(())
+}
+
+/// Whoever comes second with the same token is a thief, however little later.
+pub async fn of_many_that_rotate_one_token_one_does(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let id = sign_in(&store, owner, SessionKind::Bearer, 1).await?;
+    let rotations = eight_at_once(&store, |store, number| async move {
+        store.session_rotate([1; 32], [10 + number; 32], at(200), at(1)).await
+    })
+    .await?;
+    let rotations: Vec<Rotation> = rotations.into_iter().collect::<Result<_, _>>()?;
+    let count = |wanted: fn(&Rotation) -> bool| rotations.iter().filter(|rotation| wanted(rotation)).count();
+    assert_eq!(count(|rotation| matches!(rotation, Rotation::Rotated(_))), 1, "{rotations:?}");
+    assert_eq!(rotations.iter().filter(|rotation| **rotation == Rotation::Reused(id)).count(), 1, "{rotations:?}");
+    assert_eq!(count(|rotation| *rotation == Rotation::Unknown), 6, "it has ended by then: {rotations:?}");
+    assert_eq!(store.session_get(id, at(2)).await?, None);
     Ok(())
 }

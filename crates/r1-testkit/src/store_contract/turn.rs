@@ -10,7 +10,7 @@ use r1_domain::{
     time::Timestamp,
 };
 
-use super::{ALL, SharedStore, answer, at, begin, key, log_of, new_turn, next_turn, user};
+use super::{ALL, SharedStore, answer, at, begin, eight_at_once, key, log_of, new_turn, next_turn, user};
 
 fn plus_one(at: Timestamp) -> Timestamp {
     Timestamp::from_micros(at.as_micros() + 1)
@@ -277,5 +277,62 @@ pub async fn the_generation_to_follow(store: SharedStore) -> anyhow::Result<()> 
     begin(&store, &newer).await?;
     answer(&store, &newer, "n", at(6)).await?;
     assert_eq!(store.generation_to_follow(owner, here).await?, Some(newer.generation_id));
+    Ok(())
+}
+
+/// The others learn which: with one key, in one conversation, and with both.
+pub async fn of_many_at_once_one_is_accepted(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let empty = ConversationId::new(at(1));
+    assert!(store.conversation_create(owner, empty, None, None, at(1)).await?.is_ok());
+    let asked = eight_at_once(&store, move |store, _| {
+        let turn = next_turn(owner, empty, None, "Me first", at(2));
+        async move { (turn.generation_id, store.turn_begin(turn).await) }
+    })
+    .await?;
+    let accepted: Vec<_> = asked.iter().filter(|(_, outcome)| matches!(outcome, Ok(TurnOutcome::Accepted))).collect();
+    assert_eq!(accepted.len(), 1, "{asked:?}");
+    let winner = accepted[0].0;
+    let busy = |outcome: &TurnOutcome| *outcome == TurnOutcome::Busy(winner);
+    assert_eq!(asked.iter().filter(|(_, outcome)| outcome.as_ref().is_ok_and(busy)).count(), 7, "{asked:?}");
+    assert_eq!(store.message_list(owner, empty, ALL).await?.items.len(), 2);
+
+    let asked = eight_at_once(&store, move |store, _| {
+        let turn = NewTurn { idempotency: Some(key("k", 1)), ..new_turn(owner, "Once", at(3)) };
+        async move { (turn.generation_id, store.turn_begin(turn).await) }
+    })
+    .await?;
+    let accepted: Vec<_> = asked.iter().filter(|(_, outcome)| matches!(outcome, Ok(TurnOutcome::Accepted))).collect();
+    assert_eq!(accepted.len(), 1, "{asked:?}");
+    let made = TurnOutcome::Earlier(Earlier::Generation(accepted[0].0));
+    let told = |outcome: &TurnOutcome| *outcome == made;
+    assert_eq!(asked.iter().filter(|(_, outcome)| outcome.as_ref().is_ok_and(told)).count(), 7, "{asked:?}");
+    assert_eq!(store.generation_count_running(owner).await?, 2);
+    assert_eq!(store.conversation_list(owner, ALL).await?.items.len(), 2, "nothing is left of the others");
+    Ok(())
+}
+
+/// Character by character, the ones that databases stumble over included; nothing that is looked up by
+/// such a text is an error.
+pub async fn any_text_comes_back(store: SharedStore) -> anyhow::Result<()> {
+    const TEXT: &str = "a\0b \u{1}0 \u{1}\u{1}1 'quoted' \"%_\\ \u{202e}\u{feff}\u{10ffff} 🦀\r\n\t";
+    let owner = user(&store, "demo").await?;
+    let turn = NewTurn { idempotency: Some(key(TEXT, 1)), ..new_turn(owner, TEXT, at(1)) };
+    begin(&store, &turn).await?;
+    answer(&store, &turn, TEXT, at(2)).await?;
+    let conversation = store.conversation_get(owner, turn.conversation_id).await?;
+    assert_eq!(conversation.title.as_deref(), Some(TEXT));
+    let texts = store.message_list(owner, turn.conversation_id, ALL).await?.items;
+    assert_eq!(texts.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(), [TEXT, TEXT]);
+    assert_eq!(store.history(owner, turn.answer_id, 1000).await?[0].content, TEXT);
+    assert_eq!(store.log_read(owner, turn.generation_id).await?.text, TEXT);
+    let renamed = store.conversation_rename(owner, turn.conversation_id, &TEXT[1..], at(3)).await?;
+    assert_eq!(renamed.title.as_deref(), Some(&TEXT[1..]));
+    let made = Some(Earlier::Generation(turn.generation_id));
+    assert_eq!(store.idempotency_find(owner, &key(TEXT, 1)).await?, made);
+    assert_eq!(store.idempotency_find(owner, &key(&TEXT[1..], 1)).await?, None);
+    assert!(store.user_by_login(TEXT).await?.is_none());
+    let missing = store.user_set_disabled(TEXT, true, at(4)).await;
+    assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}");
     Ok(())
 }

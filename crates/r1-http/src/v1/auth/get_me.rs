@@ -9,5 +9,5 @@ use crate::session::Caller;
     )
 )]
 pub(crate) async fn get_me(caller: Caller) -> axum::Json<UserBody> {
-    axum::Json(caller.user.into())
+    axum::Json(caller.user().into())
 }

@@ -65,7 +65,7 @@ pub(crate) struct SessionBody {
 
 /// Encodes a sign-in: the body, and the cookie where the session has one.
 pub(super) fn session_response(login: Login, settings: &Settings) -> Response {
-    let user = login.user.into();
+    let user = (&login.user).into();
     let mut headers = HeaderMap::new();
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     let body = match login.grant {

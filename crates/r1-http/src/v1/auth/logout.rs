@@ -11,6 +11,6 @@ use crate::{app::App, error::ApiResult, session::Caller};
     )
 )]
 pub(crate) async fn logout(State(app): State<App>, caller: Caller) -> ApiResult<impl IntoResponse> {
-    app.auth.logout(caller.id(), caller.session_id).await?;
+    app.auth.logout(caller.id(), caller.session_id()).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, app.settings.ended_cookie())]))
 }

@@ -48,5 +48,5 @@ pub(crate) async fn register(
 ) -> ApiResult<impl IntoResponse> {
     let registration = Registration { username: request.username, email: request.email, password: request.password };
     let user = app.auth.register(registration, request.setup_code.as_deref(), address).await?;
-    Ok((StatusCode::CREATED, axum::Json(UserBody::from(user))))
+    Ok((StatusCode::CREATED, axum::Json(UserBody::from(&user))))
 }

@@ -1,5 +1,6 @@
 //! An account on the wire.
 
+use r1_domain::user::User;
 use serde::Serialize;
 
 use crate::text::rfc3339;
@@ -20,12 +21,12 @@ pub(crate) struct UserBody {
     created_at: String,
 }
 
-impl From<r1_domain::user::User> for UserBody {
-    fn from(user: r1_domain::user::User) -> Self {
+impl From<&User> for UserBody {
+    fn from(user: &User) -> Self {
         Self {
             id: user.id.to_string(),
-            username: user.username,
-            email: user.email,
+            username: user.username.clone(),
+            email: user.email.clone(),
             is_admin: user.is_admin,
             created_at: rfc3339(user.created_at),
         }

@@ -115,16 +115,19 @@ fn bad_addresses_and_urls_are_refused() {
         assert!(found.contains("which is no origin"), "{found}");
     }
     for (url, problem) in [
-        ("postgres://user:hidden@db/chat", "is Postgres', which this version can't use yet"),
-        ("postgresql://user:hidden@db/chat", "is Postgres', which this version can't use yet"),
+        ("postgres://user:hidden@db:port/chat", "is no URL such as postgres://"),
+        ("postgresql://user:hidden@db/chat?sslmode=hidden", "has an sslmode other than"),
         ("mysql://user:hidden@db", "is of no database that this version can use"),
         ("/a/path", "is of no database that this version can use"),
         ("sqlite:", "can't choose SQLite's file"),
         ("sqlite:/a.db", "can't choose SQLite's file"),
     ] {
-        let found = fault(&format!("[database]\nurl = '{url}'\n"));
+        let key = "k".repeat(32);
+        let found = fault(&format!("[database]\nurl = '{url}'\n[auth]\nsecret_key = '{key}'\n"));
         assert!(found.starts_with(&format!("database.url: {problem}")) && !found.contains("hidden"), "{found}");
     }
+    let found = fault("[database]\nurl = 'postgres://user:hidden@db/chat'\n");
+    assert!(found.starts_with("auth.secret_key: is needed with Postgres") && !found.contains("hidden"), "{found}");
     for proxy in ["proxy.example.com", "10.0.0.0/33", "10.0.0.0/", "*", "127.0.0.1:80"] {
         let found = fault(&format!("[server]\ntrusted_proxies = ['{proxy}']\n"));
         assert!(found.contains("which is neither an IP address nor a network"), "{found}");

@@ -1,0 +1,189 @@
+//! Around every request of the API: its id, its line in the log, and what becomes of a refusal or a
+//! panic.
+//!
+//! A service of its own and not a function: `axum::middleware` boxes a future, and copies all that it
+//! wraps, for each request and layer.
+//!
+//! **Invariant:** every answer carries its request's id; no panic of a handler ends a connection.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    response::{IntoResponse, Response},
+};
+use http::{Method, Uri};
+use tower::{Layer, Service};
+use tracing::Span;
+
+use crate::{
+    error::ApiError,
+    problem::{self, RequestId},
+};
+
+/// Wraps the whole API.
+#[derive(Clone, Copy)]
+pub(crate) struct AroundLayer;
+
+impl<S> Layer<S> for AroundLayer {
+    type Service = Around<S>;
+
+    fn layer(&self, inner: S) -> Around<S> {
+        Around { inner }
+    }
+}
+
+/// What is wrapped.
+#[derive(Clone)]
+pub(crate) struct Around<S> {
+    inner: S,
+}
+
+impl<S> Service<Request> for Around<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let started = Instant::now();
+        let id = RequestId::of(&request);
+        let span = tracing::info_span!("request", request_id = id.as_str());
+        let method = request.method().clone();
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let uri = request.uri().clone();
+        // Handlers run when the future is polled, where a panic is caught.
+        let inner = span.in_scope(|| self.inner.call(request));
+        Answering { inner, span, asked: Asked { started, id, method, route, uri } }
+    }
+}
+
+/// What is said of a request when it has its answer.
+struct Asked {
+    started: Instant,
+    id: RequestId,
+    method: Method,
+    route: Option<MatchedPath>,
+    uri: Uri,
+}
+
+pin_project_lite::pin_project! {
+    /// A request on its way to its answer.
+    pub(crate) struct Answering<F> {
+        #[pin]
+        inner: F,
+        span: Span,
+        asked: Asked,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Answering<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _in_span = this.span.enter();
+        // Nothing of the handler's is looked at again after a panic.
+        let response = match catch_unwind(AssertUnwindSafe(|| this.inner.poll(context))) {
+            Ok(polled) => ready!(polled)?,
+            Err(panic) => panicked(&*panic),
+        };
+        Poll::Ready(Ok(this.asked.told(response)))
+    }
+}
+
+impl Asked {
+    /// Puts the id on the answer and a line into the log; a refusal becomes a problem document.
+    fn told(&self, mut response: Response) -> Response {
+        if let Some(error) = problem::refused(&response, self.uri.path()) {
+            response = problem::document(response, &error, &self.id);
+        }
+        let (method, status) = (&self.method, response.status());
+        let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
+        let elapsed_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(%method, route, status = status.as_u16(), elapsed_us, "{method} {route} {status}");
+        self.id.tell(&mut response);
+        response
+    }
+}
+
+/// What a panic in a handler becomes. That there was one is a defect: it is logged as one.
+fn panicked(panic: &(dyn Any + Send)) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(panic = text, "a handler panicked");
+    ApiError::panicked().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, routing::get};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn answer(path: &str, id: Option<&str>) -> Response {
+        async fn broken() -> &'static str {
+            panic!("on purpose")
+        }
+        let router = Router::new().route("/broken", get(broken)).route("/fine", get(async || "fine"));
+        let mut request = Request::get(path);
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
+        router.layer(AroundLayer).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn text(response: Response) -> String {
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_document_without_its_text() {
+        let response = answer("/broken", Some("proxy-1")).await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["x-request-id"], "proxy-1");
+        let text = text(response).await;
+        assert!(text.contains(r#""request_id":"proxy-1""#) && !text.contains("on purpose"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_an_id_of_its_own_or_the_proxys() {
+        let id = async |id| answer("/fine", id).await.headers()["x-request-id"].to_str().unwrap().to_owned();
+        assert_eq!(id(Some("a-B_c.1")).await, "a-B_c.1");
+        let ours = [id(None).await, id(Some("")).await, id(Some("a b")).await, id(Some(&"x".repeat(65))).await];
+        for (n, own) in ours.iter().enumerate() {
+            assert_eq!(uuid::Uuid::parse_str(own).unwrap().get_version_num(), 4);
+            assert!(!ours[..n].contains(own));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_framework_refuses_is_a_problem_document_too() {
+        assert!(text(answer("/none", None).await).await.contains("no_such_route"));
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = Method::DELETE;
+        *request.uri_mut() = Uri::from_static("/fine");
+        let router: Router = Router::new().route("/fine", get(async || "fine"));
+        let response = router.layer(AroundLayer).oneshot(request).await.unwrap();
+        assert!(text(response).await.contains("method_not_allowed"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Conversations.
+
+use r1_domain::{
+    conversation::Conversation,
+    id::{ConversationId, GenerationId, MessageId, UserId},
+    page::{Page, PageCursor, PageRequest},
+    store::{Earlier, IdempotencyKey, StoreError},
+    time::Timestamp,
+};
+use tokio_postgres::Row;
+
+use crate::{
+    column::{self, text},
+    connection::Db,
+    error::Fault,
+    idempotency,
+};
+
+/// Reads `id` and [`columns`]. No title can be empty: an empty one is one that nobody gave.
+fn from_row(row: &Row) -> Result<Conversation, Fault> {
+    Ok(Conversation {
+        id: column::id(row, 0, ConversationId::from_uuid)?,
+        title: column::optional_string(row, 1)?,
+        head: column::optional_id(row, 2, MessageId::from_uuid)?,
+        created_at: column::time(row, 3)?,
+        updated_at: column::time(row, 4)?,
+        running: column::optional_id(row, 5, GenerationId::from_uuid)?,
+    })
+}
+
+/// What is read of a conversation; the running generation by its unique index.
+macro_rules! columns {
+    () => {
+        "nullif(title, ''), head_message_id, created_at, updated_at,
+            (SELECT g.id FROM generation g
+             WHERE g.conversation_id = conversation.id AND g.state IN ('queued', 'running')) AS running"
+    };
+}
+
+/// Makes a conversation, or says what the key made.
+pub(crate) async fn create(
+    db: &Db,
+    owner: UserId,
+    id: ConversationId,
+    title: Option<&str>,
+    key: Option<&IdempotencyKey>,
+    now: Timestamp,
+) -> Result<Result<Conversation, Earlier>, Fault> {
+    if let Some(earlier) = idempotency::claim(db, owner, key, Earlier::Conversation(id), now).await? {
+        return Ok(Err(earlier));
+    }
+    insert(db, owner, id, title.unwrap_or_default(), now).await?;
+    let title = title.map(str::to_owned);
+    Ok(Ok(Conversation { id, title, head: None, running: None, created_at: now, updated_at: now }))
+}
+
+const INSERT: &str = "INSERT INTO conversation (id, owner_id, title, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $4) ON CONFLICT (id) DO NOTHING";
+
+pub(crate) async fn insert(
+    db: &Db,
+    owner: UserId,
+    id: ConversationId,
+    title: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let inserted = db.run(INSERT, &[&id.as_uuid(), &owner.as_uuid(), &text(title), &now.as_micros()]).await?;
+    if inserted == 0 { Err(StoreError::Taken { field: "id" }.into()) } else { Ok(()) }
+}
+
+const LOCK: &str = "SELECT head_message_id FROM conversation
+    WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE";
+
+/// Finds a conversation's head, and keeps others from beginning anything in it until the transaction's end.
+pub(crate) async fn lock(db: &Db, owner: UserId, id: ConversationId) -> Result<Option<MessageId>, Fault> {
+    let row = db.maybe(LOCK, &[&id.as_uuid(), &owner.as_uuid()]).await?;
+    column::optional_id(&row.ok_or(StoreError::NotFound)?, 0, MessageId::from_uuid)
+}
+
+const WRITTEN_TO: &str = "UPDATE conversation
+    SET head_message_id = coalesce($2, head_message_id), updated_at = greatest(updated_at, $3),
+        title = CASE WHEN title = '' THEN coalesce($4, '') ELSE title END
+    WHERE id = $1";
+
+/// Something was written in it: a new head, maybe; and this title, if it had none.
+pub(crate) async fn written_to(
+    db: &Db,
+    id: ConversationId,
+    head: Option<MessageId>,
+    title: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let (head, title) = (head.map(|head| head.as_uuid()), title.map(text));
+    db.run(WRITTEN_TO, &[&id.as_uuid(), &head, &now.as_micros(), &title]).await.map(drop)
+}
+
+const LIST: &str = concat!(
+    "SELECT id, ",
+    columns!(),
+    " FROM conversation
+     WHERE owner_id = $1 AND deleted_at IS NULL AND (updated_at, id) < ($2, $3)
+     ORDER BY updated_at DESC, id DESC LIMIT $4"
+);
+
+pub(crate) async fn list(db: &Db, owner: UserId, page: PageRequest) -> Result<Page<Conversation>, Fault> {
+    let (at, id) = column::before(page);
+    let rows = db.all(LIST, &[&owner.as_uuid(), &at, &id, &column::rows(page)]).await?;
+    let items = rows.iter().map(from_row).collect::<Result<_, _>>()?;
+    Ok(column::page(items, page, |last: &Conversation| PageCursor { at: last.updated_at, id: last.id.as_uuid() }))
+}
+
+const GET: &str =
+    concat!("SELECT id, ", columns!(), " FROM conversation WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL");
+
+pub(crate) async fn get(db: &Db, owner: UserId, id: ConversationId) -> Result<Conversation, Fault> {
+    found(db.maybe(GET, &[&id.as_uuid(), &owner.as_uuid()]).await?)
+}
+
+const RENAME: &str = concat!(
+    "UPDATE conversation SET title = $3, updated_at = greatest(updated_at, $4)
+     WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL RETURNING id, ",
+    columns!()
+);
+
+pub(crate) async fn rename(
+    db: &Db,
+    owner: UserId,
+    id: ConversationId,
+    title: &str,
+    now: Timestamp,
+) -> Result<Conversation, Fault> {
+    found(db.maybe(RENAME, &[&id.as_uuid(), &owner.as_uuid(), &text(title), &now.as_micros()]).await?)
+}
+
+fn found(row: Option<Row>) -> Result<Conversation, Fault> {
+    from_row(&row.ok_or(StoreError::NotFound)?)
+}
+
+const DELETE: &str = "UPDATE conversation SET deleted_at = $3 WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL";
+
+pub(crate) async fn delete(db: &Db, owner: UserId, id: ConversationId, now: Timestamp) -> Result<(), Fault> {
+    let deleted = db.run(DELETE, &[&id.as_uuid(), &owner.as_uuid(), &now.as_micros()]).await?;
+    if deleted == 0 { Err(StoreError::NotFound.into()) } else { Ok(()) }
+}

@@ -1,0 +1,38 @@
+//! [`r1_domain::store::Store`] on PostgreSQL.
+//!
+//! Requests share a few connections ([`pool`]); the chunks of all running answers go over one of their
+//! own, a statement per commit ([`log`]). One process serves at a time, and who may write is a row that
+//! every such write holds ([`lease`]). What is torn is not guessed at: where a commit's answer was lost,
+//! the server's process that had it is ended and the database asked. Everything else is one file per
+//! noun, the same as SQLite's, in its own SQL.
+//!
+//! **Invariant:** what a method has acknowledged survives a crash of this process, of the database
+//! server, and of its machine. (The server's `fsync` must be on, as it is by default.)
+
+mod account;
+mod address;
+mod column;
+mod connection;
+mod conversation;
+mod error;
+mod generation;
+mod idempotency;
+mod lease;
+mod log;
+mod message;
+mod migration;
+mod open;
+mod ping;
+mod pool;
+mod purge;
+mod readable;
+mod recovery;
+mod search;
+mod session;
+mod store;
+mod tls;
+mod turn;
+
+pub use address::{AddressError, describe};
+pub use open::{OpenError, PostgresOptions};
+pub use store::PostgresStore;

@@ -1,0 +1,111 @@
+//! The schema's versions: forward only, each in a transaction, each recorded with its checksum; by one
+//! process at a time.
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    column,
+    connection::{Db, SCHEMA},
+    error::Fault,
+    lease::LOCK_SPACE,
+};
+
+/// The advisory lock's second half: the process that migrates.
+const MIGRATING: i32 = 2;
+
+struct Migration {
+    version: i64,
+    sql: &'static str,
+}
+
+/// In order, without gaps; each is the pair of SQLite's of the same number. One that was released never
+/// changes.
+const MIGRATIONS: [Migration; 1] = [Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") }];
+
+/// The newest version that this build knows.
+pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// How a database's schema compares with what this build knows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// The same.
+    Current,
+    /// An earlier one, or none yet.
+    Older,
+    /// A later one.
+    Newer(i64),
+    /// A version that both know by the same number, and that differs.
+    Differs(i64),
+}
+
+const IS_THERE: &str = "SELECT to_regclass('gpt_r1.schema_migration') IS NOT NULL";
+const VERSIONS: &str = "SELECT version, checksum FROM schema_migration ORDER BY version";
+const LOCK: &str = "SELECT pg_advisory_lock($1, $2)";
+const UNLOCK: &str = "SELECT pg_advisory_unlock($1, $2)";
+const HAS_SCHEMA: &str = "SELECT to_regnamespace('gpt_r1') IS NOT NULL";
+const RECORD: &str = "INSERT INTO schema_migration (version, checksum, applied_at)
+    VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
+        version    BIGINT NOT NULL PRIMARY KEY,
+        checksum   BYTEA  NOT NULL,
+        applied_at BIGINT NOT NULL
+    )";
+
+/// Looks without changing anything.
+pub(crate) async fn inspect(db: &Db) -> Result<Schema, Fault> {
+    if !column::get::<bool>(&db.one(IS_THERE, &[]).await?, 0)? {
+        return Ok(Schema::Older);
+    }
+    let mut found = 0;
+    for row in db.all(VERSIONS, &[]).await? {
+        found = column::get(&row, 0)?;
+        match MIGRATIONS.iter().find(|known| known.version == found) {
+            None => return Ok(Schema::Newer(found)),
+            Some(known) if column::get::<&[u8]>(&row, 1)? != checksum(known) => return Ok(Schema::Differs(found)),
+            Some(_) => {}
+        }
+    }
+    Ok(if found == NEWEST { Schema::Current } else { Schema::Older })
+}
+
+/// Brings an older schema up to this build's. Waits while another process does, as long as the
+/// connection waits for locks: None if that has not been long enough.
+pub(crate) async fn run(db: &Db) -> Result<Option<Schema>, Fault> {
+    match db.run(LOCK, &[&LOCK_SPACE, &MIGRATING]).await {
+        Ok(_) => {}
+        Err(Fault::Server { code, .. }) if code == SqlState::LOCK_NOT_AVAILABLE => return Ok(None),
+        Err(fault) => return Err(fault),
+    }
+    // It may have been done meanwhile.
+    let mut schema = inspect(db).await?;
+    if schema == Schema::Older {
+        apply(db).await?;
+        schema = Schema::Current;
+    }
+    db.run(UNLOCK, &[&LOCK_SPACE, &MIGRATING]).await?;
+    Ok(Some(schema))
+}
+
+async fn apply(db: &Db) -> Result<(), Fault> {
+    if !column::get::<bool>(&db.one(HAS_SCHEMA, &[]).await?, 0)? {
+        db.batch(&format!("CREATE SCHEMA {SCHEMA}")).await?;
+    }
+    db.batch(TABLE).await?;
+    let mut found = 0;
+    for row in db.all(VERSIONS, &[]).await? {
+        found = column::get(&row, 0)?;
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        db.batch("BEGIN").await?;
+        db.batch(migration.sql).await?;
+        db.run(RECORD, &[&migration.version, &&checksum(migration)[..]]).await?;
+        db.batch("COMMIT").await?;
+        tracing::info!(version = migration.version, "database schema migrated");
+    }
+    Ok(())
+}
+
+fn checksum(migration: &Migration) -> [u8; 32] {
+    Sha256::digest(migration.sql.as_bytes()).into()
+}

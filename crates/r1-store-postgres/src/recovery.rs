@@ -1,0 +1,61 @@
+//! Taking over what another process left running.
+//!
+//! **Invariant:** a damaged log is cut once, in the commit that takes it over, to the records that
+//! [`list_orphaned`] gave back; from then on it is a log like any other.
+
+use r1_domain::{
+    generation::Generation,
+    id::{GenerationId, NodeId},
+    store::StoredLog,
+};
+
+use crate::{
+    column,
+    connection::Db,
+    error::Fault,
+    generation, log,
+    readable::{Damage, Readable},
+};
+
+const ORPHANS: &str = "SELECT id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at
+    FROM generation WHERE state IN ('queued', 'running') AND node_id <> $1 ORDER BY created_at, id";
+
+/// Reads all running generations of other nodes with their logs. That those are gone is the lease's word.
+pub(crate) async fn list_orphaned(db: &Db, node_id: NodeId) -> Result<Vec<StoredLog>, Fault> {
+    let mut orphans = Vec::new();
+    for row in db.all(ORPHANS, &[&node_id.as_uuid()]).await? {
+        let generation = generation::from_row(&row)?;
+        let log = Readable::read(db, generation.id).await?;
+        orphans.push(stored(generation, log));
+    }
+    Ok(orphans)
+}
+
+fn stored(generation: Generation, log: Readable) -> StoredLog {
+    if let Some(Damage { what, .. }) = log.damage {
+        let (id, last) = (generation.id, log.next_seq - 1);
+        tracing::error!(generation_id = %id, "the log of generation {id} is damaged: {what}; it ends after seq {last}");
+    }
+    // A running answer's row has no text yet.
+    StoredLog { generation, records: Some(log.records.into()), text: String::new(), terminal_payload: None }
+}
+
+const TAKE_OVER: &str = "UPDATE generation SET epoch = epoch + 1, node_id = $3, state = 'running'
+    WHERE id = $1 AND epoch = $2 AND state IN ('queued', 'running')";
+const CUT: &str = "DELETE FROM generation_log WHERE generation_id = $1 AND first_seq >= $2";
+
+/// Takes an orphan over. What can't be read of its log is dropped.
+pub(crate) async fn take_over(db: &Db, id: GenerationId, epoch: u32, node_id: NodeId) -> Result<bool, Fault> {
+    if db.run(TAKE_OVER, &[&id.as_uuid(), &i64::from(epoch), &node_id.as_uuid()]).await? == 0 {
+        return Ok(false);
+    }
+    let log = Readable::read(db, id).await?;
+    if let Some(Damage { from: (first_seq, bytes), .. }) = log.damage {
+        db.run(CUT, &[&id.as_uuid(), &column::signed(first_seq)]).await?;
+        let rest = log.records.get(bytes..).unwrap_or_default();
+        if !rest.is_empty() {
+            log::insert_part(db, id, first_seq, log.next_seq, rest).await?;
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,310 @@
+//! The store itself: which connection does what, and in what kind of transaction.
+
+use std::sync::Arc;
+
+use r1_domain::{
+    conversation::Conversation,
+    generation::Generation,
+    id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    message::{Message, Turn},
+    page::{Page, PageRequest},
+    session::{NewSession, Rotation, Session, TokenHash},
+    store::{
+        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreError,
+        StoreResult, StoredLog, TurnOutcome,
+    },
+    time::Timestamp,
+    user::{NewUser, User},
+};
+use secrecy::SecretString;
+use tokio_util::{sync::DropGuard, task::TaskTracker};
+
+use crate::{
+    account,
+    connection::{Connector, Db, Purpose},
+    conversation,
+    error::Fault,
+    generation, idempotency,
+    lease::Lease,
+    log::{self, Writer},
+    message,
+    open::{self, OpenError, Opened, PostgresOptions},
+    ping::Ping,
+    pool::{Failed, Pool, Wait, Work},
+    purge, recovery, session, turn,
+};
+
+/// A database on a PostgreSQL server.
+///
+/// Needs a tokio runtime. Whatever is dropped before it is answered is either carried out as a whole or
+/// not at all. Dropping the store gives the database free for the next process.
+pub struct PostgresStore {
+    pool: Pool,
+    ping: Ping,
+    /// None for a guest.
+    serving: Option<Serving>,
+}
+
+/// What the process that serves has more than others.
+struct Serving {
+    lease: Lease,
+    log: Writer,
+    /// Ends who keeps the lock.
+    _keeping: DropGuard,
+}
+
+impl PostgresStore {
+    /// Opens the database for the process that serves from it: locks it, migrates the schema, and
+    /// fences whoever served before.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub async fn open(options: &PostgresOptions) -> Result<Self, OpenError> {
+        let Opened { connector, lease } = open::owner(options).await?;
+        let serving = lease.map(|(lease, lock)| {
+            let keeping = tokio_util::sync::CancellationToken::new();
+            let (keep, ends) = (lease.clone().keep(connector.clone(), lock), keeping.clone());
+            TaskTracker::new().spawn(async move { ends.run_until_cancelled(keep).await });
+            let log = Writer::new(connector.clone(), lease.clone());
+            Serving { lease, log, _keeping: keeping.drop_guard() }
+        });
+        Ok(Self::with(connector, options, serving))
+    }
+
+    /// Opens the database for a short command (`user add`, `user list`, …), beside a process that may be
+    /// serving from it. Accounts, sessions and conversations work; whatever has to do with running
+    /// generations and their logs is the serving process's and gives `Internal`.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub async fn open_guest(options: &PostgresOptions) -> Result<Self, OpenError> {
+        let Opened { connector, .. } = open::guest(options).await?;
+        Ok(Self::with(connector, options, None))
+    }
+
+    fn with(connector: Connector, options: &PostgresOptions, serving: Option<Serving>) -> Self {
+        Self { pool: Pool::new(connector, options.connections), ping: Ping::default(), serving }
+    }
+
+    /// Waits until another process serves from the database, which may never be. From then on nothing
+    /// that runs here is stored: end.
+    pub async fn fenced(&self) {
+        match &self.serving {
+            Some(serving) => serving.lease.fenced.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn serving(&self) -> Result<&Serving, Fault> {
+        self.serving.as_ref().ok_or(Fault::Broken("a guest of the database has no part in generations"))
+    }
+
+    /// Accepts a generation, to the end: where the commit's answer was lost, it is found out what it was.
+    async fn accept<F: Work<TurnOutcome>>(
+        &self,
+        id: GenerationId,
+        work: impl Fn(Arc<Db>) -> F,
+    ) -> StoreResult<TurnOutcome> {
+        let (lease, work) = (&self.serving()?.lease, &work);
+        let accepted = self
+            .pool
+            .transaction(Wait::End, |db| async move {
+                lease.hold(&db).await?;
+                work(db).await
+            })
+            .await;
+        match accepted {
+            Ok(outcome) => Ok(outcome),
+            Err(Failed::Before(Fault::Refused(outcome))) => Ok(outcome),
+            Err(Failed::Before(fault)) => Err(fault.into()),
+            Err(Failed::Unknown(backend)) => {
+                match self.pool.find_out(backend, |db| async move { generation::is_there(&db, id).await }).await {
+                    true => Ok(TurnOutcome::Accepted),
+                    false => Err(StoreError::Unavailable("the connection to the database was lost".into())),
+                }
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for PostgresStore {
+    async fn ping(&self) -> StoreResult<()> {
+        self.ping.ask(&self.pool).await
+    }
+
+    async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User> {
+        let (user, setup_code) = (&user, setup_code.as_ref());
+        self.pool.write(|db| async move { account::create(&db, user, setup_code).await }).await
+    }
+
+    async fn user_by_login(&self, login: &str) -> StoreResult<Option<Credentials>> {
+        self.pool.read(|db| async move { account::by_login(&db, login).await }).await
+    }
+
+    async fn user_rehash(&self, id: UserId, old: &SecretString, new: SecretString) -> StoreResult<()> {
+        let new = &new;
+        self.pool.write(|db| async move { account::rehash(&db, id, old, new).await }).await
+    }
+
+    async fn user_list(&self, page: PageRequest) -> StoreResult<Page<User>> {
+        self.pool.read(|db| async move { account::list(&db, page).await }).await
+    }
+
+    async fn user_set_disabled(&self, login: &str, disabled: bool, now: Timestamp) -> StoreResult<User> {
+        self.pool.write(|db| async move { account::set_disabled(&db, login, disabled, now).await }).await
+    }
+
+    async fn setup_code_set(&self, code: TokenHash) -> StoreResult<bool> {
+        self.pool.write(|db| async move { account::setup_code_set(&db, &code).await }).await
+    }
+
+    async fn session_create(&self, session: NewSession) -> StoreResult<()> {
+        let session = &session;
+        self.pool.write(|db| async move { session::create(&db, session).await }).await
+    }
+
+    async fn session_get(&self, id: SessionId, now: Timestamp) -> StoreResult<Option<Session>> {
+        self.pool.read(|db| async move { session::get(&db, id, now).await }).await
+    }
+
+    async fn session_by_cookie(&self, hash: TokenHash, now: Timestamp) -> StoreResult<Option<Session>> {
+        self.pool.read(|db| async move { session::by_cookie(&db, &hash, now).await }).await
+    }
+
+    async fn session_rotate(
+        &self,
+        old: TokenHash,
+        new: TokenHash,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreResult<Rotation> {
+        self.pool.write(|db| async move { session::rotate(&db, &old, &new, expires_at, now).await }).await
+    }
+
+    async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()> {
+        self.pool.write(|db| async move { session::end(&db, owner, id, now).await }).await
+    }
+
+    async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>> {
+        self.pool.read(|db| async move { idempotency::find(&db, owner, key).await }).await
+    }
+
+    async fn conversation_create(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        title: Option<&str>,
+        idempotency: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> StoreResult<Result<Conversation, Earlier>> {
+        let key = idempotency.as_ref();
+        self.pool.write(|db| async move { conversation::create(&db, owner, id, title, key, now).await }).await
+    }
+
+    async fn conversation_list(&self, owner: UserId, page: PageRequest) -> StoreResult<Page<Conversation>> {
+        self.pool.read(|db| async move { conversation::list(&db, owner, page).await }).await
+    }
+
+    async fn conversation_get(&self, owner: UserId, id: ConversationId) -> StoreResult<Conversation> {
+        self.pool.read(|db| async move { conversation::get(&db, owner, id).await }).await
+    }
+
+    async fn conversation_rename(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        title: &str,
+        now: Timestamp,
+    ) -> StoreResult<Conversation> {
+        self.pool.write(|db| async move { conversation::rename(&db, owner, id, title, now).await }).await
+    }
+
+    async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {
+        self.pool.write(|db| async move { conversation::delete(&db, owner, id, now).await }).await
+    }
+
+    async fn message_list(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        page: PageRequest,
+    ) -> StoreResult<Page<Message>> {
+        self.pool.read(|db| async move { message::list(&db, owner, conversation, page).await }).await
+    }
+
+    async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {
+        self.pool.read(|db| async move { message::get(&db, owner, id).await }).await
+    }
+
+    async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
+        let turn = &turn;
+        self.accept(turn.generation_id, |db| async move { turn::begin(&db, turn).await }).await
+    }
+
+    async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome> {
+        let new = &generation;
+        self.accept(new.generation_id, |db| async move { generation::begin(&db, new).await }).await
+    }
+
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
+        self.pool.read(|db| async move { message::history(&db, owner, answer, max_bytes).await }).await
+    }
+
+    async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>> {
+        self.serving()?.log.append(&batch).await
+    }
+
+    async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
+        self.pool.read(|db| async move { generation::get(&db, owner, id).await }).await
+    }
+
+    async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize> {
+        self.pool.read(|db| async move { generation::count_running(&db, owner).await }).await
+    }
+
+    async fn generation_to_follow(
+        &self,
+        owner: UserId,
+        conversation: Option<ConversationId>,
+    ) -> StoreResult<Option<GenerationId>> {
+        self.pool.read(|db| async move { generation::to_follow(&db, owner, conversation).await }).await
+    }
+
+    async fn log_read(&self, owner: UserId, id: GenerationId) -> StoreResult<StoredLog> {
+        self.serving()?;
+        self.pool.read(|db| async move { log::read(&db, owner, id).await }).await
+    }
+
+    async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>> {
+        self.serving()?;
+        // As long as it takes: it may be many.
+        let db = self.pool.connector().connect(Purpose::Patient).await?;
+        Ok(recovery::list_orphaned(&db, node_id).await?)
+    }
+
+    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {
+        let lease = &self.serving()?.lease;
+        let take_over = |db: Arc<Db>| async move {
+            lease.hold(&db).await?;
+            recovery::take_over(&db, id, epoch, node_id).await
+        };
+        self.pool.write(take_over).await
+    }
+
+    async fn purge(
+        &self,
+        logs_before: Timestamp,
+        keys_before: Timestamp,
+        sessions_before: Timestamp,
+        slice: usize,
+    ) -> StoreResult<usize> {
+        let slice = slice.max(1);
+        // A transaction each.
+        let mut gone = self.pool.write(|db| async move { purge::logs(&db, logs_before, slice).await }).await?;
+        gone += self.pool.write(|db| async move { purge::keys(&db, keys_before, slice).await }).await?;
+        gone += self.pool.write(|db| async move { purge::sessions(&db, sessions_before, slice).await }).await?;
+        gone += self.pool.write(|db| async move { purge::conversations(&db, slice).await }).await?;
+        Ok(gone)
+    }
+}

@@ -1,0 +1,5 @@
+//! The store on a real server.
+
+mod contract;
+mod schema;
+mod support;
