@@ -73,10 +73,11 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
             for warning in &warnings {
                 tracing::warn!("{warning}");
             }
-            let runtime = runtime()?;
-            let served = runtime.block_on(serve::serve(config));
+            let workers = runtime()?;
+            let keeper = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let served = keeper.block_on(serve::serve(config, workers.handle()));
             // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
-            runtime.shutdown_background();
+            workers.shutdown_background();
             served
         }
     }

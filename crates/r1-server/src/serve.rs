@@ -3,8 +3,9 @@
 //! The only place that knows which crates there are. Whatever can refuse to start does so before
 //! the first connection is accepted, with one error that says what to do.
 //!
-//! **Invariant (the way out has an end):** [`serve`] hears the signals and keeps the deadline; all
-//! else happens in a task of its own. Nothing that hangs there, storage included, holds the process.
+//! **Invariant (the way out has an end):** [`serve`] hears the signals and keeps the deadline, on a
+//! thread and timers of its own; all else happens on the workers. Nothing that hangs there, storage
+//! included, holds the process.
 
 use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use r1_http::{App, Settings};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep, timeout_at},
 };
@@ -38,16 +40,17 @@ use crate::{
 /// Connections of clients at the same time.
 const MOST_CONNECTIONS: usize = 16_384;
 
-/// Runs the server until SIGTERM or SIGINT, and ends it within `server.shutdown_deadline` of that.
+/// Runs the server on `workers` until SIGTERM or SIGINT, and ends it within `server.shutdown_deadline`
+/// of that. To be awaited on a runtime that nothing else blocks.
 ///
 /// # Errors
 /// Why it can't start, or that not all was stored and closed when it left.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config, workers: &Handle) -> anyhow::Result<()> {
     // Before anybody can know that we are here.
     let mut signals = Signals::new()?;
     let deadline = config.server.shutdown_deadline;
     let shutdown = CancellationToken::new();
-    let mut life = TaskTracker::new().spawn(live(config, shutdown.clone()));
+    let mut life = TaskTracker::new().spawn_on(live(config, shutdown.clone()), workers);
     let name = tokio::select! {
         ended = &mut life => return ended.context("the server panicked")?,
         name = signals.next() => name,

@@ -33,8 +33,7 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
     let data_dir = data_dir(reader, environment);
     let limits_enabled = reader.switch("limits.enabled");
     let (auth, secret_key) = auth(reader, limits_enabled);
-    let has_secret_key = reader.secret("auth.secret_key").is_some();
-    let database = database(reader, &data_dir, has_secret_key);
+    let database = database(reader, &data_dir, secret_key.is_some());
     let providers = providers::read(reader, environment);
     let local_model = local_model(reader, environment, &providers);
     let local_name = local_model.as_ref().map(|local| local.name.as_str());
@@ -145,7 +144,8 @@ fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> Datab
             reader.fault(key, error.to_string(), "see docs/operations.md for what it may say");
             String::new()
         });
-        if !has_secret_key {
+        // A key that is refused has its fault already.
+        if !has_secret_key && reader.faults.iter().all(|fault| fault.key != "auth.secret_key") {
             let remedy = "`openssl rand -base64 32` makes one; all processes of a database need the same";
             reader.fault("auth.secret_key", "is needed with Postgres", remedy);
         }
