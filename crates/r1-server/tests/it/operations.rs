@@ -145,9 +145,10 @@ async fn memory_stays_small() -> Result<()> {
         expect(client.post("/chat", &json!({"message": "go"})).await?, StatusCode::OK).await?;
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
+    // Without the pages of the binary's file, of which an unoptimised build has four times as many: a
+    // release's are some 15 MB, so that this bound keeps all of it under the walk-through's 50.
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).context("RssAnon")?;
     let kib: u64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
-    // A bound of the product (the seed's figure), debug build or not.
-    ensure!(kib < 50 * 1024, "{line}");
+    ensure!(kib < 35 * 1024, "{line}");
     Ok(())
 }
