@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -20,9 +21,15 @@ pub(crate) fn start(config: &LogConfig, rust_log: Option<&str>) -> anyhow::Resul
             // https://no-color.org
             let colour =
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-            lines.with_ansi(colour).try_init()
+            lines.with_ansi(colour).finish().with(filter_fn(may_be_read)).try_init()
         }
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().with(filter_fn(may_be_read)).try_init(),
     };
     started.map_err(|e| anyhow::anyhow!("logging was started before: {e}"))
+}
+
+/// False for what no level or `RUST_LOG` may ask for: PostgreSQL's driver logs the values of every
+/// statement, and those are what people wrote.
+fn may_be_read(line: &Metadata<'_>) -> bool {
+    !line.target().starts_with("tokio_postgres") || *line.level() <= Level::WARN
 }

@@ -3,7 +3,7 @@
 //! The server is at `R1_POSTGRES_URL`, or on this machine at the usual port; its user may make
 //! databases. `scripts/postgres` starts one.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +24,14 @@ impl TestDatabase {
     /// What the server says.
     pub async fn empty() -> Result<Self> {
         Self::from("template0").await
+    }
+
+    /// The same, for who can't await: it blocks.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn make() -> Result<Self> {
+        blocking(Self::empty())
     }
 
     /// A copy of what `fill` makes of an empty one, given its URL. That is done once per `version`, which
@@ -78,19 +86,20 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let name = std::mem::take(&mut self.name);
-        // A runtime can't be waited for inside another one.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let server = connect(&server()).await?;
-                Ok::<_, anyhow::Error>(server.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?)
-            })
+        let dropped = blocking(async {
+            let server = connect(&server()).await?;
+            Ok(server.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?)
         });
-        let dropped = dropped.join();
         if !std::thread::panicking() {
-            assert!(matches!(dropped, Ok(Ok(()))), "a test's database can't be dropped: {dropped:?}");
+            assert!(dropped.is_ok(), "a test's database can't be dropped: {dropped:?}");
         }
     }
+}
+
+/// On a thread and a runtime of its own: a runtime can't be waited for inside another one.
+fn blocking<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    let wait = || tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work);
+    std::thread::scope(|scope| scope.spawn(wait).join()).map_err(|_| anyhow!("it panicked"))?
 }
 
 /// The server's URL, with a database that is always there.

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use r1_testkit::{
+    postgres::TestDatabase,
     sse::{self, Frame},
     upstream::Upstream,
 };
@@ -36,7 +37,14 @@ pub(crate) fn send_signal(pid: u32, signal: Signal) -> Result<()> {
 pub(crate) struct Setup {
     data_dir: PathBuf,
     settings: Vec<(String, String)>,
+    /// Instead of SQLite in the data directory.
+    postgres: Option<TestDatabase>,
     _own: Option<tempfile::TempDir>,
+}
+
+/// Whether `R1_IT_DATABASE` says that the servers of these tests keep everything in PostgreSQL.
+fn on_postgres() -> bool {
+    std::env::var("R1_IT_DATABASE").is_ok_and(|database| database == "postgres")
 }
 
 impl Setup {
@@ -45,7 +53,8 @@ impl Setup {
     pub(crate) fn new() -> Result<Self> {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
-        let setup = Self { data_dir, settings: Vec::new(), _own: Some(own) };
+        let postgres = on_postgres().then(TestDatabase::make).transpose()?;
+        let setup = Self { data_dir, settings: Vec::new(), postgres, _own: Some(own) };
         Ok(setup
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
@@ -97,6 +106,9 @@ impl Setup {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
+        }
+        if let Some(database) = &self.postgres {
+            command.env("DATABASE_URL", database.url()).env("SECRET_KEY", "k".repeat(32));
         }
         command.envs(self.settings.iter().map(|(key, value)| (key, value)));
         // Nobody's gpt-r1.toml.
