@@ -21,6 +21,18 @@ const LOADER: f64 = 0.90;
 /// So long is looked before the first measurement.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Whether this window had the load that was asked for.
+pub(crate) fn makes(outcome: &Outcome, streams: usize, rate: u32) -> bool {
+    let (delivered, gap) = reached(outcome, streams, rate);
+    delivered >= DELIVERED && gap <= 1.2 * 1e6 / f64::from(rate)
+}
+
+/// The share of the chunks that came, and the p99 of the gaps in µs.
+fn reached(outcome: &Outcome, streams: usize, rate: u32) -> (f64, f64) {
+    let wanted = streams as f64 * f64::from(rate) * outcome.elapsed.as_secs_f64();
+    (outcome.chunks as f64 / wanted, crate::stats::percentile(&outcome.gaps, 0.99))
+}
+
 /// Keeps watch over a run.
 pub(crate) struct Guard {
     /// Go on where it is told to refuse.
@@ -76,10 +88,8 @@ impl Guard {
     /// They can't make this load.
     pub(crate) fn ceiling(&mut self, what: &str, direct: &Outcome, streams: usize, rate: u32) -> anyhow::Result<()> {
         self.saw(direct);
-        let wanted = streams as f64 * f64::from(rate) * direct.elapsed.as_secs_f64();
-        let pace = 1e6 / f64::from(rate);
-        let (delivered, gap) = (direct.chunks as f64 / wanted, crate::stats::percentile(&direct.gaps, 0.99));
-        if delivered < DELIVERED || gap > 1.2 * pace {
+        let (delivered, gap) = reached(direct, streams, rate);
+        if !makes(direct, streams, rate) {
             self.object(format!(
                 "{what}: the upstream is the limit: alone it delivers {:.1} % with a p99 gap of {:.1} ms",
                 delivered * 100.0,

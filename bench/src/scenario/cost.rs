@@ -4,6 +4,7 @@
 //! the delay stands beside the cost, always.
 
 use crate::{
+    guard::makes,
     load,
     pace::Pace,
     peers::NGINX,
@@ -23,8 +24,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     for &(streams, rate) in bench.scale(LOADS, QUICK) {
         let what = format!("{streams} streams of {rate} chunks/s");
         if !bench.options.quick {
-            let direct = load::paced(&bench.direct(), bench.upstream, streams, rate, bench.window()).await?;
-            bench.guard.ceiling(&what, &direct, streams, rate)?;
+            ceiling(bench, &what, streams, rate).await?;
         }
         let goal = Goal::TimesAtMost(NGINX.to_owned(), 1.5);
         let mut cost = Figure::new(format!("CPU per chunk, {what}"), "µs", Some(goal));
@@ -61,4 +61,14 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     bench.report.add(cost);
     bench.report.add(rate);
     Ok(())
+}
+
+/// What upstream and loader can do by themselves is the best of a few windows: one may have been
+/// disturbed.
+async fn ceiling(bench: &mut Bench, what: &str, streams: usize, rate: u32) -> anyhow::Result<()> {
+    let mut direct = Vec::new();
+    while direct.len() < 3 && !direct.last().is_some_and(|outcome| makes(outcome, streams, rate)) {
+        direct.push(load::paced(&bench.direct(), bench.upstream, streams, rate, bench.window()).await?);
+    }
+    direct.last().map_or(Ok(()), |last| bench.guard.ceiling(what, last, streams, rate))
 }
