@@ -96,10 +96,11 @@ async fn a_fold_that_is_not_what_is_unfolded_is_made_from_the_journal() {
     assert_eq!(log_of(&open(dir.path()), &turn).await.unwrap(), [&whole[..], &last].concat());
 }
 
-/// Appends words, with folds at odd times, until told to stop; shows the newest acknowledged seq.
-async fn write_on(store: SharedStore, turns: Arc<Vec<NewTurn>>, newest: watch::Sender<u64>) {
+/// Appends words, with folds at odd times, up to `most` or until told to stop; shows the newest
+/// acknowledged seq.
+async fn write_on(store: SharedStore, turns: Arc<Vec<NewTurn>>, newest: watch::Sender<u64>, most: u64) {
     let mut folded_to: Vec<u64> = vec![2; turns.len()];
-    for seq in 2.. {
+    for seq in 2..most {
         let mut batch = Vec::new();
         for (i, turn) in turns.iter().enumerate() {
             let due = seq % (7 + i as u64) == 0;
@@ -113,6 +114,7 @@ async fn write_on(store: SharedStore, turns: Arc<Vec<NewTurn>>, newest: watch::S
             return;
         }
     }
+    newest.closed().await;
 }
 
 async fn begin_some(store: &SharedStore) -> Arc<Vec<NewTurn>> {
@@ -141,7 +143,7 @@ async fn readers_never_see_a_gap() {
     let turns = begin_some(&store).await;
     let (newest, mut seen) = watch::channel(1);
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(write_on(store.clone(), turns.clone(), newest));
+    tasks.spawn(write_on(store.clone(), turns.clone(), newest, u64::MAX));
     for _ in 0..60 {
         for turn in turns.iter() {
             let acknowledged = *seen.borrow_and_update();
@@ -164,9 +166,10 @@ async fn a_copy_taken_while_writing_has_all_that_was_acknowledged() {
     let reader = rusqlite::Connection::open(dir.path().join("gpt-r1.db")).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM journal").unwrap();
 
+    // What that reader keeps only grows: a writer without an end would outrun copies on a loaded machine.
     let (newest, mut seen) = watch::channel(1);
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(write_on(store.clone(), turns.clone(), newest));
+    tasks.spawn(write_on(store.clone(), turns.clone(), newest, 2_000));
     for round in 1..8 {
         let acknowledged = *seen.wait_for(|seq| *seq >= round * 40).await.unwrap();
         let copy = tempfile::tempdir().unwrap();
