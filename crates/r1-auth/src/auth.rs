@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use r1_domain::{
     id::SessionId,
+    nodes::{Bus, Signal},
     session::{Session, SessionKind},
     store::Store,
     time::{Clock, Timestamp},
@@ -96,6 +97,8 @@ pub struct Auth {
     tokens: AccessTokens,
     cache: SessionCache,
     attempts: Option<Attempts>,
+    /// To the other nodes, where there may be some.
+    bus: Option<Arc<dyn Bus>>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -123,7 +126,27 @@ impl Auth {
             cache: SessionCache::new(CACHE_CAPACITY),
             attempts: config.attempts.as_ref().map(Attempts::new),
             config,
+            bus: None,
         })
+    }
+
+    /// Tells other nodes of sessions that are ended here.
+    #[must_use]
+    pub fn with_bus(self, bus: Option<Arc<dyn Bus>>) -> Self {
+        Self { bus, ..self }
+    }
+
+    /// A session was ended on another node.
+    pub fn forget(&self, session: SessionId) {
+        self.cache.end(session);
+    }
+
+    /// A session was ended here.
+    fn ended(&self, session: SessionId) {
+        self.cache.end(session);
+        if let Some(bus) = &self.bus {
+            bus.tell(Signal::Session(session));
+        }
     }
 
     /// The session of a request with this access token. The signature is checked whenever the

@@ -18,6 +18,7 @@ pub mod id;
 pub mod leb128;
 pub mod log;
 pub mod message;
+pub mod nodes;
 pub mod overlap;
 pub mod page;
 pub mod provider;

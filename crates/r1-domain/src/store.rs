@@ -13,6 +13,7 @@ use crate::{
     generation::{Generation, GenerationRequest, State},
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     message::{Message, Turn},
+    nodes::Nodes,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
     time::Timestamp,
@@ -123,6 +124,8 @@ pub struct NewTurn {
     pub start: Bytes,
     /// The key, if the client gave one.
     pub idempotency: Option<IdempotencyKey>,
+    /// Running generations that the owner may have with this one, on all nodes; none: any number.
+    pub most_running: Option<usize>,
     /// Now. The answer's `created_at` is one microsecond later.
     pub now: Timestamp,
 }
@@ -146,6 +149,8 @@ pub struct NewGeneration {
     pub start: Bytes,
     /// The key, if the client gave one.
     pub idempotency: Option<IdempotencyKey>,
+    /// Running generations that the owner may have with this one, on all nodes; none: any number.
+    pub most_running: Option<usize>,
     /// Now.
     pub now: Timestamp,
 }
@@ -169,6 +174,8 @@ pub enum Purpose {
 pub enum TurnOutcome {
     /// Written; it is durable even through a power loss.
     Accepted,
+    /// Nothing was written: the owner has as many running generations as one may have.
+    TooMany,
     /// Nothing was written: this generation runs in the conversation.
     Busy(GenerationId),
     /// Nothing was written: the key was seen before.
@@ -254,6 +261,11 @@ pub type HistoryRead = BoxFuture<'static, StoreResult<Vec<Turn>>>;
 /// The database.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// How processes share it. None: one process serves from it.
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        None
+    }
+
     /// Answers when the database can read and write.
     async fn ping(&self) -> StoreResult<()>;
 
@@ -399,7 +411,8 @@ pub trait Store: Send + Sync + 'static {
     /// A generation with its whole log, read in one snapshot.
     async fn log_read(&self, owner: UserId, id: GenerationId) -> StoreResult<StoredLog>;
 
-    /// Generations that are not terminal and whose process is gone, with their logs. On SQLite
+    /// Generations that are not terminal and whose process is gone, with their logs. Where processes have
+    /// leases, those of nodes without one. On SQLite
     /// every such generation of another node id: the data directory's lock proves that it is gone.
     /// Of a damaged log the whole records before the damage are given.
     async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>>;

@@ -22,6 +22,7 @@ use crate::{
     engine::{Engine, Target},
     error::EngineError,
     log::{Log, SharedLog},
+    node::Life,
     reader::Reader,
     registry::{Registry, Running},
     start::start_event,
@@ -54,6 +55,8 @@ pub(crate) enum Admission {
 
 /// Nobody else decides about the same key, and a drain waits.
 pub(crate) struct Admitted {
+    /// Under which it is begun.
+    pub(crate) life: Life,
     _deciding: Option<OwnedMutexGuard<()>>,
     _accepting: TaskTrackerToken,
 }
@@ -77,7 +80,8 @@ impl Engine {
         if self.is_draining() {
             return Err(EngineError::Draining);
         }
-        Ok(Admission::Now(Admitted { _deciding: deciding, _accepting: accepting }))
+        let life = self.node.life()?;
+        Ok(Admission::Now(Admitted { life, _deciding: deciding, _accepting: accepting }))
     }
 
     /// What an earlier request with this key made, if there was one; waits while one is being decided.
@@ -118,13 +122,14 @@ impl Engine {
         let running =
             Running { log: Arc::new(log), conversation_id: generation.conversation_id, stop: CancellationToken::new() };
         // In the registry before the commit: whoever learns of the generation from storage finds
-        // its log here. It also holds the user's place among the runs.
+        // its log here. It also holds a place among those of the user's that are begun here; the commit
+        // counts those of all nodes.
         if !self.registry.insert_within(self.options.runs_per_user, running.clone()) {
             return Err(EngineError::TooManyRuns { limit: self.options.runs_per_user.unwrap_or_default() });
         }
 
         let reader = self.reader(running.log.clone(), Position::START);
-        let run = self.run(&running, model, &generation, given);
+        let run = self.run(&running, &admitted.life, model, &generation, given);
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let (answer, outcome) = oneshot::channel();
         self.runs.spawn(async move {
@@ -154,6 +159,9 @@ impl Engine {
         let late = |_| EngineError::Store(StoreError::Unconfirmed("a commit has begun and does not end".into()));
         match tokio::time::timeout(ACCEPT_TIME, outcome).await.map_err(late)?.map_err(gone)?? {
             TurnOutcome::Accepted => Ok(Accepted { generation_id: generation.id, reader }),
+            TurnOutcome::TooMany => {
+                Err(EngineError::TooManyRuns { limit: self.options.runs_per_user.unwrap_or_default() })
+            }
             TurnOutcome::Busy(generation_id) => Err(EngineError::Busy { generation_id }),
             TurnOutcome::Superseded(generation_id) => Err(EngineError::Superseded { generation_id }),
             TurnOutcome::Earlier(earlier) => self.accepted_earlier(generation.owner, earlier).await,
@@ -183,7 +191,7 @@ struct Unaccepted {
 impl Drop for Unaccepted {
     fn drop(&mut self) {
         if let Some(log) = self.log.take() {
-            self.registry.remove(log.id());
+            self.registry.remove(&log);
             log.abandon();
         }
     }

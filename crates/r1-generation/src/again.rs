@@ -133,7 +133,7 @@ impl Engine {
             },
             state: State::Running,
             epoch: 1,
-            node_id: self.node_id,
+            node_id: admitted.life.node_id,
             request,
             created_at: now,
             ..earlier.clone()
@@ -144,9 +144,10 @@ impl Engine {
             purpose,
             generation_id: generation.id,
             request: generation.request.clone(),
-            node_id: self.node_id,
+            node_id: admitted.life.node_id,
             start: Bytes::new(),
             idempotency,
+            most_running: self.options.runs_per_user,
             now,
         };
         let commit = |store: Arc<dyn Store>, start| {

@@ -16,6 +16,7 @@ use r1_domain::{
     id::{ConversationId, GenerationId, NodeId, UserId},
     log::Position,
     message::Message,
+    nodes::{Bus, Nodes, Signal},
     provider::{Models, ResolvedModel},
     store::{Store, StoreError},
     time::Clock,
@@ -24,7 +25,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     error::EngineError,
+    following::Following,
     log::{Log, SharedLog},
+    node::{Life, Node},
     options::Options,
     reader::Reader,
     registry::{Registry, Running},
@@ -41,9 +44,10 @@ pub struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) models: Arc<dyn Models>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) node_id: NodeId,
+    pub(crate) node: Arc<Node>,
     pub(crate) options: Options,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) following: Following,
     pub(crate) queue: Arc<Queue>,
     /// Runs, from before their acceptance to their terminal event.
     pub(crate) runs: TaskTracker,
@@ -67,22 +71,24 @@ pub enum Target {
 }
 
 impl Engine {
-    /// Makes the engine and starts its writer on the current runtime. Call [`Engine::recover`]
-    /// before the first request.
+    /// Makes the engine and starts its writer on the current runtime. Call [`Engine::join`] and
+    /// [`Engine::recover`] before the first request. `bus` reaches the other nodes, where there may be some.
     pub fn new(
         store: Arc<dyn Store>,
         models: Arc<dyn Models>,
         clock: Arc<dyn Clock>,
         node_id: NodeId,
+        bus: Option<Arc<dyn Bus>>,
         options: Options,
     ) -> Self {
         let engine = Self {
-            store: store.clone(),
             models,
             clock,
-            node_id,
+            node: Arc::new(Node::new(node_id, store.nodes().is_none(), bus)),
+            store: store.clone(),
             options,
             registry: Arc::default(),
+            following: Following::default(),
             queue: Arc::default(),
             runs: TaskTracker::new(),
             readers: TaskTracker::new(),
@@ -96,6 +102,7 @@ impl Engine {
             store,
             clock: engine.clock.clone(),
             registry: engine.registry.clone(),
+            node: engine.node.clone(),
             stall_limit: options.stall_limit,
         };
         let closing = engine.closing.clone();
@@ -158,7 +165,14 @@ impl Engine {
             },
         };
         let log = self.log(owner, id).await?;
-        let position = log.position_after(after.unwrap_or(Cursor::BEGINNING))?.unwrap_or(Position::START);
+        let after = after.unwrap_or(Cursor::BEGINNING);
+        let mut position = log.position_after(after)?;
+        if position.is_none() && !log.is_closed() {
+            // Of another node's log somebody may have seen more, there, than has been read here.
+            self.read_on_now(&log).await?;
+            position = log.position_after(after)?;
+        }
+        let position = position.unwrap_or(Position::START);
         let reader = self.reader(log, position);
         Ok((!reader.at_end()).then_some(reader))
     }
@@ -167,7 +181,8 @@ impl Engine {
         Reader::new(log, position, self.options.stall_limit).counted(self.readers.token())
     }
 
-    /// The log of a generation: a run's own, or the one in storage.
+    /// The log of a generation: a run's own, or the one in storage, which is read on for as long as another
+    /// node writes to it.
     async fn log(&self, owner: UserId, id: GenerationId) -> Result<SharedLog, EngineError> {
         // A run may end, and leave the registry, between the look there and the read of storage;
         // then storage has the end at the second look.
@@ -177,11 +192,18 @@ impl Engine {
             }
             let stored = self.registry.stored(owner, id, || async {
                 let stored = self.store.log_read(owner, id).await?;
-                let log = Log::stored(id, owner, whole_records(&stored))?;
-                Ok(log.is_closed().then(|| Arc::new(log)))
+                let log = Arc::new(Log::stored(id, owner, whole_records(&stored))?);
+                if !log.is_closed() {
+                    if self.store.nodes().is_none() {
+                        return Ok(None);
+                    }
+                    self.following.begin(&log);
+                }
+                Ok(Some(log))
             });
             if let Some(log) = stored.await? {
-                return Ok(log);
+                // This node may have taken it over meanwhile.
+                return Ok(self.registry.get(owner, id).map_or(log, |running| running.log));
             }
         }
         if self.is_draining() {
@@ -203,12 +225,20 @@ impl Engine {
         if let Some(running) = &running {
             self.stop_run(running).await;
         }
-        let generation = self.store.generation_get(owner, id).await?;
+        let mut generation = self.store.generation_get(owner, id).await?;
+        if let Some(nodes) = self.store.nodes()
+            && running.is_none()
+            && !generation.state.is_terminal()
+        {
+            self.stop_elsewhere(nodes, owner, id).await?;
+            generation = self.store.generation_get(owner, id).await?;
+        }
         if generation.state.is_terminal() {
             return Ok(generation);
         }
         Err(match running {
             Some(running) if !running.log.is_closed() => EngineError::StopNotStored,
+            None if self.store.nodes().is_some() => EngineError::StopNotStored,
             _ if self.is_draining() => EngineError::Draining,
             _ => EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())),
         })
@@ -219,6 +249,22 @@ impl Engine {
         for running in self.registry.in_conversation(owner, id) {
             self.stop_run(&running).await;
         }
+        if self.store.nodes().is_some()
+            && let Ok(Some(generation)) = self.store.generation_to_follow(owner, Some(id)).await
+            && let Err(error) = self.stop(owner, generation).await
+        {
+            tracing::warn!(generation_id = %generation, "generation {generation} of a deleted conversation was not stopped yet: {error}");
+        }
+    }
+
+    /// Has another node stop a generation, and waits until that is stored, for a while. Where that node is
+    /// gone, whoever takes over stops it.
+    async fn stop_elsewhere(&self, nodes: &dyn Nodes, owner: UserId, id: GenerationId) -> Result<(), EngineError> {
+        nodes.request_stop(owner, id).await?;
+        self.node.tell(Signal::Stop);
+        let log = self.log(owner, id).await?;
+        let _ = tokio::time::timeout(STOP_TIME, log.wait_closed(self.options.stall_limit)).await;
+        Ok(())
     }
 
     async fn stop_run(&self, running: &Running) {
@@ -235,9 +281,13 @@ impl Engine {
     /// `Damaged`, `Store`.
     pub async fn fill_running(&self, owner: UserId, messages: &mut [Message]) -> Result<(), EngineError> {
         for message in messages.iter_mut().filter(|message| message.state == State::Running) {
-            let running = message.generation_id.and_then(|id| self.registry.get(owner, id));
-            let folded = match running {
-                Some(running) => Some(running.log.fold().await?),
+            let log = match message.generation_id {
+                Some(id) if self.store.nodes().is_some() => Some(self.log(owner, id).await?),
+                Some(id) => self.registry.get(owner, id).map(|running| running.log),
+                None => None,
+            };
+            let folded = match log {
+                Some(log) => Some(log.fold().await?),
                 None => None,
             };
             match folded {
@@ -258,6 +308,7 @@ impl Engine {
     pub(crate) fn run(
         &self,
         running: &Running,
+        life: &Life,
         model: ResolvedModel,
         generation: &Generation,
         partial_answer: Option<String>,
@@ -266,6 +317,8 @@ impl Engine {
             store: self.store.clone(),
             clock: self.clock.clone(),
             queue: self.queue.clone(),
+            node: self.node.clone(),
+            life: life.clone(),
             registry: self.registry.clone(),
             options: self.options,
             log: running.log.clone(),
@@ -288,12 +341,15 @@ impl Engine {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Waits at most `deadline` for the runs, interrupts those that are left, and stores their
+    /// Leaves to other nodes, if there are any, what they can go on with. Waits at most `deadline` for the other runs, interrupts those that are left, and stores their
     /// ends, which takes as long as storage takes: see [`Engine::abandon`]. Afterwards nothing of the
     /// engine runs.
     pub async fn drain(&self, deadline: Duration) {
         self.begin_drain();
         self.runs.close();
+        if self.node.has_others() {
+            self.node.handing_over.cancel();
+        }
         if tokio::time::timeout(deadline, self.runs.wait()).await.is_err() {
             tracing::info!(running = self.running(), "interrupting the generations that still run");
             self.abort.cancel();
@@ -303,11 +359,13 @@ impl Engine {
         self.closing.cancel();
         self.writer.wait().await;
         self.abandon();
+        self.leave().await;
     }
 
     /// Leaves to the next start what is not stored by now: readers are told to come back. For a
     /// drain that can't be waited for any longer.
     pub fn abandon(&self) {
+        self.node.left.cancel();
         for running in self.registry.all() {
             running.log.abandon();
         }

@@ -13,6 +13,9 @@
 //! has gathered in all logs; only then does a log show the new part to its [`Reader`]s, which are
 //! cursors that pull.
 //!
+//! Where several processes share a database, each is a [`node`] with a lease; logs of other nodes are
+//! read on from storage for the readers here ([`following`]), who can't tell the difference.
+//!
 //! **Invariants:** durable, then visible; readers pull; one writer gives a log its order; detach
 //! is not stop; the log is the truth. Each is named again where the code keeps it.
 
@@ -20,7 +23,9 @@ mod accept;
 mod again;
 mod engine;
 mod error;
+mod following;
 mod log;
+mod node;
 mod options;
 mod reader;
 mod recovery;

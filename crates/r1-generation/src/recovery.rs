@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     engine::Engine,
     error::EngineError,
-    log::Log,
+    log::{Log, SharedLog},
     registry::Running,
     run::{Run, interrupted},
     start::start_event,
@@ -31,13 +31,13 @@ use crate::{
 const TAKE_OVERS: u32 = 3;
 
 impl Engine {
-    /// Takes over what an earlier process left running. Gives back how many generations. Readers
-    /// can attach to them as soon as this returns.
+    /// Takes over what an earlier process, or another node that is gone, left running. Gives back how many
+    /// generations were found. Readers can attach to them as soon as this returns.
     ///
     /// # Errors
     /// `Store` when the database can't be read. A single damaged log is logged and left alone.
     pub async fn recover(&self) -> Result<usize, EngineError> {
-        let orphans = self.store.generation_list_orphaned(self.node_id).await?;
+        let orphans = self.store.generation_list_orphaned(self.node.life()?.node_id).await?;
         let found = orphans.len();
         for orphan in orphans {
             let id = orphan.generation.id;
@@ -57,14 +57,30 @@ impl Engine {
         let records = orphan.records.unwrap_or_default().to_vec();
         let given = generation.request.given_bytes;
         let Written { mut text, chunks, ids } = written(&records, given)?;
-        let log = Arc::new(Log::stored(generation.id, generation.owner, records)?);
-        if !self.store.generation_take_over(generation.id, generation.epoch, self.node_id).await? {
-            return Ok(());
-        }
-        generation.epoch += 1;
+        let life = self.node.life()?;
+        // A log that readers here follow already becomes the run's own, so that they notice nothing.
+        let followed = self.following.end(generation.id);
+        let log = match &followed {
+            Some(log) => log.clone(),
+            None => Arc::new(Log::stored(generation.id, generation.owner, records.clone())?),
+        };
         let running =
             Running { log: log.clone(), conversation_id: generation.conversation_id, stop: CancellationToken::new() };
+        // In the registry before the commit, as a new one: whoever learns of it finds its log here.
         self.registry.insert(running.clone());
+        let untaken = Untaken { engine: self, log: Some(&log), followed: followed.is_some() };
+        if !self.store.generation_take_over(generation.id, generation.epoch, life.node_id).await? {
+            return Ok(());
+        }
+        if followed.is_some() {
+            log.catch_up(&records)?;
+        }
+        untaken.disarm();
+        if let Some(late) = self.following.end(generation.id) {
+            // Followed since the look above.
+            late.abandon();
+        }
+        generation.epoch += 1;
         // Lost to damage, with all that came after it; but the message's row has it still.
         let lost = if text.len() < given {
             let message = self.store.message_get(generation.owner, generation.message_id).await;
@@ -93,7 +109,7 @@ impl Engine {
                     None => most.saturating_sub(chunks.saturating_sub(u32::from(given > 0))).max(1),
                 };
                 let partial = (!text.is_empty()).then_some(text);
-                let run = self.run(&running, model, &generation, partial);
+                let run = self.run(&running, &life, model, &generation, partial);
                 self.runs.spawn(Run { partial_ids: ids.map(Into::into), ..run }.run(None));
             }
             Err(failure) => {
@@ -128,6 +144,32 @@ impl Engine {
             Ok(model)
         } else {
             Err(interrupted("The server stopped while it wrote this answer."))
+        }
+    }
+}
+
+/// Undoes what was prepared for a take-over that does not come to be.
+struct Untaken<'a> {
+    engine: &'a Engine,
+    log: Option<&'a SharedLog>,
+    /// Readers follow it, and go on doing so.
+    followed: bool,
+}
+
+impl Untaken<'_> {
+    fn disarm(mut self) {
+        self.log = None;
+    }
+}
+
+impl Drop for Untaken<'_> {
+    fn drop(&mut self) {
+        let Some(log) = self.log else { return };
+        self.engine.registry.remove(log);
+        if self.followed {
+            self.engine.following.begin(log);
+        } else {
+            log.abandon();
         }
     }
 }

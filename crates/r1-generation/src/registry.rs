@@ -64,8 +64,23 @@ impl Registry {
         true
     }
 
-    pub(crate) fn remove(&self, id: GenerationId) -> Option<Running> {
-        self.running.lock().remove(&id)
+    /// Removes the run that writes this very log: another life of the process may run the same generation
+    /// by now.
+    pub(crate) fn remove(&self, log: &SharedLog) -> Option<Running> {
+        let mut running = self.running.lock();
+        let same = running.get(&log.id()).is_some_and(|found| Arc::ptr_eq(&found.log, log));
+        if same { running.remove(&log.id()) } else { None }
+    }
+
+    pub(crate) fn take_all(&self) -> Vec<Running> {
+        self.running.lock().drain().map(|(_, running)| running).collect()
+    }
+
+    /// Stops a run, whosever it is.
+    pub(crate) fn stop(&self, id: GenerationId) {
+        if let Some(running) = self.running.lock().get(&id) {
+            running.stop.cancel();
+        }
     }
 
     /// A run of this user.
@@ -122,7 +137,7 @@ impl Registry {
         };
         let failures = shelf.failures.load(Ordering::Relaxed);
         let mut shelved = shelf.log.lock().await;
-        if let Some(log) = shelved.upgrade() {
+        if let Some(log) = shelved.upgrade().filter(|log| !log.is_abandoned()) {
             return Ok(Some(log));
         }
         if shelf.failures.load(Ordering::Relaxed) != failures {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     log::{Refused, SharedLog},
+    node::{Life, Node},
     options::Options,
     registry::Registry,
     writer::Queue,
@@ -47,6 +48,9 @@ pub(crate) struct Run {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) node: Arc<Node>,
+    /// Under which it was begun.
+    pub(crate) life: Life,
     pub(crate) registry: Arc<Registry>,
     pub(crate) options: Options,
     pub(crate) log: SharedLog,
@@ -91,8 +95,10 @@ impl Run {
         let answer = AssertUnwindSafe(self.answer(history)).catch_unwind();
         let ending = tokio::select! {
             biased;
+            () = self.life.over.cancelled() => Ending::LeftBehind,
             () = self.stop.cancelled() => Ending::Stopped,
             () = self.abort.cancelled() => self.aborted(),
+            () = self.handed_over() => Ending::LeftBehind,
             () = tokio::time::sleep_until(deadline) => Ending::Failed(Failure {
                 code: "generation_timeout".to_owned(),
                 message: format!("The answer took longer than {:?}.", self.options.answer_time),
@@ -116,11 +122,23 @@ impl Run {
     /// The server goes down. What the next one can go on with is left to it, without an end; what
     /// it can't is interrupted now.
     fn aborted(&self) -> Ending {
-        let nothing_said = self.log.head() == self.before;
-        if nothing_said || self.model.provider.can_continue() {
+        if self.others_can_go_on() {
             Ending::LeftBehind
         } else {
             Ending::Failed(interrupted("The server was stopped while it wrote this answer."))
+        }
+    }
+
+    fn others_can_go_on(&self) -> bool {
+        let nothing_said = self.log.head() == self.before;
+        nothing_said || self.model.provider.can_continue()
+    }
+
+    /// Ready when other nodes shall go on with it, and can.
+    async fn handed_over(&self) {
+        self.node.handing_over.cancelled().await;
+        if !self.others_can_go_on() {
+            std::future::pending().await
         }
     }
 
@@ -248,7 +266,13 @@ impl Run {
         let (event, finish_reason, failure, usage) = match ending {
             Ending::LeftBehind => {
                 self.log.abandon();
-                self.registry.remove(self.generation_id);
+                self.registry.remove(&self.log);
+                if self.node.handing_over.is_cancelled()
+                    && !self.life.over.is_cancelled()
+                    && let Some(nodes) = self.store.nodes()
+                {
+                    self.node.release(nodes, &self.life, self.generation_id).await;
+                }
                 return;
             }
             Ending::Ended => return,

@@ -59,7 +59,7 @@ impl Engine {
             message_id: MessageId::new(now),
             state: State::Running,
             epoch: 1,
-            node_id: self.node_id,
+            node_id: admitted.life.node_id,
             request: GenerationRequest {
                 model: model.name.clone(),
                 temperature: question.temperature,
@@ -83,9 +83,10 @@ impl Engine {
             answer_id: generation.message_id,
             generation_id: generation.id,
             request: generation.request.clone(),
-            node_id: self.node_id,
+            node_id: admitted.life.node_id,
             start: Bytes::new(),
             idempotency: question.idempotency,
+            most_running: self.options.runs_per_user,
             now,
         };
         let history_bytes = self.options.history_bytes;

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     log::{SharedLog, Taken},
+    node::Node,
     registry::Registry,
 };
 
@@ -81,6 +82,7 @@ pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) node: Arc<Node>,
     pub(crate) stall_limit: Duration,
 }
 
@@ -220,7 +222,7 @@ impl Writer {
 
     fn let_go(&self, log: &SharedLog) {
         log.abandon();
-        if let Some(running) = self.registry.remove(log.id()) {
+        if let Some(running) = self.registry.remove(log) {
             running.stop.cancel();
         }
     }
@@ -249,12 +251,13 @@ impl Writer {
     }
 
     fn publish(&self, batch: &mut Batch, outcomes: &[AppendOutcome]) {
+        self.node.tell_of_logs();
         for ((log, taken), outcome) in batch.drain(..).zip(outcomes) {
             match outcome {
                 AppendOutcome::Stored => {
                     if taken.append.terminal.is_some() {
                         // Before anybody can know of the end: its place among the runs is free then.
-                        self.registry.remove(log.id());
+                        self.registry.remove(&log);
                     }
                     if log.publish(&taken) {
                         self.queue.push(&log);

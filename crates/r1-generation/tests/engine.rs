@@ -32,6 +32,7 @@ const OPTIONS: Options = Options {
     answer_time: Duration::from_secs(60),
     max_tokens: 100,
     history_bytes: 10_000,
+    lease: Duration::from_secs(10),
     stall_limit: Duration::from_secs(60),
 };
 
@@ -61,7 +62,7 @@ fn engine(store: &Arc<dyn Store>, provider: Arc<dyn Provider>) -> Arc<Engine> {
 fn engine_with(store: &Arc<dyn Store>, provider: Arc<dyn Provider>, options: Options) -> Arc<Engine> {
     let models: Arc<dyn Models> = ScriptedModels::new(provider);
     let clock = Arc::new(SystemClock);
-    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), options))
+    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), None, options))
 }
 
 /// A provider whose stream panics after a word.

@@ -29,6 +29,7 @@ const OPTIONS: Options = Options {
     answer_time: Duration::from_secs(60),
     max_tokens: 100,
     history_bytes: 10_000,
+    lease: Duration::from_secs(10),
     stall_limit: Duration::from_secs(60),
 };
 
@@ -48,7 +49,7 @@ impl Life {
     fn with(dir: &Path, provider: Arc<ScriptedProvider>, models: Arc<ScriptedModels>) -> Result<Self> {
         let store = ScriptedStore::new(Arc::new(SqliteStore::open(&SqliteOptions::new(dir))?), 0);
         let node = NodeId::new(SystemClock.now());
-        let engine = Engine::new(store.clone(), models, Arc::new(SystemClock), node, OPTIONS);
+        let engine = Engine::new(store.clone(), models, Arc::new(SystemClock), node, None, OPTIONS);
         Ok(Self { engine, store, provider })
     }
 

@@ -111,6 +111,8 @@ pub(crate) struct DatabaseConfig {
     pub(crate) database: Database,
     /// SQLite: every commit survives a power loss. On a server every commit does.
     pub(crate) sync_all: bool,
+    /// How long a node that says nothing is believed to live.
+    pub(crate) lease: Duration,
 }
 
 /// What one user, one request or one answer may cost. None is "any number".

@@ -7,12 +7,13 @@
 //! thread and timers of its own; all else happens on the workers. Nothing that hangs there, storage
 //! included, holds the process.
 
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use r1_auth::{Auth, setup};
 use r1_domain::{
     id::NodeId,
+    nodes::{Bus, Signal},
     provider::Models,
     time::{Clock, SystemClock},
 };
@@ -77,7 +78,7 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     raise_open_files();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = NodeId::new(clock.now());
-    let database::Opened { store, taken } = database::open(&config, node_id).await?;
+    let database::Opened { store, bus, lock: _lock } = database::open(&config).await?;
     let key = signing_key(&config)?;
     let instance = key.instance();
     let api = bind(&config.server.api, "--api-addr")?;
@@ -88,18 +89,24 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     let background = TaskTracker::new();
     let models = Wired::new(&config, &closing)?;
     let engine =
-        Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, engine_options(&config)));
+        Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, bus.clone(), engine_options(&config)));
     let unwritable =
         || format!("the database {} can't be written or read; is its disk full?", database::place(&config));
     let mut acceptors = None;
     let starting = async {
+        engine.join().await.with_context(unwritable)?;
         let taken_over = engine.recover().await.with_context(unwritable)?;
         if taken_over > 0 {
             tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");
         }
         let setup_code = setup::offer(store.as_ref()).await.with_context(unwritable)?;
-        let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?);
+        let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?.with_bus(bus.clone()));
 
+        let keeper = engine.clone();
+        background.spawn(async move { keeper.keep().await });
+        if let Some(bus) = bus {
+            background.spawn(hear(bus, engine.clone(), auth.clone(), closing.clone()));
+        }
         let app = App::new(
             engine.clone(),
             auth,
@@ -134,20 +141,14 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
         anyhow::Ok(())
     };
     // A signal before it is ready ends it where it has come to.
-    let mut others = false;
     if let Some(started) = shutdown.run_until_cancelled(starting).await {
         started?;
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = taken => others = true,
-        }
+        shutdown.cancelled().await;
     }
 
     let schedule = Schedule::new(Instant::now(), config.server.shutdown_deadline);
     tracing::info!(running = engine.running(), "waiting for the answers that are being written");
-    // What another process has taken over is not written here any more.
-    let runs_for = if others { Duration::ZERO } else { schedule.runs_for };
-    let drained = timeout_at(schedule.stored_until, engine.drain(runs_for)).await;
+    let drained = timeout_at(schedule.stored_until, engine.drain(schedule.runs_for)).await;
     let left = engine.running();
     let stored = drained.is_ok() && left == 0;
     if !stored {
@@ -170,10 +171,23 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     };
     tokio::join!(connections, rest);
     tracing::info!("ended");
-    ensure!(!others, "another process serves from the database {}: this one has ended", database::place(&config));
     ensure!(stored, "storage did not take the ends of {left} answers: they are left to the next start");
     ensure!(background.is_empty(), "the housekeeping did not end in time: the database is not closed");
     Ok(())
+}
+
+/// Hands on what other nodes say.
+async fn hear(bus: Arc<dyn Bus>, engine: Arc<Engine>, auth: Arc<Auth>, closing: CancellationToken) {
+    let hear = async {
+        loop {
+            let signal = bus.hear().await;
+            if let Signal::Session(id) = signal {
+                auth.forget(id);
+            }
+            engine.hear(signal);
+        }
+    };
+    closing.run_until_cancelled(hear).await;
 }
 
 fn engine_options(config: &Config) -> Options {
@@ -183,6 +197,7 @@ fn engine_options(config: &Config) -> Options {
         answer_time: config.limits.answer_time,
         max_tokens: config.limits.max_tokens,
         history_bytes: config.generation.history,
+        lease: config.database.lease,
         stall_limit: config.stream.stall_limit,
     }
 }

@@ -5,11 +5,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use r1_domain::{id::NodeId, time::Timestamp};
 use r1_store_postgres::{PostgresOptions, PostgresStore};
 use r1_testkit::{
     postgres::TestDatabase,
-    store_contract::{SharedStore, append, at, begin, new_turn, stored, user},
+    store_contract::{SharedStore, append, at, begin, joined, new_turn, node, stored, user},
 };
 
 #[tokio::main]
@@ -18,9 +17,9 @@ async fn main() -> anyhow::Result<()> {
     let streams = args.next().transpose()?.unwrap_or(50);
     let seconds = args.next().transpose()?.unwrap_or(5);
     let database = TestDatabase::empty().await?;
-    let node_id = NodeId::new(Timestamp::from_micros(1));
-    let store = PostgresStore::open(&PostgresOptions::new(database.url().into(), node_id, [0; 32])).await?;
+    let store = PostgresStore::open(&PostgresOptions::new(database.url().into(), [0; 32])).await?;
     let store: SharedStore = Arc::new(store);
+    joined(&store, node()).await?;
     let owner = user(&store, "demo").await?;
     let mut turns = Vec::new();
     for i in 0..streams {

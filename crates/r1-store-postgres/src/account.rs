@@ -13,9 +13,8 @@ use tokio_postgres::Row;
 
 use crate::{
     column::{self, text},
-    connection::Db,
+    connection::{Db, LOCK_SPACE},
     error::Fault,
-    lease::LOCK_SPACE,
 };
 
 /// The setting that holds the setup code's digest.

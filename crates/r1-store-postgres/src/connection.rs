@@ -3,11 +3,14 @@
 //! **Invariant:** a connection is used by one operation at a time, and only one that the server has told
 //! everything about is used again.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, future::poll_fn, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls, Row, Statement, types::ToSql};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Statement, types::ToSql};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -19,6 +22,8 @@ use crate::{address::Address, error::Fault};
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// The schema that holds everything: the database may be shared with other programs.
 pub(crate) const SCHEMA: &str = "gpt_r1";
+/// "GPR1": the first half of our advisory locks' keys.
+pub(crate) const LOCK_SPACE: i32 = 0x4750_5231;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +32,20 @@ pub(crate) enum Purpose {
     Requests,
     /// The logs' appends.
     Log,
-    /// Migrations, recovery, the lock: as long as it takes.
+    /// Hints: nothing is lost with them.
+    Bus,
+    /// A node's lease: soon, or not at all.
+    Lease,
+    /// Migrations, recovery: as long as it takes.
     Patient,
 }
 
-/// For all of them. What is committed survives a crash of the database server whatever its default is;
+/// For all of them. A process that is stopped in the middle of a transaction holds nobody up for long. What is committed survives a crash of the database server whatever its default is;
 /// a stricter one (a standby's word) is kept. The server finds out in time that we are gone, too.
 const SETTINGS: &str = "SET search_path = gpt_r1;
     SET client_min_messages = warning;
     SET default_transaction_isolation = 'read committed';
-    SET idle_in_transaction_session_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '5s';
     SET jit = off;
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 2;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
@@ -51,6 +60,8 @@ impl Purpose {
                 "SET statement_timeout = '30s'; SET lock_timeout = '20s';
                  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
             }
+            Self::Bus => "SET statement_timeout = '3s'; SET synchronous_commit = off;",
+            Self::Lease => "SET statement_timeout = '3s'; SET lock_timeout = '2s';",
             Self::Patient => "SET statement_timeout = 0; SET lock_timeout = '60s';",
         }
     }
@@ -77,11 +88,20 @@ impl Connector {
 
     /// Makes one, within [`CONNECT_TIME`].
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Db, Fault> {
-        let late = |_| Fault::Late("the database did not answer in time");
-        timeout(CONNECT_TIME, self.connect_now(purpose)).await.map_err(late)?
+        self.connect_to_hear(purpose, |_| {}).await
     }
 
-    async fn connect_now(&self, purpose: Purpose) -> Result<Db, Fault> {
+    /// Makes one on which notifications may come: `heard` is given what they say.
+    pub(crate) async fn connect_to_hear(
+        &self,
+        purpose: Purpose,
+        heard: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Db, Fault> {
+        let late = |_| Fault::Late("the database did not answer in time");
+        timeout(CONNECT_TIME, self.connect_now(purpose, heard)).await.map_err(late)?
+    }
+
+    async fn connect_now(&self, purpose: Purpose, heard: impl Fn(&str) + Send + Sync + 'static) -> Result<Db, Fault> {
         let config = &self.address.config;
         // Ends the task that drives it.
         let alive = CancellationToken::new();
@@ -89,12 +109,12 @@ impl Connector {
         let client = match &self.address.tls {
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await?;
-                self.drive(connection, &alive, ended.clone());
+                self.drive(connection, &alive, ended.clone(), heard);
                 client
             }
             None => {
                 let (client, connection) = config.connect(NoTls).await?;
-                self.drive(connection, &alive, ended.clone());
+                self.drive(connection, &alive, ended.clone(), heard);
                 client
             }
         };
@@ -112,17 +132,28 @@ impl Connector {
         Ok(db)
     }
 
-    fn drive(
+    fn drive<S, T>(
         &self,
-        connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+        mut connection: Connection<S, T>,
         alive: &CancellationToken,
         ended: CancellationToken,
-    ) {
+        heard: impl Fn(&str) + Send + Sync + 'static,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let alive = alive.clone();
         self.tasks.spawn(async move {
             let _ended = ended.drop_guard();
-            // Whoever asks is told of the error; nobody else needs to know.
-            let _ = alive.run_until_cancelled(connection).await;
+            let drive = async {
+                // Whoever asks is told of the error; nobody else needs to know.
+                while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                    if let AsyncMessage::Notification(notification) = message {
+                        heard(notification.payload());
+                    }
+                }
+            };
+            alive.run_until_cancelled(drive).await;
         });
     }
 }

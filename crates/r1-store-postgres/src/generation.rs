@@ -7,12 +7,12 @@ pub(crate) use begin::{NewRow, begin, insert};
 use r1_domain::{
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
-    store::StoreError,
+    store::{StoreError, TurnOutcome},
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{column, connection::Db, conversation, error::Fault};
+use crate::{column, connection::{Db, Params}, conversation, error::Fault};
 
 /// Reads `id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at`.
 pub(crate) fn from_row(row: &Row) -> Result<Generation, Fault> {
@@ -52,6 +52,19 @@ const COUNT_RUNNING: &str = "SELECT count(*) FROM generation WHERE owner_id = $1
 /// Those of deleted conversations too: they cost as much.
 pub(crate) async fn count_running(db: &Db, owner: UserId) -> Result<usize, Fault> {
     column::unsigned(&db.one(COUNT_RUNNING, &[&owner.as_uuid()]).await?, 0)
+}
+
+/// Whoever begins another of this owner's waits here for its turn, so that two don't count the same.
+const TURN: &str = "SELECT 1 FROM account WHERE id = $1 FOR NO KEY UPDATE";
+
+/// Refuses another generation where as many run, on whatever nodes, as one may have.
+pub(crate) async fn check_running(db: &Db, owner: UserId, most: Option<usize>) -> Result<(), Fault> {
+    let Some(most) = most else { return Ok(()) };
+    let owner_id = owner.as_uuid();
+    // One after the other at the server, sent together.
+    let params: Params<'_> = &[&owner_id];
+    let (_, running) = tokio::try_join!(biased; db.run(TURN, params), count_running(db, owner))?;
+    if running >= most { Err(Fault::Refused(TurnOutcome::TooMany)) } else { Ok(()) }
 }
 
 /// The one that runs in a conversation.

@@ -1,8 +1,8 @@
 //! [`r1_domain::store::Store`] on PostgreSQL.
 //!
 //! Requests share a few connections ([`pool`]); the chunks of all running answers go over one of their
-//! own, a statement per commit ([`log`]). One process serves at a time, and who may write is a row that
-//! every such write holds ([`lease`]). What is torn is not guessed at: where a commit's answer was lost,
+//! own, a statement per commit ([`log`]). Who may write for a generation is a row that every such write
+//! holds ([`nodes`]); hints go from node to node over the server, too ([`bus`]). What is torn is not guessed at: where a commit's answer was lost,
 //! the server's process that had it is ended and the database asked. Everything else is one file per
 //! noun, the same as SQLite's, in its own SQL.
 //!
@@ -11,16 +11,17 @@
 
 mod account;
 mod address;
+mod bus;
 mod column;
 mod connection;
 mod conversation;
 mod error;
 mod generation;
 mod idempotency;
-mod lease;
 mod log;
 mod message;
 mod migration;
+mod nodes;
 mod open;
 mod ping;
 mod pool;

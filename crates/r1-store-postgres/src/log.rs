@@ -5,8 +5,8 @@
 //! what readers are shown survives a crash of the database server too, which is far more ordinary than
 //! a power loss (one backend that is killed takes all memory along).
 //!
-//! **Invariant:** an append goes in whole or not at all, exactly once: only while this process may write
-//! ([`crate::lease`]), only under the generation's present epoch and only at the seq that comes next. A
+//! **Invariant:** an append goes in whole or not at all, exactly once: only while the node that runs its
+//! generation has a lease ([`crate::nodes`]), only under the generation's present epoch and only at the seq that comes next. A
 //! batch is one commit. When it fails nothing of it is stored and the same batch may come again: where
 //! the commit's answer was lost, it is found out before anybody is told.
 
@@ -28,7 +28,6 @@ use crate::{
     connection::{Backend, Connector, Db, Purpose},
     error::Fault,
     generation,
-    lease::Lease,
     readable::Readable,
     search::{document, indexed},
 };
@@ -41,7 +40,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// The one that appends.
 pub(crate) struct Writer {
     connector: Connector,
-    lease: Lease,
     /// Locked for as long as a batch takes: one after the other.
     current: Mutex<Option<Db>>,
 }
@@ -59,8 +57,8 @@ struct Planned<'a> {
 }
 
 impl Writer {
-    pub(crate) fn new(connector: Connector, lease: Lease) -> Self {
-        Self { connector, lease, current: Mutex::default() }
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self { connector, current: Mutex::default() }
     }
 
     /// Appends a batch. Waits until it is known what came of it.
@@ -105,23 +103,24 @@ impl Writer {
         Ok(outcomes)
     }
 
+    /// Waits until nothing is being appended, and keeps it so.
+    pub(crate) async fn quiet(&self) -> impl Drop + '_ {
+        self.current.lock().await
+    }
+
     /// Gives back the places of what went in.
     async fn write(&self, db: &Db, waves: &[Wave<'_>]) -> Result<Vec<usize>, Fault> {
-        let (mut stored, mut planned) = (Vec::new(), 0);
+        let mut stored = Vec::new();
         // The hot path: one statement is a transaction by itself.
         let alone = waves.len() == 1;
         if !alone {
             db.batch("BEGIN").await?;
         }
         for wave in waves {
-            planned += wave.len();
             stored.extend(self.write_wave(db, wave).await?);
         }
         if !alone {
             db.batch("COMMIT").await?;
-        }
-        if stored.len() < planned {
-            self.lease.look(db).await?;
         }
         Ok(stored)
     }
@@ -138,7 +137,7 @@ impl Writer {
             .filter_map(|planned| Some((planned.append.generation_id, planned.append.terminal.as_ref()?)))
             .collect();
         let rows = if ends.is_empty() {
-            db.all(APPEND, &[self.lease.node_id(), &ids, &epochs, &first, &next, &records]).await?
+            db.all(APPEND, &[&ids, &epochs, &first, &next, &records]).await?
         } else {
             let usage = |usage| serde_json::to_string(&usage).map_err(|_| Fault::Broken("usage is not JSON"));
             let ended: Vec<Uuid> = ends.iter().map(|(id, _)| id.as_uuid()).collect();
@@ -155,7 +154,6 @@ impl Writer {
             db.all(
                 APPEND_AND_END,
                 &[
-                    self.lease.node_id(),
                     &ids,
                     &epochs,
                     &first,
@@ -237,16 +235,23 @@ pub(crate) fn next_seq(records: &[u8], first_seq: u64) -> Option<u64> {
     (walk.position().offset == records.len()).then(|| walk.position().cursor.seq + 1)
 }
 
-/// The lease's row is held to the end of the statement, so whoever takes over waits for it.
+/// The row of the lease under which a generation runs is held to the end of the statement, so whoever ends
+/// the lease waits for it, and finds all that is stored.
 macro_rules! append {
     () => {
-        "held AS MATERIALIZED (SELECT 1 FROM lease WHERE node_id = $1 FOR KEY SHARE),
+        "live AS MATERIALIZED (
+            SELECT a.id, a.first_seq, a.next_seq, a.records, g.node_id
+            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
+                AS a (id, epoch, first_seq, next_seq, records)
+            JOIN generation g ON g.id = a.id AND g.epoch = a.epoch AND g.state IN ('queued', 'running')
+        ),
+        held AS MATERIALIZED (
+            SELECT node_id FROM lease WHERE node_id IN (SELECT DISTINCT node_id FROM live) FOR KEY SHARE
+        ),
         stored AS (
             INSERT INTO generation_log (generation_id, first_seq, next_seq, records)
             SELECT a.id, a.first_seq, a.next_seq, a.records
-            FROM held CROSS JOIN unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
-                AS a (id, epoch, first_seq, next_seq, records)
-            JOIN generation g ON g.id = a.id AND g.epoch = a.epoch AND g.state IN ('queued', 'running')
+            FROM live a JOIN held USING (node_id)
             WHERE a.first_seq = (SELECT l.next_seq FROM generation_log l WHERE l.generation_id = a.id
                                  ORDER BY l.first_seq DESC LIMIT 1)
             ON CONFLICT DO NOTHING RETURNING generation_id
@@ -263,8 +268,8 @@ const APPEND_AND_END: &str = concat!(
     append!(),
     ", ended AS (
         UPDATE generation g SET state = e.state, usage = e.usage, terminal = e.payload, ended_at = e.ended_at
-        FROM stored JOIN unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[],
-                                $13::text[], $14::text[], $15::text[])
+        FROM stored JOIN unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
+                                $12::text[], $13::text[], $14::text[])
             AS e (id, state, usage, payload, ended_at, content, finish_reason, error_code, words)
             ON e.id = stored.generation_id
         WHERE g.id = e.id

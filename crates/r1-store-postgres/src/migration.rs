@@ -6,9 +6,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::{
     column,
-    connection::{Db, SCHEMA},
+    connection::{Db, LOCK_SPACE, SCHEMA},
     error::Fault,
-    lease::LOCK_SPACE,
 };
 
 /// The advisory lock's second half: the process that migrates.
@@ -21,7 +20,10 @@ struct Migration {
 
 /// In order, without gaps; each is the pair of SQLite's of the same number. One that was released never
 /// changes.
-const MIGRATIONS: [Migration; 1] = [Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") },
+    Migration { version: 2, sql: include_str!("../migrations/0002_nodes.sql") },
+];
 
 /// The newest version that this build knows.
 pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

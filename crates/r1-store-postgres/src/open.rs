@@ -2,55 +2,47 @@
 
 use std::time::Duration;
 
-use r1_domain::id::NodeId;
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
 use crate::{
     address::{Address, AddressError},
     column,
     connection::{Connector, Db, Purpose},
     error::Fault,
-    lease::{self, Lease},
     migration::{self, NEWEST, Schema},
 };
 
 /// The oldest server that will do.
 const OLDEST_SERVER: i32 = 140_000;
-/// Between two looks at a lock that another process has.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// How to open a database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/name`, with libpq's options behind a question mark.
     pub url: SecretString,
-    /// The process that opens it.
-    pub node_id: NodeId,
+    /// Where the process lives, if only one lives there at a time: when the next one joins, the one before
+    /// is known to be gone.
+    pub place: Option<Uuid>,
     /// Of the key that signs tokens: all processes of one database must have the same.
     pub key_fingerprint: [u8; 32],
-    /// At most so many connections for requests, opened at first need. There are two more: for the
-    /// logs, and for the lock.
+    /// At most so many connections for requests, opened at first need. There are four more: for the
+    /// logs, for the lease, and two for hints.
     pub connections: usize,
-    /// Another process that serves is given so long to end. A killed one is gone at once where the
-    /// database learns of it; where its machine is gone, after some 12 s.
-    pub lock_wait: Duration,
     /// Another process that migrates the schema is given so long.
     pub migration_wait: Duration,
 }
 
 impl PostgresOptions {
-    /// The defaults: eight connections, five seconds for a process that ends, a minute for one that
-    /// migrates.
+    /// The defaults: eight connections, a minute for another process that migrates.
     #[must_use]
-    pub const fn new(url: SecretString, node_id: NodeId, key_fingerprint: [u8; 32]) -> Self {
+    pub const fn new(url: SecretString, key_fingerprint: [u8; 32]) -> Self {
         Self {
             url,
-            node_id,
+            place: None,
             key_fingerprint,
             connections: 8,
-            lock_wait: Duration::from_secs(5),
             migration_wait: Duration::from_secs(60),
         }
     }
@@ -83,15 +75,6 @@ pub enum OpenError {
     /// The server is too old, or the database is of another encoding.
     #[error("the database at {shown} can't be used: it must be PostgreSQL 14 or newer, with the encoding UTF8")]
     Unfit {
-        /// Where.
-        shown: String,
-    },
-    /// Another process serves from it.
-    #[error(
-        "another gpt-r1 process serves from the database at {shown}; stop that one, or name another database. \
-         If its machine has just gone down, the database learns of it within 15 s"
-    )]
-    Locked {
         /// Where.
         shown: String,
     },
@@ -154,46 +137,33 @@ pub enum OpenError {
     },
 }
 
-/// A database that is ready: it has this build's schema.
-pub(crate) struct Opened {
-    pub(crate) connector: Connector,
-    /// The right to write, and the connection that holds the lock. None for a guest.
-    pub(crate) lease: Option<(Lease, Db)>,
-}
-
-/// Opens the database for the process that serves from it.
-pub(crate) async fn owner(options: &PostgresOptions) -> Result<Opened, OpenError> {
+/// Opens the database for a process that serves: it has this build's schema then.
+pub(crate) async fn node(options: &PostgresOptions) -> Result<Connector, OpenError> {
     let (connector, db) = connect(options).await?;
-    let failed = |fault| failed(&connector, fault);
-    let until = Instant::now() + options.lock_wait;
-    while !lease::try_lock(&db).await.map_err(failed)? {
-        if Instant::now() >= until {
-            return Err(OpenError::Locked { shown: connector.address.shown.clone() });
-        }
-        sleep(AGAIN).await;
-    }
     migrate(&connector, &db).await?;
-    if !has_key(&db, &options.key_fingerprint).await.map_err(failed)? {
-        return Err(OpenError::OtherKey { shown: connector.address.shown.clone() });
-    }
-    let lease = Lease::take(&db, options.node_id).await.map_err(failed)?;
-    Ok(Opened { connector, lease: Some((lease, db)) })
+    let has_key = has_key(&db, &options.key_fingerprint).await.map_err(|fault| failed(&connector, fault))?;
+    if has_key { Ok(connector) } else { Err(OpenError::OtherKey { shown: connector.address.shown }) }
 }
 
-/// Opens the database for a short command beside that process. The schema is the owner's business; where
-/// there is no owner the guest is one for as long as it takes to look.
-pub(crate) async fn guest(options: &PostgresOptions) -> Result<Opened, OpenError> {
+/// Opens the database for a short command. Where nodes serve from it the schema is their business.
+pub(crate) async fn guest(options: &PostgresOptions) -> Result<Connector, OpenError> {
     let (connector, db) = connect(options).await?;
-    let failed = |fault| failed(&connector, fault);
-    if lease::try_lock(&db).await.map_err(failed)? {
-        migrate(&connector, &db).await?;
-        lease::unlock(&db).await.map_err(failed)?;
-    } else {
-        let schema = migration::inspect(&db).await.map_err(failed)?;
+    let serving = async {
+        let made = column::get(&db.one(IS_MADE, &[]).await?, 0)?;
+        Ok::<bool, Fault>(made && column::get(&db.one(IS_SERVED, &[]).await?, 0)?)
+    };
+    if serving.await.map_err(|fault| failed(&connector, fault))? {
+        let schema = migration::inspect(&db).await.map_err(|fault| failed(&connector, fault))?;
         fits(&schema, &connector.address.shown)?;
+    } else {
+        migrate(&connector, &db).await?;
     }
-    Ok(Opened { connector, lease: None })
+    Ok(connector)
 }
+
+const IS_MADE: &str = "SELECT to_regclass('gpt_r1.lease') IS NOT NULL";
+const IS_SERVED: &str =
+    "SELECT EXISTS (SELECT 1 FROM lease WHERE expires_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
 
 async fn connect(options: &PostgresOptions) -> Result<(Connector, Db), OpenError> {
     let connector = Connector::new(Address::parse(&options.url)?);

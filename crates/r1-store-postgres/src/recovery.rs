@@ -1,5 +1,8 @@
 //! Taking over what another process left running.
 //!
+//! A log is read after it was seen that nobody has its generation, so nothing is added to it by whoever had
+//! it; and what others do meanwhile, the epoch tells the taking over.
+//!
 //! **Invariant:** a damaged log is cut once, in the commit that takes it over, to the records that
 //! [`list_orphaned`] gave back; from then on it is a log like any other.
 
@@ -18,12 +21,13 @@ use crate::{
 };
 
 const ORPHANS: &str = "SELECT id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at
-    FROM generation WHERE state IN ('queued', 'running') AND node_id <> $1 ORDER BY created_at, id";
+    FROM generation g WHERE state IN ('queued', 'running')
+        AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.node_id = g.node_id) ORDER BY created_at, id";
 
-/// Reads all running generations of other nodes with their logs. That those are gone is the lease's word.
-pub(crate) async fn list_orphaned(db: &Db, node_id: NodeId) -> Result<Vec<StoredLog>, Fault> {
+/// Reads all running generations that no node has, with their logs.
+pub(crate) async fn list_orphaned(db: &Db) -> Result<Vec<StoredLog>, Fault> {
     let mut orphans = Vec::new();
-    for row in db.all(ORPHANS, &[&node_id.as_uuid()]).await? {
+    for row in db.all(ORPHANS, &[]).await? {
         let generation = generation::from_row(&row)?;
         let log = Readable::read(db, generation.id).await?;
         orphans.push(stored(generation, log));

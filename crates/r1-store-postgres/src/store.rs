@@ -7,6 +7,7 @@ use r1_domain::{
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     message::{Message, Turn},
+    nodes::{Bus, Nodes},
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
     store::{
@@ -17,18 +18,19 @@ use r1_domain::{
     user::{NewUser, User},
 };
 use secrecy::SecretString;
-use tokio_util::{sync::DropGuard, task::TaskTracker};
+use uuid::Uuid;
 
 use crate::{
     account,
+    bus::PostgresBus,
     connection::{Connector, Db, Purpose},
     conversation,
     error::Fault,
     generation, idempotency,
-    lease::Lease,
     log::{self, Writer},
     message,
-    open::{self, OpenError, Opened, PostgresOptions},
+    nodes::{self, Heart},
+    open::{self, OpenError, PostgresOptions},
     ping::Ping,
     pool::{Failed, Pool, Wait, Work},
     purge, recovery, session, turn,
@@ -37,79 +39,62 @@ use crate::{
 /// A database on a PostgreSQL server.
 ///
 /// Needs a tokio runtime. Whatever is dropped before it is answered is either carried out as a whole or
-/// not at all. Dropping the store gives the database free for the next process.
+/// not at all. Connections are made at first need.
 pub struct PostgresStore {
-    pool: Pool,
+    pub(crate) pool: Pool,
+    pub(crate) log: Writer,
+    pub(crate) heart: Heart,
+    pub(crate) place: Option<Uuid>,
     ping: Ping,
-    /// None for a guest.
-    serving: Option<Serving>,
-}
-
-/// What the process that serves has more than others.
-struct Serving {
-    lease: Lease,
-    log: Writer,
-    /// Ends who keeps the lock.
-    _keeping: DropGuard,
 }
 
 impl PostgresStore {
-    /// Opens the database for the process that serves from it: locks it, migrates the schema, and
-    /// fences whoever served before.
+    /// Opens the database for a process that serves, and migrates the schema. It is a node once it has
+    /// joined ([`Nodes::join`]).
     ///
     /// # Errors
     /// [`OpenError`] says what to do.
     pub async fn open(options: &PostgresOptions) -> Result<Self, OpenError> {
-        let Opened { connector, lease } = open::owner(options).await?;
-        let serving = lease.map(|(lease, lock)| {
-            let keeping = tokio_util::sync::CancellationToken::new();
-            let (keep, ends) = (lease.clone().keep(connector.clone(), lock), keeping.clone());
-            TaskTracker::new().spawn(async move { ends.run_until_cancelled(keep).await });
-            let log = Writer::new(connector.clone(), lease.clone());
-            Serving { lease, log, _keeping: keeping.drop_guard() }
-        });
-        Ok(Self::with(connector, options, serving))
+        Ok(Self::with(open::node(options).await?, options))
     }
 
-    /// Opens the database for a short command (`user add`, `user list`, …), beside a process that may be
-    /// serving from it. Accounts, sessions and conversations work; whatever has to do with running
-    /// generations and their logs is the serving process's and gives `Internal`.
+    /// Opens the database for a short command (`user add`, `user list`, …), beside nodes that may be
+    /// serving from it.
     ///
     /// # Errors
     /// [`OpenError`] says what to do.
     pub async fn open_guest(options: &PostgresOptions) -> Result<Self, OpenError> {
-        let Opened { connector, .. } = open::guest(options).await?;
-        Ok(Self::with(connector, options, None))
+        Ok(Self::with(open::guest(options).await?, options))
     }
 
-    fn with(connector: Connector, options: &PostgresOptions, serving: Option<Serving>) -> Self {
-        Self { pool: Pool::new(connector, options.connections), ping: Ping::default(), serving }
-    }
-
-    /// Waits until another process serves from the database, which may never be. From then on nothing
-    /// that runs here is stored: end.
-    pub async fn fenced(&self) {
-        match &self.serving {
-            Some(serving) => serving.lease.fenced.cancelled().await,
-            None => std::future::pending().await,
+    fn with(connector: Connector, options: &PostgresOptions) -> Self {
+        Self {
+            pool: Pool::new(connector.clone(), options.connections),
+            log: Writer::new(connector.clone()),
+            heart: Heart::new(connector),
+            place: options.place,
+            ping: Ping::default(),
         }
     }
 
-    fn serving(&self) -> Result<&Serving, Fault> {
-        self.serving.as_ref().ok_or(Fault::Broken("a guest of the database has no part in generations"))
+    /// The way of hints to the other nodes.
+    #[must_use]
+    pub fn bus(&self) -> Arc<dyn Bus> {
+        Arc::new(PostgresBus::new(self.pool.connector().clone()))
     }
 
     /// Accepts a generation, to the end: where the commit's answer was lost, it is found out what it was.
     async fn accept<F: Work<TurnOutcome>>(
         &self,
         id: GenerationId,
+        node_id: NodeId,
         work: impl Fn(Arc<Db>) -> F,
     ) -> StoreResult<TurnOutcome> {
-        let (lease, work) = (&self.serving()?.lease, &work);
+        let work = &work;
         let accepted = self
             .pool
             .transaction(Wait::End, |db| async move {
-                lease.hold(&db).await?;
+                nodes::hold(&db, node_id).await?;
                 work(db).await
             })
             .await;
@@ -129,6 +114,10 @@ impl PostgresStore {
 
 #[async_trait::async_trait]
 impl Store for PostgresStore {
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        Some(self)
+    }
+
     async fn ping(&self) -> StoreResult<()> {
         self.ping.ask(&self.pool).await
     }
@@ -239,12 +228,12 @@ impl Store for PostgresStore {
 
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
         let turn = &turn;
-        self.accept(turn.generation_id, |db| async move { turn::begin(&db, turn).await }).await
+        self.accept(turn.generation_id, turn.node_id, |db| async move { turn::begin(&db, turn).await }).await
     }
 
     async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome> {
         let new = &generation;
-        self.accept(new.generation_id, |db| async move { generation::begin(&db, new).await }).await
+        self.accept(new.generation_id, new.node_id, |db| async move { generation::begin(&db, new).await }).await
     }
 
     async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
@@ -252,7 +241,7 @@ impl Store for PostgresStore {
     }
 
     async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>> {
-        self.serving()?.log.append(&batch).await
+        self.log.append(&batch).await
     }
 
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
@@ -272,21 +261,18 @@ impl Store for PostgresStore {
     }
 
     async fn log_read(&self, owner: UserId, id: GenerationId) -> StoreResult<StoredLog> {
-        self.serving()?;
         self.pool.read(|db| async move { log::read(&db, owner, id).await }).await
     }
 
-    async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>> {
-        self.serving()?;
+    async fn generation_list_orphaned(&self, _: NodeId) -> StoreResult<Vec<StoredLog>> {
         // As long as it takes: it may be many.
         let db = self.pool.connector().connect(Purpose::Patient).await?;
-        Ok(recovery::list_orphaned(&db, node_id).await?)
+        Ok(recovery::list_orphaned(&db).await?)
     }
 
     async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {
-        let lease = &self.serving()?.lease;
         let take_over = |db: Arc<Db>| async move {
-            lease.hold(&db).await?;
+            nodes::hold(&db, node_id).await?;
             recovery::take_over(&db, id, epoch, node_id).await
         };
         self.pool.write(take_over).await

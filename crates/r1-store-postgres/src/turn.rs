@@ -16,12 +16,13 @@ use crate::{
     search,
 };
 
-/// Begins a turn. Looked at in this order: the key, the conversation, what runs in it, the parent.
+/// Begins a turn. Looked at in this order: the key, how many run, the conversation, what runs in it, the parent.
 pub(crate) async fn begin(db: &Db, turn: &NewTurn) -> Result<TurnOutcome, Fault> {
     let made = Earlier::Generation(turn.generation_id);
     if let Some(earlier) = idempotency::claim(db, turn.owner, turn.idempotency.as_ref(), made, turn.now).await? {
         return Ok(TurnOutcome::Earlier(earlier));
     }
+    generation::check_running(db, turn.owner, turn.most_running).await?;
     let parent = match &turn.place {
         TurnPlace::New => {
             conversation::insert(db, turn.owner, turn.conversation_id, &turn.title, turn.now).await?;

@@ -56,6 +56,14 @@ pub(crate) fn count_running(db: &Connection, owner: UserId) -> Result<usize, Fau
     Ok(db.prepare_cached(COUNT_RUNNING)?.query_row([owner.blob()], |row| column::unsigned(row, 0))?)
 }
 
+/// Whether the owner has as many running ones as one may have.
+pub(crate) fn too_many_run(db: &Connection, owner: UserId, most: Option<usize>) -> Result<bool, Fault> {
+    Ok(match most {
+        Some(most) => count_running(db, owner)? >= most,
+        None => false,
+    })
+}
+
 /// The one that runs in a conversation.
 pub(crate) const RUNNING_IN: &str =
     "SELECT id FROM generation WHERE conversation_id = ?1 AND state IN ('queued', 'running')";

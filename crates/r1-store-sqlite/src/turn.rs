@@ -18,8 +18,8 @@ use crate::{
     writer::Session,
 };
 
-/// Begins a turn. Looked at in this order: the key, the conversation, what runs in it, the parent. Before
-/// it is committed, `follows` is told which message the question follows: what precedes it is stored, and
+/// Begins a turn. Looked at in this order: the key, how many run, the conversation, what runs in it, the
+/// parent. Before it is committed, `follows` is told which message the question follows: what precedes it is stored, and
 /// changes no more while this turn runs.
 pub(crate) fn begin(
     session: &mut Session,
@@ -39,6 +39,9 @@ fn write(
         && let Some(earlier) = idempotency::find(db, turn.owner, key)?
     {
         return Ok(TurnOutcome::Earlier(earlier));
+    }
+    if generation::too_many_run(db, turn.owner, turn.most_running)? {
+        return Ok(TurnOutcome::TooMany);
     }
     let parent = match &turn.place {
         TurnPlace::New => {

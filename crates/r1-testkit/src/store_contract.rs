@@ -13,7 +13,10 @@
 //! **Invariant:** a case knows the port and nothing of what is behind it, and names each instant
 //! itself, so it takes the same course on every store.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -70,6 +73,8 @@ macro_rules! store_contract {
             turn::a_turn_goes_after_the_head_or_the_named_parent
             turn::one_generation_runs_in_a_conversation
             turn::a_key_makes_one_generation_and_comes_before_busy
+            turn::as_many_run_as_one_may_have
+            turn::of_many_at_once_as_many_run_as_one_may_have
             turn::a_refused_turn_leaves_nothing
             turn::another_user_finds_no_turn
             turn::messages_are_paged_oldest_first
@@ -202,8 +207,9 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
         generation_id,
         start: start_record(conversation_id, generation_id, answer_id, &request.model),
         request,
-        node_id: NodeId::new(at(0)),
+        node_id: node(),
         idempotency: None,
+        most_running: None,
         now,
     }
 }
@@ -259,6 +265,35 @@ pub async fn begin(store: &SharedStore, turn: &NewTurn) -> anyhow::Result<()> {
     let outcome = store.turn_begin(turn.clone()).await?;
     ensure!(outcome == TurnOutcome::Accepted, "{outcome:?}");
     Ok(())
+}
+
+/// The node on which the contract's generations run.
+#[must_use]
+pub fn node() -> NodeId {
+    static NODE: LazyLock<NodeId> = LazyLock::new(|| NodeId::new(at(0)));
+    *NODE
+}
+
+/// Gives a node a lease, where nodes have them.
+///
+/// # Errors
+/// What the store says.
+pub async fn joined(store: &SharedStore, node: NodeId) -> anyhow::Result<NodeId> {
+    if let Some(nodes) = store.nodes() {
+        nodes.join(node, Duration::from_secs(3600)).await?;
+    }
+    Ok(node)
+}
+
+/// Ends a node's lease.
+///
+/// # Errors
+/// What the store says.
+pub async fn gone(store: &SharedStore, node: NodeId) -> anyhow::Result<()> {
+    match store.nodes() {
+        Some(nodes) => Ok(nodes.leave(node).await?),
+        None => Ok(()),
+    }
 }
 
 /// Plain chunks to be appended.

@@ -116,7 +116,7 @@ impl Auth {
                 Ok(Login { user: session.user, session_id: session.id, expires_at, grant })
             }
             Rotation::Reused(session) => {
-                self.cache.end(session);
+                self.ended(session);
                 tracing::warn!(%session, "refresh token used twice: session {session} ended");
                 Err(AuthError::SessionEnded)
             }
@@ -131,7 +131,7 @@ impl Auth {
     /// [`AuthError::Store`].
     pub async fn logout(&self, user: UserId, session: SessionId) -> Result<(), AuthError> {
         self.store.session_end(user, session, self.clock.now()).await?;
-        self.cache.end(session);
+        self.ended(session);
         Ok(())
     }
 }

@@ -35,7 +35,8 @@ fn options(setup: &Setup) -> Options {
         answer_time: Duration::from_secs(600),
         max_tokens: 1000,
         history_bytes: 10_000,
-        stall_limit: Duration::from_secs(60),
+        lease: Duration::from_secs(10),
+    stall_limit: Duration::from_secs(60),
     }
 }
 

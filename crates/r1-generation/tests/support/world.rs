@@ -19,6 +19,7 @@ pub(crate) const OPTIONS: Options = Options {
     answer_time: Duration::from_secs(600),
     max_tokens: 100,
     history_bytes: 10_000,
+    lease: Duration::from_secs(10),
     stall_limit: Duration::from_secs(600),
 };
 
@@ -56,5 +57,5 @@ fn engine(
     options: Options,
 ) -> Engine {
     let node = NodeId::new(SystemClock.now());
-    Engine::new(store.clone(), ScriptedModels::new(provider), clock.clone(), node, options)
+    Engine::new(store.clone(), ScriptedModels::new(provider), clock.clone(), node, None, options)
 }

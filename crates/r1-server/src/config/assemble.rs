@@ -22,6 +22,7 @@ use super::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const KIB: u64 = 1 << 10;
@@ -136,6 +137,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
 fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> DatabaseConfig {
     let key = "database.url";
     let sync_all = reader.switch("database.sync_all");
+    let lease = reader.duration("database.lease", SECOND, MINUTE);
     let url = reader.secret(key);
     let text = url.as_ref().map_or("", |url| url.expose_secret());
     let database = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
@@ -162,7 +164,7 @@ fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> Datab
         }
         Database::Sqlite(data_dir.to_owned())
     };
-    DatabaseConfig { database, sync_all }
+    DatabaseConfig { database, sync_all, lease }
 }
 
 fn auth(reader: &mut Reader, limits_enabled: bool) -> (AuthConfig, Option<SigningKey>) {

@@ -8,7 +8,7 @@ use r1_domain::{
 };
 use uuid::Uuid;
 
-use super::{get, running_in};
+use super::{check_running, get, running_in};
 use crate::{
     column::{self, text},
     connection::Db,
@@ -61,13 +61,14 @@ pub(crate) async fn insert(db: &Db, row: &NewRow<'_>) -> Result<(), Fault> {
     log::insert_part(db, row.id, 1, next_seq, row.start).await
 }
 
-/// Accepts another generation. Looked at in this order: the key, the earlier one, what runs in its
+/// Accepts another generation. Looked at in this order: the key, how many run, the earlier one, what runs in its
 /// conversation, whether the earlier one is its message's newest where that is to go on.
 pub(crate) async fn begin(db: &Db, new: &NewGeneration) -> Result<TurnOutcome, Fault> {
     let made = Earlier::Generation(new.generation_id);
     if let Some(earlier) = idempotency::claim(db, new.owner, new.idempotency.as_ref(), made, new.now).await? {
         return Ok(TurnOutcome::Earlier(earlier));
     }
+    check_running(db, new.owner, new.most_running).await?;
     let earlier = get(db, new.owner, new.earlier).await?;
     conversation::lock(db, new.owner, earlier.conversation_id).await?;
     if let Some(running) = running_in(db, earlier.conversation_id).await? {

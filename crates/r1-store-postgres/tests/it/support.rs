@@ -1,13 +1,15 @@
 //! Databases with our schema, and the store on them.
 
 use anyhow::Result;
-use r1_domain::{id::NodeId, time::Timestamp};
 use r1_store_postgres::{PostgresOptions, PostgresStore};
 use r1_testkit::postgres::TestDatabase;
 
 /// A database that is migrated.
 pub(crate) async fn database() -> Result<TestDatabase> {
-    let migrations = include_str!("../../migrations/0001_initial.sql");
+    let migrations = concat!(
+        include_str!("../../migrations/0001_initial.sql"),
+        include_str!("../../migrations/0002_nodes.sql")
+    );
     let version: u64 =
         migrations.bytes().fold(5381, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     TestDatabase::filled(&format!("{version:016x}"), async |url| {
@@ -19,7 +21,7 @@ pub(crate) async fn database() -> Result<TestDatabase> {
 
 /// A new process at a database.
 pub(crate) fn options(url: String) -> PostgresOptions {
-    PostgresOptions::new(url.into(), NodeId::new(Timestamp::from_micros(1)), [7; 32])
+    PostgresOptions::new(url.into(), [7; 32])
 }
 
 /// A store that serves.

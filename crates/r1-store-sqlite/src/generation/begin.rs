@@ -8,7 +8,7 @@ use r1_domain::{
 };
 use rusqlite::{Connection, params};
 
-use super::{get, running_in};
+use super::{get, running_in, too_many_run};
 use crate::{
     column::{self, Id},
     conversation,
@@ -74,7 +74,7 @@ pub(crate) fn insert(db: &Connection, row: &NewRow<'_>, next_seq: u64, start: &[
     log::generation_log_insert(db, row.id, 1, next_seq, start)
 }
 
-/// Accepts another generation. Looked at in this order: the key, the earlier one, what runs in its
+/// Accepts another generation. Looked at in this order: the key, how many run, the earlier one, what runs in its
 /// conversation, whether the earlier one is its message's newest where that is to go on.
 pub(crate) fn begin(session: &mut Session, new: &NewGeneration) -> Result<TurnOutcome, Fault> {
     accept(session, new.generation_id, &new.start, |db, next_seq| write(db, new, next_seq))
@@ -85,6 +85,9 @@ fn write(db: &Connection, new: &NewGeneration, next_seq: u64) -> Result<TurnOutc
         && let Some(earlier) = idempotency::find(db, new.owner, key)?
     {
         return Ok(TurnOutcome::Earlier(earlier));
+    }
+    if too_many_run(db, new.owner, new.most_running)? {
+        return Ok(TurnOutcome::TooMany);
     }
     let earlier = get(db, new.owner, new.earlier)?;
     if let Some(running) = running_in(db, earlier.conversation_id)? {

@@ -158,6 +158,7 @@ async fn a_continued_answer_is_found_once_when_it_has_ended() {
         node_id: turn.node_id,
         start: chunks(&["In cafes"]),
         idempotency: None,
+        most_running: None,
         now: at(3),
     };
     let continued = NewTurn { generation_id: new.generation_id, ..turn };

@@ -10,8 +10,8 @@ use r1_domain::{
 };
 
 use super::{
-    ALL, SharedStore, answer, append, at, begin, chunks, ending, failing, key, log_of, new_turn, next_turn,
-    start_record, stored, user,
+    ALL, SharedStore, answer, append, at, begin, chunks, ending, failing, gone, joined, key, log_of, new_turn, next_turn,
+    node, start_record, stored, user,
 };
 
 /// Another generation after that of `turn`, and the turn as it is with it, for the log that follows.
@@ -36,6 +36,7 @@ fn another(turn: &NewTurn, purpose: Purpose, given: &str, now: Timestamp) -> (Ne
         node_id: turn.node_id,
         start: start.clone(),
         idempotency: None,
+        most_running: None,
         now,
     };
     (new, NewTurn { generation_id, answer_id, request, start, ..turn.clone() })
@@ -231,7 +232,8 @@ pub async fn a_continued_run_is_taken_over_with_its_text(store: SharedStore) -> 
     let (new, continued) = another(&turn, Purpose::Continue, "half ", at(3));
     assert_eq!(store.generation_begin(new).await?, TurnOutcome::Accepted);
     stored(&store, vec![append(continued.generation_id, 1, 3, &["sa"])]).await?;
-    let node = NodeId::new(at(4));
+    gone(&store, node()).await?;
+    let node = joined(&store, NodeId::new(at(4))).await?;
     let orphans = store.generation_list_orphaned(node).await?;
     assert_eq!(orphans.len(), 1);
     assert_eq!(fold(orphans[0].records.as_deref().unwrap_or_default())?.text, "half sa");

@@ -9,14 +9,16 @@ use r1_domain::{
 };
 
 use super::{
-    SharedStore, answer, append, at, begin, chunks, eight_at_once, ending, log_of, new_turn, records, stored, user,
+    SharedStore, answer, append, at, begin, chunks, eight_at_once, ending, gone, joined, log_of, new_turn, records, stored,
+    user,
 };
 use AppendOutcome::{Fenced, Stored};
 
 /// Running ones with their whole logs, whatever part of them is folded.
 pub async fn orphans_are_those_of_other_nodes(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
-    let (dead, alive) = (NodeId::new(at(0)), NodeId::new(at(1)));
+    let dead = joined(&store, NodeId::new(at(0))).await?;
+    let alive = joined(&store, NodeId::new(at(1))).await?;
     let on = |node_id, question: &str, seconds| NewTurn { node_id, ..new_turn(owner, question, at(seconds)) };
     let (one, two, ended, mine) = (on(dead, "1", 1), on(dead, "2", 2), on(dead, "3", 3), on(alive, "4", 4));
     for turn in [&one, &two, &ended, &mine] {
@@ -31,6 +33,7 @@ pub async fn orphans_are_those_of_other_nodes(store: SharedStore) -> anyhow::Res
     stored(&store, vec![folding]).await?;
     stored(&store, vec![append(one.generation_id, 1, 4, &["c"])]).await?;
 
+    gone(&store, dead).await?;
     let mut orphans = store.generation_list_orphaned(alive).await?;
     orphans.sort_by_key(|orphan| orphan.generation.created_at);
     assert_eq!(orphans.len(), 2);
@@ -38,6 +41,7 @@ pub async fn orphans_are_those_of_other_nodes(store: SharedStore) -> anyhow::Res
     assert_eq!(orphans[0].records.as_deref(), Some(&[&one.start[..], &chunks(&["a", "b", "c"])].concat()[..]));
     assert_eq!(orphans[1].generation.id, two.generation_id);
     assert_eq!(orphans[1].records, Some(two.start));
+    gone(&store, alive).await?;
     assert_eq!(store.generation_list_orphaned(NodeId::new(at(2))).await?.len(), 3);
     Ok(())
 }
@@ -47,7 +51,8 @@ pub async fn one_node_takes_an_orphan_over(store: SharedStore) -> anyhow::Result
     let owner = user(&store, "demo").await?;
     let turn = new_turn(owner, "One", at(1));
     begin(&store, &turn).await?;
-    let (a, b) = (NodeId::new(at(1)), NodeId::new(at(1)));
+    let a = joined(&store, NodeId::new(at(1))).await?;
+    let b = joined(&store, NodeId::new(at(1))).await?;
     let id = turn.generation_id;
     assert!(store.generation_take_over(id, 1, a).await?);
     assert!(!store.generation_take_over(id, 1, b).await?, "somebody else did");
@@ -72,7 +77,8 @@ pub async fn a_log_goes_on_after_a_take_over(store: SharedStore) -> anyhow::Resu
     let id = turn.generation_id;
     stored(&store, vec![append(id, 1, 2, &["a"])]).await?;
     stored(&store, vec![append(id, 1, 3, &["b"])]).await?;
-    assert!(store.generation_take_over(id, 1, NodeId::new(at(1))).await?);
+    let next = joined(&store, NodeId::new(at(1))).await?;
+    assert!(store.generation_take_over(id, 1, next).await?);
 
     let resumed =
         LogAppend { records: records(&[Event::Resumed { generation_id: id, epoch: 2 }]), ..append(id, 2, 4, &[]) };
@@ -102,6 +108,8 @@ pub async fn of_many_that_take_over_one_does(store: SharedStore) -> anyhow::Resu
     let id = turn.generation_id;
     let taken = eight_at_once(&store, move |store, number| async move {
         let node = NodeId::new(at(i64::from(number)));
+        let joined = joined(&store, node).await;
+        assert!(joined.is_ok(), "{joined:?}");
         (node, store.generation_take_over(id, 1, node).await)
     })
     .await?;

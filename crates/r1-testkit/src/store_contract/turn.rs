@@ -121,6 +121,42 @@ pub async fn one_generation_runs_in_a_conversation(store: SharedStore) -> anyhow
     Ok(())
 }
 
+/// The key comes before the limit, the limit before what runs in the conversation.
+pub async fn as_many_run_as_one_may_have(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let stranger = user(&store, "other").await?;
+    let within = |most, turn| NewTurn { most_running: Some(most), ..turn };
+    let first = NewTurn { idempotency: Some(key("k", 1)), ..new_turn(owner, "One", at(1)) };
+    begin(&store, &within(2, first.clone())).await?;
+    begin(&store, &within(1, new_turn(stranger, "Mine", at(1)))).await?;
+    begin(&store, &within(2, new_turn(owner, "Two", at(1)))).await?;
+    for turn in [new_turn(owner, "Three", at(2)), next_turn(owner, first.conversation_id, None, "Three", at(2))] {
+        assert_eq!(store.turn_begin(within(2, turn.clone())).await?, TurnOutcome::TooMany);
+        assert!(matches!(store.generation_get(owner, turn.generation_id).await, Err(StoreError::NotFound)));
+    }
+    let again = NewTurn { idempotency: Some(key("k", 1)), ..new_turn(owner, "One", at(2)) };
+    let made = Earlier::Generation(first.generation_id);
+    assert_eq!(store.turn_begin(within(2, again)).await?, TurnOutcome::Earlier(made));
+    answer(&store, &first, "1", at(3)).await?;
+    begin(&store, &within(2, new_turn(owner, "Three", at(4)))).await.context("there is room again")?;
+    assert_eq!(store.generation_count_running(owner).await?, 2);
+    Ok(())
+}
+
+/// Nobody slips through while another is counted.
+pub async fn of_many_at_once_as_many_run_as_one_may_have(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let outcomes = eight_at_once(&store, move |store, _| async move {
+        store.turn_begin(NewTurn { most_running: Some(3), ..new_turn(owner, "Now", at(1)) }).await
+    })
+    .await?;
+    let outcomes: Vec<TurnOutcome> = outcomes.into_iter().collect::<Result<_, _>>()?;
+    let count = |wanted: &TurnOutcome| outcomes.iter().filter(|outcome| *outcome == wanted).count();
+    assert_eq!((count(&TurnOutcome::Accepted), count(&TurnOutcome::TooMany)), (3, 5), "{outcomes:?}");
+    assert_eq!(store.generation_count_running(owner).await?, 3);
+    Ok(())
+}
+
 /// A client that lost the first reply must not be told that it is busy with its own question.
 pub async fn a_key_makes_one_generation_and_comes_before_busy(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
