@@ -220,7 +220,7 @@ impl Engine {
     /// The lease may have run out: whatever was begun under it ends here, now. Then this is a new node.
     async fn lapse(&self, nodes: &dyn Nodes, life: &Life) {
         let running = self.registry.take_all();
-        tracing::error!(running = running.len(), "this node's lease has lapsed: it lets go of what it runs");
+        tracing::warn!(running = running.len(), "this node's lease has lapsed: it lets go of what it runs");
         let mut next = Life::new(NodeId::new(self.clock.now()), false);
         self.node.begin(next.clone());
         // The providers' connections are closed by this.

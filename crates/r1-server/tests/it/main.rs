@@ -14,6 +14,7 @@ mod idempotency;
 mod leavers;
 mod local_model;
 mod metrics;
+mod nodes;
 mod operations;
 mod ownership;
 mod raw;

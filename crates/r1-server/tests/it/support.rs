@@ -3,7 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,7 +41,7 @@ pub(crate) struct Setup {
     data_dir: PathBuf,
     settings: Vec<(String, String)>,
     /// Instead of SQLite in the data directory.
-    postgres: Option<TestDatabase>,
+    postgres: Option<Arc<TestDatabase>>,
     _own: Option<tempfile::TempDir>,
 }
 
@@ -53,13 +56,34 @@ impl Setup {
     pub(crate) fn new() -> Result<Self> {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
-        let postgres = on_postgres().then(TestDatabase::make).transpose()?;
+        let postgres = on_postgres().then(TestDatabase::make).transpose()?.map(Arc::new);
         let setup = Self { data_dir, settings: Vec::new(), postgres, _own: Some(own) };
         Ok(setup
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
             .set("PROVIDERS__NOBODY__BASE_URL", "http://127.0.0.1:9/v1")
             .set("DEFAULT_MODEL", "nobody/nothing"))
+    }
+
+    /// The same on PostgreSQL, whatever the others are on.
+    pub(crate) fn on_postgres(mut self) -> Result<Self> {
+        if self.postgres.is_none() {
+            self.postgres = Some(Arc::new(TestDatabase::make()?));
+        }
+        Ok(self)
+    }
+
+    /// A node more: the same settings and database, a data directory of its own.
+    pub(crate) fn another(&self) -> Result<Self> {
+        let own = tempfile::tempdir()?;
+        let data_dir = own.path().join("data");
+        let (settings, postgres) = (self.settings.clone(), self.postgres.clone());
+        Ok(Self { data_dir, settings, postgres, _own: Some(own) })
+    }
+
+    /// The database, where it is PostgreSQL.
+    pub(crate) fn database(&self) -> Option<&TestDatabase> {
+        self.postgres.as_deref()
     }
 
     /// The same in a directory that outlives it.
