@@ -55,7 +55,7 @@ pub struct Cut {
 type Plan = Arc<dyn Fn(u64) -> Option<Cut> + Send + Sync>;
 
 struct Shared {
-    server: Mutex<Option<SocketAddr>>,
+    servers: Mutex<Vec<SocketAddr>>,
     plan: Mutex<Option<Plan>>,
     connections: AtomicU64,
     cuts: Mutex<BTreeMap<Place, u64>>,
@@ -76,7 +76,7 @@ impl Proxy {
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let shared = Arc::new(Shared {
-            server: Mutex::default(),
+            servers: Mutex::default(),
             plan: Mutex::default(),
             connections: AtomicU64::new(0),
             cuts: Mutex::default(),
@@ -104,9 +104,10 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// From now on connections lead there; none: they are closed at once. Those that are open stay.
-    pub fn lead_to(&self, server: Option<SocketAddr>) {
-        *self.shared.server.lock() = server;
+    /// From now on connections lead there, to several in turns, each to the next one that takes it; none:
+    /// they are closed at once. Those that are open stay.
+    pub fn lead_to(&self, servers: impl IntoIterator<Item = SocketAddr>) {
+        *self.shared.servers.lock() = servers.into_iter().collect();
     }
 
     /// From now on this says where the n-th connection, from 1, is cut. Must not block.
@@ -129,10 +130,11 @@ impl Drop for Proxy {
 
 async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-    let Some(server) = *shared.server.lock() else { return };
+    let servers = shared.servers.lock().clone();
     let plan = shared.plan.lock().clone();
     let cut = plan.and_then(|plan| plan(number));
-    let Some(Ok(server)) = shared.closing.run_until_cancelled(connect(server)).await else { return };
+    let first = usize::try_from(number).unwrap_or(0);
+    let Some(Ok(server)) = shared.closing.run_until_cancelled(connect(&servers, first)).await else { return };
     let _ = client.set_nodelay(true);
     if cut.is_some_and(|cut| cut.reset) {
         let _ = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
@@ -149,11 +151,19 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn connect(server: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_recv_buffer_size(BUFFER as u32)?;
-    socket.set_nodelay(true)?;
-    socket.connect(server).await
+/// To the `first` of the servers, counted round and round, or else to one after it.
+async fn connect(servers: &[SocketAddr], first: usize) -> io::Result<TcpStream> {
+    let mut refused = io::ErrorKind::NotConnected.into();
+    for at in 0..servers.len() {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(BUFFER as u32)?;
+        socket.set_nodelay(true)?;
+        match socket.connect(servers[(first + at) % servers.len()]).await {
+            Ok(server) => return Ok(server),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cut: Option<Cut>) {

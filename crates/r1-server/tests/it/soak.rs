@@ -9,6 +9,7 @@ mod answer;
 mod chaos;
 mod crashes;
 mod cuts;
+mod nodes;
 mod oracle;
 mod play;
 mod seed;

@@ -49,9 +49,14 @@ pub(super) struct World {
 impl World {
     /// In this directory; the server is up.
     pub(super) async fn new(directory: &Path) -> Result<(Self, Server)> {
+        Self::with(Setup::within(directory)?).await
+    }
+
+    /// With this setup, changed to know the upstream.
+    pub(super) async fn with(setup: Setup) -> Result<(Self, Server)> {
         let upstream = Upstream::start().await?;
         let answers = Answers::given_by(&upstream);
-        let mut setup = Setup::within(directory)?
+        let mut setup = setup
             .set("SERVER__SHUTDOWN_DEADLINE", "4s")
             .set("AUTH__ACCESS_TOKEN_TTL", "30d")
             .set("DEFAULT_MODEL", MODELS[0].0);
