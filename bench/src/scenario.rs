@@ -8,6 +8,7 @@ mod held;
 mod judge;
 mod logins;
 mod memory;
+mod nodes;
 mod pages;
 mod sends;
 mod silent;
@@ -51,6 +52,8 @@ pub(crate) enum Scenario {
     SmallRequests,
     /// Sign-ins, and what they do to running streams.
     Logins,
+    /// Two nodes on one PostgreSQL.
+    Nodes,
     /// Size of the binary.
     Size,
 }
@@ -72,6 +75,7 @@ pub(crate) async fn run(scenario: Scenario, bench: &mut Bench) -> anyhow::Result
         Scenario::Pages => Box::pin(pages::run(bench)).await,
         Scenario::SmallRequests => Box::pin(small_requests::run(bench)).await,
         Scenario::Logins => Box::pin(logins::run(bench)).await,
+        Scenario::Nodes => Box::pin(nodes::run(bench)).await,
         Scenario::Size => Box::pin(size::run(bench)).await,
     }
 }
