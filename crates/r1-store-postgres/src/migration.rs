@@ -15,14 +15,18 @@ const MIGRATING: i32 = 2;
 
 struct Migration {
     version: i64,
+    /// The version that a program must know, at the least, to work with the database after this one. Lower
+    /// than its own where it only adds what older programs don't miss.
+    needs: i64,
     sql: &'static str,
 }
 
-/// In order, without gaps; each is the pair of SQLite's of the same number. One that was released never
+/// In order, without gaps; each expands the schema, or contracts what no program of the version before uses.
+/// Each is the pair of SQLite's of the same number. One that was released never
 /// changes.
 const MIGRATIONS: [Migration; 2] = [
-    Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") },
-    Migration { version: 2, sql: include_str!("../migrations/0002_nodes.sql") },
+    Migration { version: 1, needs: 1, sql: include_str!("../migrations/0001_initial.sql") },
+    Migration { version: 2, needs: 2, sql: include_str!("../migrations/0002_nodes.sql") },
 ];
 
 /// The newest version that this build knows.
@@ -31,7 +35,7 @@ pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 /// How a database's schema compares with what this build knows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Schema {
-    /// The same.
+    /// The same, or a later one that this build can live with.
     Current,
     /// An earlier one, or none yet.
     Older,
@@ -42,17 +46,20 @@ pub(crate) enum Schema {
 }
 
 const IS_THERE: &str = "SELECT to_regclass('gpt_r1.schema_migration') IS NOT NULL";
-const VERSIONS: &str = "SELECT version, checksum FROM schema_migration ORDER BY version";
+/// The first programs did not write down what is needed.
+const VERSIONS: &str = "SELECT version, checksum, coalesce((to_jsonb(m) ->> 'needs')::bigint, version)
+    FROM schema_migration m ORDER BY version";
 const LOCK: &str = "SELECT pg_advisory_lock($1, $2)";
 const UNLOCK: &str = "SELECT pg_advisory_unlock($1, $2)";
 const HAS_SCHEMA: &str = "SELECT to_regnamespace('gpt_r1') IS NOT NULL";
-const RECORD: &str = "INSERT INTO schema_migration (version, checksum, applied_at)
-    VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
+const RECORD: &str = "INSERT INTO schema_migration (version, checksum, needs, applied_at)
+    VALUES ($1, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
         version    BIGINT NOT NULL PRIMARY KEY,
         checksum   BYTEA  NOT NULL,
         applied_at BIGINT NOT NULL
-    )";
+    );
+    ALTER TABLE schema_migration ADD COLUMN IF NOT EXISTS needs BIGINT";
 
 /// Looks without changing anything.
 pub(crate) async fn inspect(db: &Db) -> Result<Schema, Fault> {
@@ -63,12 +70,14 @@ pub(crate) async fn inspect(db: &Db) -> Result<Schema, Fault> {
     for row in db.all(VERSIONS, &[]).await? {
         found = column::get(&row, 0)?;
         match MIGRATIONS.iter().find(|known| known.version == found) {
-            None => return Ok(Schema::Newer(found)),
+            None if column::get::<i64>(&row, 2)? > NEWEST => return Ok(Schema::Newer(found)),
+            // It was expanded by a newer program, beside which this one runs.
+            None => {}
             Some(known) if column::get::<&[u8]>(&row, 1)? != checksum(known) => return Ok(Schema::Differs(found)),
             Some(_) => {}
         }
     }
-    Ok(if found == NEWEST { Schema::Current } else { Schema::Older })
+    Ok(if found >= NEWEST { Schema::Current } else { Schema::Older })
 }
 
 /// Brings an older schema up to this build's. Waits while another process does, as long as the
@@ -101,7 +110,7 @@ async fn apply(db: &Db) -> Result<(), Fault> {
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         db.batch("BEGIN").await?;
         db.batch(migration.sql).await?;
-        db.run(RECORD, &[&migration.version, &&checksum(migration)[..]]).await?;
+        db.run(RECORD, &[&migration.version, &&checksum(migration)[..], &migration.needs]).await?;
         db.batch("COMMIT").await?;
         tracing::info!(version = migration.version, "database schema migrated");
     }

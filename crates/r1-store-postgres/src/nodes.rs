@@ -27,6 +27,8 @@ use crate::{
     store::PostgresStore,
 };
 
+/// However short a lease is, its renewal may take so long.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 /// Of the parts of one log, at most so many in one read.
 const PARTS: i64 = 64;
 
@@ -141,7 +143,8 @@ impl Nodes for PostgresStore {
 
     async fn renew(&self, node_id: NodeId, lease: Duration) -> StoreResult<Renewal> {
         let late = |_| Fault::Late("the database did not renew a lease in time");
-        Ok(timeout(lease / 3, self.heart.renew(node_id, lease)).await.map_err(late)??)
+        let patience = (lease / 3).max(LEAST_PATIENCE);
+        Ok(timeout(patience, self.heart.renew(node_id, lease)).await.map_err(late)??)
     }
 
     async fn leave(&self, node_id: NodeId) -> StoreResult<()> {

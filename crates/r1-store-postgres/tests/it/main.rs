@@ -1,5 +1,8 @@
 //! The store on a real server.
 
+mod bus;
 mod contract;
+mod nodes;
+mod opening;
 mod schema;
 mod support;

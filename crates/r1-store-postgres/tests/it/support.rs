@@ -8,7 +8,8 @@ use r1_testkit::postgres::TestDatabase;
 pub(crate) async fn database() -> Result<TestDatabase> {
     let migrations = concat!(
         include_str!("../../migrations/0001_initial.sql"),
-        include_str!("../../migrations/0002_nodes.sql")
+        include_str!("../../migrations/0002_nodes.sql"),
+        include_str!("../../src/migration.rs")
     );
     let version: u64 =
         migrations.bytes().fold(5381, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));

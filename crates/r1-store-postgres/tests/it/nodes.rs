@@ -1,0 +1,230 @@
+//! Leases: who has one may write, who has none can't, and what was written is seen by whoever comes next.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use r1_domain::{
+    id::{GenerationId, NodeId},
+    nodes::Nodes,
+    store::{AppendOutcome, LogAppend, NewTurn, StoreError},
+};
+use r1_store_postgres::{PostgresOptions, PostgresStore};
+use r1_testkit::{
+    postgres::TestDatabase,
+    store_contract::{SharedStore, answer, append, at, begin, chunks, ending, new_turn, next_turn, stored, user},
+};
+use uuid::Uuid;
+
+use crate::support;
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// A lease that has run out by the time anybody looks.
+const NO_TIME: Duration = Duration::ZERO;
+
+async fn two() -> Result<(TestDatabase, Arc<PostgresStore>, SharedStore, NodeId, NodeId)> {
+    let database = support::database().await?;
+    let store = Arc::new(support::open(&database).await?);
+    let (one, other) = (NodeId::new(at(1)), NodeId::new(at(2)));
+    store.join(one, HOUR).await?;
+    store.join(other, HOUR).await?;
+    Ok((database, store.clone(), store, one, other))
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_until_it_is_ended() -> Result<()> {
+    let (_database, nodes, _, one, other) = two().await?;
+    let renewal = nodes.renew(one, HOUR).await?;
+    assert!(renewal.held && !renewal.orphans && renewal.stops.is_empty());
+    assert_eq!(renewal.others, 1);
+    assert!(renewal.next_expiry.is_some_and(|left| left > HOUR / 2 && left <= HOUR), "{renewal:?}");
+    assert_eq!(nodes.reap().await?, 0);
+
+    // Run out, but nobody has ended it: renewed, it holds.
+    nodes.renew(other, NO_TIME).await?;
+    let renewal = nodes.renew(one, HOUR).await?;
+    assert_eq!((renewal.others, renewal.next_expiry), (0, Some(Duration::ZERO)));
+    assert!(nodes.renew(other, HOUR).await?.held);
+    assert_eq!(nodes.reap().await?, 0);
+
+    nodes.renew(other, NO_TIME).await?;
+    assert_eq!(nodes.reap().await?, 1);
+    assert!(!nodes.renew(other, HOUR).await?.held, "for ever");
+    nodes.leave(one).await?;
+    assert!(!nodes.renew(one, HOUR).await?.held);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nobody_has_is_seen_by_all() -> Result<()> {
+    let (_database, nodes, store, one, other) = two().await?;
+    let owner = user(&store, "demo").await?;
+    let turn = NewTurn { node_id: one, ..new_turn(owner, "One", at(1)) };
+    begin(&store, &turn).await?;
+    assert!(store.generation_list_orphaned(other).await?.is_empty());
+    assert!(!nodes.renew(other, HOUR).await?.orphans);
+
+    nodes.release(one, vec![turn.generation_id]).await?;
+    assert!(nodes.renew(one, HOUR).await?.orphans && nodes.renew(other, HOUR).await?.orphans);
+    // Given up is given up, though the lease is there.
+    assert_eq!(store.log_append(vec![append(turn.generation_id, 1, 2, &["x"])]).await?, [AppendOutcome::Fenced]);
+    assert_eq!(store.generation_list_orphaned(other).await?.len(), 1);
+    assert!(store.generation_take_over(turn.generation_id, 1, other).await?);
+    assert!(!nodes.renew(one, HOUR).await?.orphans);
+    // What another has can't be given up.
+    nodes.release(one, vec![turn.generation_id]).await?;
+    assert!(!nodes.renew(one, HOUR).await?.orphans);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_has_no_lease_writes_nothing() -> Result<()> {
+    let (_database, nodes, store, one, other) = two().await?;
+    let owner = user(&store, "demo").await?;
+    let turn = NewTurn { node_id: one, ..new_turn(owner, "One", at(1)) };
+    let mine = NewTurn { node_id: other, ..new_turn(owner, "Two", at(1)) };
+    begin(&store, &turn).await?;
+    begin(&store, &mine).await?;
+    nodes.leave(one).await?;
+    let batch = vec![append(turn.generation_id, 1, 2, &["zombie"]), append(mine.generation_id, 1, 2, &["fine"])];
+    assert_eq!(store.log_append(batch).await?, [AppendOutcome::Fenced, AppendOutcome::Stored]);
+    let refused = store.turn_begin(NewTurn { node_id: one, ..new_turn(owner, "Three", at(2)) }).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let refused = store.generation_take_over(mine.generation_id, 1, one).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(store.generation_count_running(owner).await?, 2);
+    Ok(())
+}
+
+/// A node's last append and the end of its lease meet in any order: the next node sees the append, or the
+/// append was refused. Never neither, never both.
+#[tokio::test]
+async fn an_append_is_seen_or_refused() -> Result<()> {
+    let (database, nodes, store, _, other) = two().await?;
+    let owner = user(&store, "demo").await?;
+    let zombie: SharedStore = Arc::new(support::open(&database).await?);
+    let mut conversation = None;
+    let (mut refused, mut seen) = (0, 0);
+    for round in 0..60 {
+        let one = NodeId::new(at(round));
+        nodes.join(one, HOUR).await?;
+        let turn = match conversation {
+            None => new_turn(owner, "One", at(round)),
+            Some(conversation) => next_turn(owner, conversation, None, "Again", at(round)),
+        };
+        let turn = NewTurn { node_id: one, ..turn };
+        conversation = Some(turn.conversation_id);
+        begin(&store, &turn).await?;
+        let id = turn.generation_id;
+        // What the first append of a connection costs more would decide it.
+        stored(&zombie, vec![append(id, 1, 2, &["before"])]).await?;
+        // A timer would be too coarse for who comes first.
+        let wait = async |turns: i64| {
+            for _ in 0..turns.max(0) {
+                tokio::time::sleep(Duration::ZERO).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let last = async {
+            wait((round % 12) - 6).await;
+            zombie.log_append(vec![append(id, 1, 3, &["last"])]).await
+        };
+        let end = async {
+            wait(6 - (round % 12)).await;
+            nodes.leave(one).await?;
+            store.generation_list_orphaned(other).await
+        };
+        let (appended, orphans) = tokio::join!(last, end);
+        let orphans = orphans?;
+        assert_eq!(orphans.len(), 1);
+        let has = orphans[0].records.as_deref().is_some_and(|records| records.ends_with(&chunks(&["last"])));
+        assert_eq!(appended?, [if has { AppendOutcome::Stored } else { AppendOutcome::Fenced }], "round {round}");
+        if has { seen += 1 } else { refused += 1 }
+        assert!(store.generation_take_over(id, 1, other).await?);
+        let next = if has { 4 } else { 3 };
+        stored(&store, vec![append(id, 2, next, &["next"])]).await?;
+        assert_eq!(zombie.log_append(vec![append(id, 1, next, &["x"])]).await?, [AppendOutcome::Fenced]);
+        let end = LogAppend { epoch: 2, ..ending(&turn, next + 1, "…", 2, &[], at(round)) };
+        stored(&store, vec![end]).await?;
+    }
+    assert!(refused > 0 && seen > 0, "both were tried: {refused} refused, {seen} seen");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_reaches_who_runs_it() -> Result<()> {
+    let (_database, nodes, store, one, other) = two().await?;
+    let (owner, stranger) = (user(&store, "demo").await?, user(&store, "other").await?);
+    let turn = NewTurn { node_id: one, ..new_turn(owner, "One", at(1)) };
+    begin(&store, &turn).await?;
+    for (asking, id) in [(stranger, turn.generation_id), (owner, GenerationId::new(at(9)))] {
+        assert!(matches!(nodes.request_stop(asking, id).await, Err(StoreError::NotFound)));
+    }
+    assert!(nodes.renew(one, HOUR).await?.stops.is_empty());
+    nodes.request_stop(owner, turn.generation_id).await?;
+    nodes.request_stop(owner, turn.generation_id).await?;
+    assert_eq!(nodes.renew(one, HOUR).await?.stops, [turn.generation_id]);
+    assert!(nodes.renew(other, HOUR).await?.stops.is_empty());
+    // It is not forgotten with the node.
+    nodes.leave(one).await?;
+    assert!(store.generation_take_over(turn.generation_id, 1, other).await?);
+    assert_eq!(nodes.renew(other, HOUR).await?.stops, [turn.generation_id]);
+
+    let ended = NewTurn { node_id: other, ..new_turn(owner, "Two", at(2)) };
+    begin(&store, &ended).await?;
+    answer(&store, &ended, "done", at(3)).await?;
+    nodes.request_stop(owner, ended.generation_id).await?;
+    assert_eq!(nodes.renew(other, HOUR).await?.stops, [turn.generation_id]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn logs_are_read_on_from_where_one_is() -> Result<()> {
+    let (_database, nodes, store, one, _) = two().await?;
+    let owner = user(&store, "demo").await?;
+    let (a, b) = (new_turn(owner, "a", at(1)), new_turn(owner, "b", at(1)));
+    let (a, b) = (NewTurn { node_id: one, ..a }, NewTurn { node_id: one, ..b });
+    for turn in [&a, &b] {
+        begin(&store, turn).await?;
+        for seq in 2..200 {
+            stored(&store, vec![append(turn.generation_id, 1, seq, &["word"])]).await?;
+        }
+    }
+    let mut cursors = [(a.generation_id, 1), (b.generation_id, 150)];
+    let mut read = [Vec::new(), Vec::new()];
+    loop {
+        let parts = nodes.read_on(&cursors).await?;
+        if parts.is_empty() {
+            break;
+        }
+        for part in parts {
+            let at = usize::from(part.generation_id == b.generation_id);
+            assert_eq!(part.first_seq, cursors[at].1, "dense");
+            cursors[at].1 += 1;
+            read[at].extend_from_slice(part.records.as_deref().unwrap_or_default());
+        }
+    }
+    let words = |count: usize| chunks(&vec!["word"; count]);
+    assert_eq!(read[0], [&a.start[..], &words(198)].concat());
+    assert_eq!(read[1], words(50));
+    // What is not there is said to be gone.
+    let nobody = GenerationId::new(at(9));
+    let parts = nodes.read_on(&[(nobody, 1)]).await?;
+    assert_eq!((parts.len(), parts[0].generation_id, parts[0].records.is_none()), (1, nobody, true));
+    assert!(nodes.read_on(&[]).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_place_has_one_node() -> Result<()> {
+    let database = support::database().await?;
+    let at_place = |place| PostgresOptions { place: Some(Uuid::from_u128(place)), ..support::options(database.url()) };
+    let (here, there) = (PostgresStore::open(&at_place(1)).await?, PostgresStore::open(&at_place(2)).await?);
+    let (first, elsewhere, second) = (NodeId::new(at(1)), NodeId::new(at(1)), NodeId::new(at(2)));
+    here.join(first, HOUR).await?;
+    there.join(elsewhere, HOUR).await?;
+    let again = PostgresStore::open(&at_place(1)).await?;
+    again.join(second, HOUR).await?;
+    assert!(!here.renew(first, HOUR).await?.held);
+    assert!(there.renew(elsewhere, HOUR).await?.held && again.renew(second, HOUR).await?.held);
+    Ok(())
+}
