@@ -228,3 +228,32 @@ async fn a_place_has_one_node() -> Result<()> {
     assert!(there.renew(elsewhere, HOUR).await?.held && again.renew(second, HOUR).await?.held);
     Ok(())
 }
+
+/// An append that hangs in the middle of its statement holds the lease.
+#[tokio::test]
+async fn the_end_of_a_lease_waits_for_what_is_under_way() -> Result<()> {
+    let (database, nodes, store, one, other) = two().await?;
+    let owner = user(&store, "demo").await?;
+    let turn = NewTurn { node_id: one, ..new_turn(owner, "One", at(1)) };
+    begin(&store, &turn).await?;
+    let id = turn.generation_id;
+    // The same row, by somebody who will not commit it: the append's own waits for that.
+    let mut client = database.client().await?;
+    let in_the_way = client.transaction().await?;
+    let insert = "INSERT INTO generation_log (generation_id, first_seq, next_seq, records) VALUES ($1, 2, 3, '')";
+    in_the_way.execute(insert, &[&id.as_uuid()]).await?;
+    let appender = store.clone();
+    let append = tokio::spawn(async move { appender.log_append(vec![append(id, 1, 2, &["last"])]).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let leaver = nodes.clone();
+    let mut leave = tokio::spawn(async move { leaver.leave(one).await });
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut leave).await.is_err(), "it waits");
+    // Renewals don't.
+    assert!(nodes.renew(other, HOUR).await?.held);
+    in_the_way.rollback().await?;
+    assert_eq!(append.await??, [AppendOutcome::Stored]);
+    leave.await??;
+    let orphans = store.generation_list_orphaned(other).await?;
+    assert!(orphans[0].records.as_deref().is_some_and(|records| records.ends_with(&chunks(&["last"]))));
+    Ok(())
+}
