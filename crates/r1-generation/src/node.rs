@@ -145,6 +145,11 @@ impl Engine {
         }
     }
 
+    /// Whether this process may begin anything: always, where processes have no leases.
+    pub fn has_lease(&self) -> bool {
+        self.node.life.lock().joined
+    }
+
     /// A hint of another node.
     pub fn hear(&self, signal: Signal) {
         match signal {

@@ -30,6 +30,7 @@ use tokio::{
         TcpListener, TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -57,9 +58,17 @@ type Plan = Arc<dyn Fn(u64) -> Option<Cut> + Send + Sync>;
 struct Shared {
     servers: Mutex<Vec<SocketAddr>>,
     plan: Mutex<Option<Plan>>,
+    frozen: watch::Sender<bool>,
     connections: AtomicU64,
     cuts: Mutex<BTreeMap<Place, u64>>,
     closing: CancellationToken,
+}
+
+impl Shared {
+    async fn thawed(&self) {
+        // It is never dropped while somebody waits.
+        let _ = self.frozen.subscribe().wait_for(|frozen| !frozen).await;
+    }
 }
 
 /// The running proxy. Dropping it closes everything.
@@ -78,6 +87,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             servers: Mutex::default(),
             plan: Mutex::default(),
+            frozen: watch::Sender::new(false),
             connections: AtomicU64::new(0),
             cuts: Mutex::default(),
             closing: CancellationToken::new(),
@@ -108,6 +118,12 @@ impl Proxy {
     /// they are closed at once. Those that are open stay.
     pub fn lead_to(&self, servers: impl IntoIterator<Item = SocketAddr>) {
         *self.shared.servers.lock() = servers.into_iter().collect();
+    }
+
+    /// While it is frozen nothing goes through in either direction, and nobody is told: a network that is
+    /// gone. Connections are still taken.
+    pub fn freeze(&self, frozen: bool) {
+        self.shared.frozen.send_replace(frozen);
     }
 
     /// From now on this says where the n-th connection, from 1, is cut. Must not block.
@@ -145,7 +161,7 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let response = cut.filter(|cut| !cut.in_request);
     // Whichever ends, both sockets close: neither side of HTTP goes on after the other has gone.
     tokio::select! {
-        () = requests(from_client, to_server, request) => {}
+        () = requests(from_client, to_server, request, &shared) => {}
         () = responses(from_server, to_client, response, &shared) => {}
         () = shared.closing.cancelled() => {}
     }
@@ -166,11 +182,12 @@ async fn connect(servers: &[SocketAddr], first: usize) -> io::Result<TcpStream> 
     Err(refused)
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cut: Option<Cut>) {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cut: Option<Cut>, shared: &Shared) {
     let mut left = cut.map_or(u64::MAX, |cut| cut.after);
     let mut buffer = vec![0; BUFFER];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let through = read.min(usize::try_from(left).unwrap_or(usize::MAX));
+        shared.thawed().await;
         if to.write_all(&buffer[..through]).await.is_err() || through < read {
             return;
         }
@@ -184,6 +201,7 @@ async fn responses(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cut: Option<
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let found = cut.and_then(|cut| scanner.find(&buffer[..read], cut.after, cut.place));
         let through = found.map_or(read, |(through, _)| through);
+        shared.thawed().await;
         if to.write_all(&buffer[..through]).await.is_err() {
             return;
         }

@@ -101,7 +101,7 @@ pub(crate) async fn get_liveness() -> StatusCode {
     )
 )]
 pub(crate) async fn get_readiness(State(app): State<App>) -> StatusCode {
-    if app.engine.is_draining() || !database_works(&app).await {
+    if app.engine.is_draining() || !app.engine.has_lease() || !database_works(&app).await {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::NO_CONTENT

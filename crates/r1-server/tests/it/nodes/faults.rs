@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use r1_testkit::{
     follower::{Follower, Origin},
+    proxy::Proxy,
     sse::{Frame, text_of},
     upstream::{Script, Upstream},
 };
@@ -216,4 +217,46 @@ async fn without_hints_it_is_only_later() -> Result<()> {
         deaf = deafen => deaf,
         read = reading => read,
     }
+}
+
+/// A network that is gone: nobody is told, nothing comes back.
+#[tokio::test]
+async fn a_node_that_is_cut_off_from_the_database_lets_go_in_time() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::new().role().chunk("The sentence ").wait_for("late").chunk("ZOMBIE").wait_for("never"));
+    upstream.push(Script::new().role().chunk("goes on ").wait_for("end").chunk("and ends.").ending());
+    let proxy = Proxy::start().await?;
+    let first = setup(&upstream)?;
+    let second = first.another()?;
+    let url = first.database().context("a database")?.url();
+    let host = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).context("a host")?.to_owned();
+    proxy.lead_to([host.parse().context("an address and a port")?]);
+    let first = first.env("DATABASE_URL", &url.replacen(&host, proxy.url().trim_start_matches("http://"), 1));
+    let (first, second) = (first.start().await?, second.start().await?);
+    let one = first.user("ada").await?;
+    let other = one.clone().at(&second);
+    let (generation, _, seen) = begun(&one).await?;
+    let mut reader = follow(&other, &generation).await?;
+    proxy.freeze(true);
+    let cut = Instant::now();
+    upstream.wait_closed(1).await?;
+    ensure!(cut.elapsed() < LEASE + Duration::from_millis(300), "the provider was kept for {:?}", cut.elapsed());
+    upstream.open("late");
+    let taken = reader.collect_until(|frame| frame.kind() == "resumed").await?;
+    assert_eq!(taken[..seen.len()], seen[..]);
+    proxy.freeze(false);
+    upstream.open("end");
+    reader.collect_to_end().await?;
+    let log = follow(&other, &generation).await?.collect_to_end().await?;
+    check(&log, &seen, "The sentence goes on and ends.", 2)?;
+    // It comes back by itself.
+    let (begun, mut there) = (Instant::now(), None);
+    while there.is_none() && begun.elapsed() < PATIENCE {
+        there = match follow(&one, &generation).await {
+            Ok(reader) => reader.collect_to_end().await.ok(),
+            Err(_) => None,
+        };
+    }
+    assert_eq!(there, Some(log));
+    Ok(())
 }
