@@ -88,8 +88,14 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     let closing = CancellationToken::new();
     let background = TaskTracker::new();
     let models = Wired::new(&config, &closing)?;
-    let engine =
-        Arc::new(Engine::new(store.clone(), models.catalog.clone(), clock.clone(), node_id, bus.clone(), engine_options(&config)));
+    let engine = Arc::new(Engine::new(
+        store.clone(),
+        models.catalog.clone(),
+        clock.clone(),
+        node_id,
+        bus.clone(),
+        engine_options(&config),
+    ));
     let unwritable =
         || format!("the database {} can't be written or read; is its disk full?", database::place(&config));
     let mut acceptors = None;

@@ -12,7 +12,12 @@ use r1_domain::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{column, connection::{Db, Params}, conversation, error::Fault};
+use crate::{
+    column,
+    connection::{Db, Params},
+    conversation,
+    error::Fault,
+};
 
 /// Reads `id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at`.
 pub(crate) fn from_row(row: &Row) -> Result<Generation, Fault> {

@@ -154,20 +154,8 @@ impl Writer {
             db.all(
                 APPEND_AND_END,
                 &[
-                    &ids,
-                    &epochs,
-                    &first,
-                    &next,
-                    &records,
-                    &ended,
-                    &states,
-                    &usages,
-                    &payloads,
-                    &times,
-                    &texts,
-                    &reasons,
-                    &codes,
-                    &words,
+                    &ids, &epochs, &first, &next, &records, &ended, &states, &usages, &payloads, &times, &texts,
+                    &reasons, &codes, &words,
                 ],
             )
             .await?

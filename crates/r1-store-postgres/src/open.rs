@@ -38,13 +38,7 @@ impl PostgresOptions {
     /// The defaults: eight connections, a minute for another process that migrates.
     #[must_use]
     pub const fn new(url: SecretString, key_fingerprint: [u8; 32]) -> Self {
-        Self {
-            url,
-            place: None,
-            key_fingerprint,
-            connections: 8,
-            migration_wait: Duration::from_secs(60),
-        }
+        Self { url, place: None, key_fingerprint, connections: 8, migration_wait: Duration::from_secs(60) }
     }
 }
 

@@ -4,8 +4,8 @@
 //! databases. `scripts/postgres` starts one.
 
 use anyhow::{Context, Result, anyhow};
-use tokio_postgres::NoTls;
 pub use tokio_postgres::Client;
+use tokio_postgres::NoTls;
 use tokio_util::task::TaskTracker;
 
 /// Where the server is, if nothing else is said.

@@ -36,7 +36,7 @@ fn options(setup: &Setup) -> Options {
         max_tokens: 1000,
         history_bytes: 10_000,
         lease: Duration::from_secs(10),
-    stall_limit: Duration::from_secs(60),
+        stall_limit: Duration::from_secs(60),
     }
 }
 

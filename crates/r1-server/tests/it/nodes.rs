@@ -47,7 +47,8 @@ async fn follow(client: &Client, generation: &str) -> Result<Reader> {
 #[tokio::test]
 async fn any_node_shows_what_another_writes() -> Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.push(Script::new().role().chunk("one ").wait_for("go").chunk("two ").wait_for("on").chunk("three").ending());
+    upstream
+        .push(Script::new().role().chunk("one ").wait_for("go").chunk("two ").wait_for("on").chunk("three").ending());
     let ((_first, one), (_second, other)) = two(&upstream).await?;
     let mut asking = one.ask(&json!({"message": "go"})).await?;
     let start = asking.next_frame().await?.context("start")?;

@@ -138,7 +138,11 @@ async fn an_append_is_seen_or_refused() -> Result<()> {
         assert_eq!(orphans.len(), 1);
         let has = orphans[0].records.as_deref().is_some_and(|records| records.ends_with(&chunks(&["last"])));
         assert_eq!(appended?, [if has { AppendOutcome::Stored } else { AppendOutcome::Fenced }], "round {round}");
-        if has { seen += 1 } else { refused += 1 }
+        if has {
+            seen += 1
+        } else {
+            refused += 1
+        }
         assert!(store.generation_take_over(id, 1, other).await?);
         let next = if has { 4 } else { 3 };
         stored(&store, vec![append(id, 2, next, &["next"])]).await?;

@@ -91,7 +91,11 @@ async fn who_waits_for_another_that_migrates_gives_up() -> Result<()> {
 async fn a_database_that_goes_away_and_comes_back() -> Result<()> {
     let database = support::database().await?;
     let proxy = Proxy::start().await?;
-    let port = server().rsplit(':').next().and_then(|rest| rest.split('/').next()).map_or(5432, |port| port.parse().unwrap_or(5432));
+    let port = server()
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.split('/').next())
+        .map_or(5432, |port| port.parse().unwrap_or(5432));
     let there = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     proxy.lead_to([there]);
     let url = database.url();

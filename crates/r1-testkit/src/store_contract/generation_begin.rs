@@ -10,8 +10,8 @@ use r1_domain::{
 };
 
 use super::{
-    ALL, SharedStore, answer, append, at, begin, chunks, ending, failing, gone, joined, key, log_of, new_turn, next_turn,
-    node, start_record, stored, user,
+    ALL, SharedStore, answer, append, at, begin, chunks, ending, failing, gone, joined, key, log_of, new_turn,
+    next_turn, node, start_record, stored, user,
 };
 
 /// Another generation after that of `turn`, and the turn as it is with it, for the log that follows.

@@ -9,8 +9,8 @@ use r1_domain::{
 };
 
 use super::{
-    SharedStore, answer, append, at, begin, chunks, eight_at_once, ending, gone, joined, log_of, new_turn, records, stored,
-    user,
+    SharedStore, answer, append, at, begin, chunks, eight_at_once, ending, gone, joined, log_of, new_turn, records,
+    stored, user,
 };
 use AppendOutcome::{Fenced, Stored};
 
