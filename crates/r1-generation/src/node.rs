@@ -215,11 +215,18 @@ impl Engine {
             return renewal.next_expiry.filter(|expiry| !expiry.is_zero()).map_or(most, |expiry| most.min(expiry));
         }
         match self.recover().await {
-            Ok(found) => tracing::info!(found, "found {found} generations that no node had"),
-            Err(error) => tracing::warn!("what other nodes left behind can't be taken over now: {error}"),
+            // Others were sooner, or it can't be had.
+            Ok(0) => most,
+            Ok(taken_over) => {
+                tracing::info!(taken_over, "generations taken over from other nodes: {taken_over}");
+                // Somebody may have asked to stop one of them.
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::warn!("what other nodes left behind can't be taken over now: {error}");
+                AGAIN
+            }
         }
-        // Somebody may have asked to stop one of them.
-        AGAIN
     }
 
     /// The lease may have run out: whatever was begun under it ends here, now. Then this is a new node.

@@ -32,27 +32,28 @@ const TAKE_OVERS: u32 = 3;
 
 impl Engine {
     /// Takes over what an earlier process, or another node that is gone, left running. Gives back how many
-    /// generations were found. Readers can attach to them as soon as this returns.
+    /// generations. Readers can attach to them as soon as this returns.
     ///
     /// # Errors
     /// `Store` when the database can't be read. A single damaged log is logged and left alone.
     pub async fn recover(&self) -> Result<usize, EngineError> {
         let orphans = self.store.generation_list_orphaned(self.node.life()?.node_id).await?;
-        let found = orphans.len();
+        let mut taken = 0;
         for orphan in orphans {
             let id = orphan.generation.id;
             match self.take_over(orphan).await {
-                Ok(()) => {}
+                Ok(won) => taken += usize::from(won),
                 Err(EngineError::Damaged(damage)) => {
                     tracing::error!(generation_id = %id, "generation {id} can't be taken over: {damage}");
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok(taken)
     }
 
-    async fn take_over(&self, orphan: StoredLog) -> Result<(), EngineError> {
+    /// False where another node was sooner.
+    async fn take_over(&self, orphan: StoredLog) -> Result<bool, EngineError> {
         let mut generation = orphan.generation;
         let records = orphan.records.unwrap_or_default().to_vec();
         let given = generation.request.given_bytes;
@@ -70,7 +71,7 @@ impl Engine {
         self.registry.insert(running.clone());
         let untaken = Untaken { engine: self, log: Some(&log), followed: followed.is_some() };
         if !self.store.generation_take_over(generation.id, generation.epoch, life.node_id).await? {
-            return Ok(());
+            return Ok(false);
         }
         if followed.is_some() {
             log.catch_up(&records)?;
@@ -129,7 +130,7 @@ impl Engine {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn may_go_on(&self, model: &str, epoch: u32, nothing_written: bool) -> Result<ResolvedModel, Failure> {

@@ -138,7 +138,7 @@ impl Run {
     async fn handed_over(&self) {
         self.node.handing_over.cancelled().await;
         if !self.others_can_go_on() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

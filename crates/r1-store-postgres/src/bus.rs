@@ -67,7 +67,8 @@ impl PostgresBus {
         let tell = tell(connector.clone(), telling.clone(), own);
         let listen = listen(connector, hear, missed.clone(), own);
         let (tasks, ends) = (TaskTracker::new(), alive.clone());
-        tasks.spawn(async move { ends.run_until_cancelled(async { tokio::join!(tell, listen) }).await });
+        tasks.spawn(ends.clone().run_until_cancelled_owned(tell));
+        tasks.spawn(ends.run_until_cancelled_owned(listen));
         Self { telling, heard: tokio::sync::Mutex::new(heard), missed, _alive: alive.drop_guard() }
     }
 }

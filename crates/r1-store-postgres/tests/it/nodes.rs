@@ -13,6 +13,7 @@ use r1_testkit::{
     postgres::TestDatabase,
     store_contract::{SharedStore, answer, append, at, begin, chunks, ending, new_turn, next_turn, stored, user},
 };
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::support;
@@ -139,9 +140,9 @@ async fn an_append_is_seen_or_refused() -> Result<()> {
         let has = orphans[0].records.as_deref().is_some_and(|records| records.ends_with(&chunks(&["last"])));
         assert_eq!(appended?, [if has { AppendOutcome::Stored } else { AppendOutcome::Fenced }], "round {round}");
         if has {
-            seen += 1
+            seen += 1;
         } else {
-            refused += 1
+            refused += 1;
         }
         assert!(store.generation_take_over(id, 1, other).await?);
         let next = if has { 4 } else { 3 };
@@ -247,10 +248,11 @@ async fn the_end_of_a_lease_waits_for_what_is_under_way() -> Result<()> {
     let insert = "INSERT INTO generation_log (generation_id, first_seq, next_seq, records) VALUES ($1, 2, 3, '')";
     in_the_way.execute(insert, &[&id.as_uuid()]).await?;
     let appender = store.clone();
-    let append = tokio::spawn(async move { appender.log_append(vec![append(id, 1, 2, &["last"])]).await });
+    let tasks = TaskTracker::new();
+    let append = tasks.spawn(async move { appender.log_append(vec![append(id, 1, 2, &["last"])]).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let leaver = nodes.clone();
-    let mut leave = tokio::spawn(async move { leaver.leave(one).await });
+    let mut leave = tasks.spawn(async move { leaver.leave(one).await });
     assert!(tokio::time::timeout(Duration::from_millis(300), &mut leave).await.is_err(), "it waits");
     // Renewals don't.
     assert!(nodes.renew(other, HOUR).await?.held);

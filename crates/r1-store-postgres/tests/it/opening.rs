@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use r1_domain::store::StoreError;
 use r1_store_postgres::{OpenError, PostgresOptions, PostgresStore};
 use r1_testkit::{
@@ -13,11 +13,8 @@ use r1_testkit::{
 
 use crate::support;
 
-async fn refused(options: &PostgresOptions) -> OpenError {
-    match PostgresStore::open(options).await {
-        Ok(_) => panic!("it was opened"),
-        Err(error) => error,
-    }
+async fn refused(options: &PostgresOptions) -> Result<OpenError> {
+    PostgresStore::open(options).await.err().context("it was opened")
 }
 
 /// A database's URL with something in it replaced.
@@ -29,20 +26,21 @@ fn changed(database: &TestDatabase, from: &str, to: &str) -> PostgresOptions {
 async fn each_obstacle_has_its_words() -> Result<()> {
     let database = support::database().await?;
     let name = database.url().rsplit('/').next().unwrap_or_default().to_owned();
-    let unknown = refused(&changed(&database, &name, "no_such_database")).await;
+    let unknown = refused(&changed(&database, &name, "no_such_database")).await?;
     assert!(matches!(unknown, OpenError::Refused { .. }), "{unknown:?}");
-    let nobody = refused(&changed(&database, "postgres://postgres", "postgres://nobody-of-that-name:secret-pw")).await;
+    let nobody =
+        refused(&changed(&database, "postgres://postgres", "postgres://nobody-of-that-name:secret-pw")).await?;
     assert!(matches!(nobody, OpenError::Refused { .. }), "{nobody:?}");
-    let down = refused(&support::options("postgres://postgres@127.0.0.1:9/x".to_owned())).await;
+    let down = refused(&support::options("postgres://postgres@127.0.0.1:9/x".to_owned())).await?;
     assert!(matches!(down, OpenError::Unreachable { .. }), "{down:?}");
-    let wrong = refused(&support::options("postgres://".to_owned())).await;
+    let wrong = refused(&support::options("postgres://".to_owned())).await?;
     for error in [unknown, nobody, down, wrong] {
         let said = format!("{error} {error:?}");
         assert!(!said.contains("secret-pw"), "{said}");
     }
     PostgresStore::open(&support::options(database.url())).await?;
     let options = PostgresOptions::new(database.url().into(), [8; 32]);
-    assert!(matches!(refused(&options).await, OpenError::OtherKey { .. }));
+    assert!(matches!(refused(&options).await?, OpenError::OtherKey { .. }));
     Ok(())
 }
 
@@ -54,7 +52,7 @@ async fn a_newer_schema_is_refused_unless_this_version_can_live_with_it() -> Res
     client.execute(newer, &[&2_i64]).await?;
     PostgresStore::open(&support::options(database.url())).await?;
     client.execute("UPDATE schema_migration SET needs = 999 WHERE version = 999", &[]).await?;
-    let error = refused(&support::options(database.url())).await;
+    let error = refused(&support::options(database.url())).await?;
     assert!(matches!(error, OpenError::Newer { found: 999, .. }), "{error:?}");
     Ok(())
 }
@@ -79,7 +77,7 @@ async fn who_waits_for_another_that_migrates_gives_up() -> Result<()> {
     let other = database.client().await?;
     other.execute("SELECT pg_advisory_lock($1, $2)", &[&0x4750_5231_i32, &2_i32]).await?;
     let hasty = PostgresOptions { migration_wait: Duration::from_millis(200), ..support::options(database.url()) };
-    let error = refused(&hasty).await;
+    let error = refused(&hasty).await?;
     assert!(matches!(error, OpenError::Migrating { .. }), "{error:?}");
     drop(other);
     PostgresStore::open(&support::options(database.url())).await?;
