@@ -37,11 +37,23 @@ impl Engine {
     /// # Errors
     /// `Store` when the database can't be read. A single damaged log is logged and left alone.
     pub async fn recover(&self) -> Result<usize, EngineError> {
+        self.take_all_over(None).await
+    }
+
+    /// The same, but nobody goes on with any of them: each is interrupted, and says why.
+    ///
+    /// # Errors
+    /// As [`Engine::recover`].
+    pub async fn interrupt_orphans(&self, why: &str) -> Result<usize, EngineError> {
+        self.take_all_over(Some(why)).await
+    }
+
+    async fn take_all_over(&self, interrupted_by: Option<&str>) -> Result<usize, EngineError> {
         let orphans = self.store.generation_list_orphaned(self.node.life()?.node_id).await?;
         let mut taken = 0;
         for orphan in orphans {
             let id = orphan.generation.id;
-            match self.take_over(orphan).await {
+            match self.take_over(orphan, interrupted_by).await {
                 Ok(won) => taken += usize::from(won),
                 Err(EngineError::Damaged(damage)) => {
                     tracing::error!(generation_id = %id, "generation {id} can't be taken over: {damage}");
@@ -53,7 +65,7 @@ impl Engine {
     }
 
     /// False where another node was sooner.
-    async fn take_over(&self, orphan: StoredLog) -> Result<bool, EngineError> {
+    async fn take_over(&self, orphan: StoredLog, interrupted_by: Option<&str>) -> Result<bool, EngineError> {
         let mut generation = orphan.generation;
         let records = orphan.records.unwrap_or_default().to_vec();
         let given = generation.request.given_bytes;
@@ -99,7 +111,11 @@ impl Engine {
             self.queue.push(&log);
         }
         let nothing_written = text.len() <= given;
-        match self.may_go_on(&generation.request.model, generation.epoch, nothing_written) {
+        let next = match interrupted_by {
+            Some(why) => Err(interrupted(why)),
+            None => self.may_go_on(&generation.request.model, generation.epoch, nothing_written),
+        };
+        match next {
             Ok(model) => {
                 tracing::info!(generation_id = %generation.id, epoch = generation.epoch, "generation {} goes on", generation.id);
                 let most = &mut generation.request.max_tokens;

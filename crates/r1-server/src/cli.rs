@@ -75,11 +75,28 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Copy the SQLite database into one file, while a server uses it or not.
+    Backup {
+        /// The file to be made.
+        file: PathBuf,
+    },
+    /// Put a backup in place, where no server runs.
+    Restore(RestoreArgs),
     /// Print the API's OpenAPI document.
     Openapi,
     /// The child process that runs the local model. Started by the server only.
     #[command(hide = true)]
     LocalModel(LocalModelArgs),
+}
+
+/// What is put in place.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// Where there is a database already, keep that in a directory beside the restored one.
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 /// What the supervisor tells the child.

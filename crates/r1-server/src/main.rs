@@ -3,6 +3,7 @@
 //! [`serve`] is the server: it puts the crates together and sees them through their life. The other
 //! commands are short guests beside it.
 
+mod backup_command;
 mod cli;
 mod config;
 mod database;
@@ -68,6 +69,8 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         }
         Command::Model { command } => runtime()?.block_on(model_command::run(command, &config)),
         Command::User { command } => runtime()?.block_on(run_user(command, config)),
+        Command::Backup { file } => backup_command::backup(&file, &config, &mut std::io::stdout()),
+        Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Serve | Command::LocalModel(_) | Command::Openapi => {
             telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
             for warning in &warnings {

@@ -196,7 +196,7 @@ async fn hear(bus: Arc<dyn Bus>, engine: Arc<Engine>, auth: Arc<Auth>, closing: 
     closing.run_until_cancelled(hear).await;
 }
 
-fn engine_options(config: &Config) -> Options {
+pub(crate) fn engine_options(config: &Config) -> Options {
     Options {
         runs_per_user: config.limits.runs_per_user,
         answer_bytes: config.limits.answer_size,

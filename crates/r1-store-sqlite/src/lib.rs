@@ -13,6 +13,7 @@
 //! survives a power loss as well.
 
 mod account;
+pub mod backup;
 mod checkpoint;
 mod column;
 mod connection;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The database's file in the data directory.
-const DATABASE: &str = "gpt-r1.db";
+pub const DATABASE: &str = "gpt-r1.db";
 /// The file whose lock says that a process serves from this directory. It stays when the process
 /// ends; the lock goes with the process.
 const LOCK: &str = "lock";
@@ -173,7 +173,7 @@ pub(crate) fn guest(data_dir: &Path) -> Result<DataDir, OpenError> {
     Ok(DataDir { database, db, lock: None })
 }
 
-fn make_directory(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), OpenError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -185,7 +185,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens a file for reading and writing; a new one is its owner's alone.
-fn open_private(path: &Path) -> Result<File, OpenError> {
+pub(crate) fn open_private(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -201,7 +201,7 @@ fn is_no_room(error: &io::Error) -> bool {
 }
 
 /// None when another process has it.
-fn try_lock(data_dir: &Path) -> Result<Option<File>, OpenError> {
+pub(crate) fn try_lock(data_dir: &Path) -> Result<Option<File>, OpenError> {
     let path = data_dir.join(LOCK);
     let file = open_private(&path)?;
     match file.try_lock() {

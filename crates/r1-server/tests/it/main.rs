@@ -3,6 +3,7 @@
 
 mod accounts;
 mod again;
+mod backup;
 mod bad_input;
 mod chat;
 mod cli;

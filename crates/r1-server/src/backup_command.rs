@@ -1,0 +1,88 @@
+//! `gpt-r1 backup` and `gpt-r1 restore`: the database as one file.
+
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use r1_domain::{
+    id::NodeId,
+    time::{Clock, SystemClock},
+};
+use r1_generation::Engine;
+use r1_store_sqlite::{
+    SqliteOptions, SqliteStore,
+    backup::{self, Contents},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::RestoreArgs,
+    config::{Config, Database},
+    models::Wired,
+    serve,
+};
+
+/// Why a restored answer goes no further.
+const INTERRUPTED: &str = "This answer was being written when the backup was made.";
+
+/// Backs a database up, in use or not.
+///
+/// # Errors
+/// In words for the person at the terminal.
+pub(crate) fn backup(file: &Path, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let contents = backup::backup(data_dir(config)?, file)?;
+    writeln!(out, "{}: {}", file.display(), describe(&contents))?;
+    Ok(())
+}
+
+/// Puts a backup in place. What was being written then is interrupted, with the text that it had.
+///
+/// # Errors
+/// In words for the person at the terminal.
+pub(crate) async fn restore(args: &RestoreArgs, config: &Config, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+    let data_dir = data_dir(config)?;
+    let unpacked = backup::unpack(&args.file, data_dir)?;
+    interrupt(unpacked.path(), config).await?;
+    let contents = backup::verify(&unpacked.path().join(backup::DATABASE))?;
+    let kept = backup::put_in_place(unpacked.path(), data_dir, args.replace)?;
+    writeln!(out, "{}: {}", data_dir.display(), describe(&contents))?;
+    if let Some(kept) = kept {
+        writeln!(out, "the database before it is in {}", kept.display())?;
+    }
+    Ok(())
+}
+
+/// Ends what was running, where nobody can see it yet: by the engine, as its take-overs do.
+async fn interrupt(directory: &Path, config: &Config) -> anyhow::Result<()> {
+    let store = Arc::new(SqliteStore::open(&SqliteOptions::new(directory))?);
+    let clock = Arc::new(SystemClock);
+    // Nobody is asked.
+    let models = Wired::new(config, &CancellationToken::new())?;
+    let node_id = NodeId::new(clock.now());
+    let engine = Engine::new(store.clone(), models.catalog, clock, node_id, None, serve::engine_options(config));
+    engine.interrupt_orphans(INTERRUPTED).await.context("the answers that were being written can't be ended")?;
+    engine.drain(Duration::ZERO).await;
+    ensure!(engine.running() == 0, "the answers that were being written can't be ended");
+    drop(engine);
+    // The last one to close it moves the write-ahead log into the database.
+    ensure!(Arc::into_inner(store).is_some(), "the restored database is still in use");
+    Ok(())
+}
+
+fn data_dir(config: &Config) -> anyhow::Result<&Path> {
+    match &config.database.database {
+        Database::Sqlite(directory) => Ok(directory),
+        Database::Postgres(_) => bail!(
+            "this is for SQLite, and the database is PostgreSQL: use pg_dump and pg_restore, as docs/operations.md says"
+        ),
+    }
+}
+
+fn describe(contents: &Contents) -> String {
+    let Contents { users, conversations, messages, running, bytes } = contents;
+    let mut text = format!("{users} users, {conversations} conversations, {messages} messages, {bytes} bytes");
+    if *running > 0 {
+        text.push_str(&format!(", {running} answers that were being written"));
+    }
+    text
+}

@@ -1,0 +1,216 @@
+//! A database as one file that can be put away, and put back.
+//!
+//! The copy is made by `VACUUM INTO`: one read transaction, so one snapshot, beside a server that goes on
+//! writing. SQLite's page by page backup would begin anew with each commit of another process, and never end
+//! beside answers that stream. While it lasts, the write-ahead log can't be cut short; it is afterwards.
+//!
+//! **Invariant:** a file under its final name was read back whole; a database is in place, or the one before
+//! it still is.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    connection::{self, Purpose},
+    migration::{self, NEWEST, Schema},
+    open::{self, OpenError},
+};
+
+pub use crate::open::DATABASE;
+
+/// What a backup holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    /// Accounts.
+    pub users: u64,
+    /// Conversations.
+    pub conversations: u64,
+    /// Messages of all conversations.
+    pub messages: u64,
+    /// Answers that were being written.
+    pub running: u64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// Why there is no backup, or it can't be put back, in words that say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There is nothing to back up.
+    #[error("there is no database {0}; name the server's data directory with --data-dir")]
+    Missing(PathBuf),
+    /// Something would be overwritten.
+    #[error("{0} exists already; choose another name, or move it away")]
+    Exists(PathBuf),
+    /// Something would be replaced.
+    #[error("there is a database in {0}; --replace keeps it in a directory beside the restored one")]
+    InPlace(PathBuf),
+    /// A newer version of this program made it.
+    #[error("{path} is of a newer gpt-r1 (schema {found}, this one knows up to {NEWEST}); use that version")]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
+    /// It is none.
+    #[error("{path} is no sound backup of a gpt-r1 database: {what}; take another one")]
+    Unsound {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file.
+    #[error("{path} can't be read or written; check permissions, and the room on the disk")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite.
+    #[error("the database could not be copied")]
+    Copy(#[source] rusqlite::Error),
+}
+
+fn on(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    let path = path.to_owned();
+    move |source| BackupError::File { path, source }
+}
+
+/// Copies the database of a data directory, in use or not, into a new file.
+///
+/// # Errors
+/// [`BackupError`]; then there is no such file.
+pub fn backup(data_dir: &Path, file: &Path) -> Result<Contents, BackupError> {
+    let database = data_dir.join(DATABASE);
+    if !database.is_file() {
+        return Err(BackupError::Missing(database));
+    }
+    if file.exists() {
+        return Err(BackupError::Exists(file.to_owned()));
+    }
+    let source = open::guest(data_dir)?.db;
+    let directory = directory_of(file);
+    // Beside it, so that it can be renamed; private, as new temporary files are.
+    let part = tempfile::Builder::new().prefix(".gpt-r1-backup-").tempfile_in(&directory).map_err(on(&directory))?;
+    let name = part.path().to_str().ok_or_else(|| BackupError::Exists(file.to_owned()))?;
+    source.execute("VACUUM INTO ?1", [name]).map_err(BackupError::Copy)?;
+    drop(source);
+    part.as_file().sync_all().map_err(on(file))?;
+    let contents = verify(part.path())?;
+    part.persist_noclobber(file).map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
+        _ => on(file)(error.error),
+    })?;
+    sync(&directory)?;
+    Ok(contents)
+}
+
+/// Reads a backup whole.
+///
+/// # Errors
+/// [`BackupError`] says what is wrong with it.
+pub fn verify(file: &Path) -> Result<Contents, BackupError> {
+    let bytes = fs::metadata(file).map_err(on(file))?.len();
+    let unsound = |what: String| BackupError::Unsound { path: file.to_owned(), what };
+    let looked = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(file, flags)?;
+        let schema = migration::inspect(&db)?;
+        let is_ours = matches!(schema, Schema::Current | Schema::Older) && bytes > 0;
+        let (mut sound, mut contents) = (String::new(), None);
+        if is_ours {
+            sound = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+            let dangling: i64 = db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+            if dangling > 0 {
+                sound = format!("{dangling} rows refer to nothing");
+            }
+            let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+            contents = Some(Contents {
+                users: count("SELECT count(*) FROM user")?,
+                conversations: count("SELECT count(*) FROM conversation WHERE deleted_at IS NULL")?,
+                messages: count("SELECT count(*) FROM message")?,
+                running: count("SELECT count(*) FROM generation WHERE state IN ('queued', 'running')")?,
+                bytes,
+            });
+        }
+        Ok::<_, rusqlite::Error>((schema, sound, contents))
+    };
+    match looked().map_err(|error| unsound(error.to_string()))? {
+        (Schema::Newer(found), ..) => Err(BackupError::Newer { path: file.to_owned(), found }),
+        (_, sound, Some(contents)) if sound == "ok" => Ok(contents),
+        (_, sound, Some(_)) => Err(unsound(sound)),
+        _ => Err(unsound("it is another program's, or another build's".to_owned())),
+    }
+}
+
+/// Copies a sound backup to where a store can be opened on it: a data directory of its own, within the one
+/// that it is meant for.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn unpack(file: &Path, data_dir: &Path) -> Result<tempfile::TempDir, BackupError> {
+    verify(file)?;
+    open::make_directory(data_dir)?;
+    let place = tempfile::Builder::new().prefix("restoring-").tempdir_in(data_dir).map_err(on(data_dir))?;
+    let database = place.path().join(DATABASE);
+    drop(open::open_private(&database)?);
+    fs::copy(file, &database).map_err(on(file))?;
+    Ok(place)
+}
+
+/// Puts the database of an unpacked directory in place, if no process serves from there. With `replace` one
+/// that is there is kept in a directory beside it, whose name is given back.
+///
+/// # Errors
+/// [`BackupError`]; then the database that was there still is.
+pub fn put_in_place(unpacked: &Path, data_dir: &Path, replace: bool) -> Result<Option<PathBuf>, BackupError> {
+    let locked = || OpenError::Locked { path: data_dir.to_owned() };
+    let _lock = open::try_lock(data_dir)?.ok_or_else(locked)?;
+    let (from, to) = (unpacked.join(DATABASE), data_dir.join(DATABASE));
+    // All of it into the one file that is moved.
+    let whole = connection::open(&from, Purpose::Write).and_then(|db| db.pragma_update(None, "journal_mode", "delete"));
+    whole.map_err(BackupError::Copy)?;
+    File::open(&from).and_then(|file| file.sync_all()).map_err(on(&from))?;
+    let mut kept = None;
+    if to.exists() {
+        if !replace {
+            return Err(BackupError::InPlace(data_dir.to_owned()));
+        }
+        let aside = tempfile::Builder::new().prefix("replaced-").tempdir_in(data_dir).map_err(on(data_dir))?.keep();
+        // The log first: a database without it is an older one, a log without its database is nothing.
+        for suffix in ["-shm", "-wal", ""] {
+            let name = format!("{DATABASE}{suffix}");
+            let old = data_dir.join(&name);
+            if old.exists() {
+                fs::rename(&old, aside.join(&name)).map_err(on(&old))?;
+            }
+        }
+        kept = Some(aside);
+    }
+    fs::rename(&from, &to).map_err(on(&to))?;
+    sync(data_dir)?;
+    Ok(kept)
+}
+
+fn directory_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn sync(directory: &Path) -> Result<(), BackupError> {
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(on(directory))
+}
