@@ -8,6 +8,7 @@
 //! **Invariant (durable, then visible):** `visible` moves only in [`Log::publish`], which the
 //! writer calls after the commit.
 
+mod following;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,6 @@ use parking_lot::Mutex;
 use r1_domain::{
     cursor::Cursor,
     event::Event,
-    fold::{Folded, fold},
     frame,
     id::{GenerationId, UserId},
     log::{DamagedLog, Position, Records, push, push_chunk, push_tokens},
@@ -38,8 +38,6 @@ const INDEX_EVERY: u64 = 256;
 const TAKE: usize = 256 * 1024;
 /// Up to so many of them share a buffer with those of other logs.
 const SHARED: usize = 4 * 1024;
-/// More bytes of records than this are not added up on the runtime's threads.
-const FOLD_HERE: usize = 64 * 1024;
 /// A fold into the generation's own rows is due when so many bytes, or so much time, have gathered since the last.
 const FOLD_BYTES: usize = 256 * 1024;
 const FOLD_AFTER: Duration = Duration::from_secs(30);
@@ -206,73 +204,6 @@ impl Log {
         // Storage may have hung until now.
         state.stalled = None;
         wake(state);
-    }
-
-    /// Adds what another node has stored, and shows it: to a log that is followed here. False if it is
-    /// not what comes next, because it is here already.
-    pub(crate) fn extend(&self, first_seq: u64, records: &[u8]) -> Result<bool, DamagedLog> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Open || first_seq != state.head.seq + 1 {
-            return Ok(false);
-        }
-        let from = state.visible;
-        // All of it is looked at before any of it is shown.
-        let mut walk = Records::new(records, Position { offset: 0, cursor: from.cursor });
-        let (mut index, mut ended) = (Vec::new(), false);
-        while let Some(record) = walk.next_record()? {
-            ended = record.kind.is_terminal();
-            if record.cursor.seq.is_multiple_of(INDEX_EVERY) {
-                let Position { offset, cursor } = walk.position();
-                index.push(Position { offset: from.offset + offset, cursor });
-            }
-        }
-        let to = Position { offset: from.offset + records.len(), cursor: walk.position().cursor };
-        if to.cursor.seq <= from.cursor.seq {
-            return Err(DamagedLog { offset: from.offset });
-        }
-        state.records.extend_from_slice(records);
-        state.index.extend(index);
-        (state.head, state.visible, state.folded) = (to.cursor, to, to);
-        state.stalled = None;
-        if ended {
-            state.phase = Phase::Ended;
-        }
-        let wanted = records.len() <= SLICE && !state.waiting.is_empty();
-        state.newest_frames = wanted.then(|| {
-            let frames = Bytes::from(encode(self.id, records, from.cursor));
-            NewestFrames { from: from.offset, to, frames }
-        });
-        wake(state);
-        self.moved.notify_waiters();
-        Ok(true)
-    }
-
-    /// Makes a log that was followed the one that its generation goes on with here: `records` is all that
-    /// is stored.
-    pub(crate) fn catch_up(&self, records: &[u8]) -> Result<(), DamagedLog> {
-        let (known, next_seq) = {
-            let state = self.state.lock();
-            if !records.starts_with(&state.records) {
-                return Err(DamagedLog { offset: state.records.len().min(records.len()) });
-            }
-            (state.records.len(), state.head.seq + 1)
-        };
-        let rest = records.get(known..).unwrap_or_default();
-        if !rest.is_empty() {
-            self.extend(next_seq, rest)?;
-        }
-        Ok(())
-    }
-
-    /// What other nodes have added to it can't be read since then. Readers are sent away once that has
-    /// lasted for `limit`.
-    pub(crate) fn unread(&self, since: Instant, limit: Duration) {
-        let mut state = self.state.lock();
-        state.stalled.get_or_insert(since);
-        if state.sends_away(limit) {
-            wake(state);
-            self.moved.notify_waiters();
-        }
     }
 
     /// Appends a chunk.
@@ -469,21 +400,6 @@ impl Log {
         self.state.lock().phase == Phase::Abandoned
     }
 
-    /// Adds up what is visible.
-    pub(crate) async fn fold(&self) -> Result<Folded, DamagedLog> {
-        let visible = {
-            let state = self.state.lock();
-            state.records[..state.visible.offset].to_vec()
-        };
-        fold_aside(visible).await
-    }
-
-    /// All chunks, visible or not, joined: what the message will say.
-    pub(crate) async fn text(&self) -> Result<String, DamagedLog> {
-        let records = self.state.lock().records.clone();
-        Ok(fold_aside(records).await?.text)
-    }
-
     /// The newest event, visible or not.
     pub(crate) fn head(&self) -> Cursor {
         self.state.lock().head
@@ -543,15 +459,6 @@ impl LogState {
         }
         records.position()
     }
-}
-
-/// Adds records up; many of them on a thread where that holds nobody up.
-async fn fold_aside(records: Vec<u8>) -> Result<Folded, DamagedLog> {
-    if records.len() <= FOLD_HERE {
-        return fold(&records);
-    }
-    let damaged = |_| DamagedLog { offset: 0 };
-    tokio::task::spawn_blocking(move || fold(&records)).await.map_err(damaged)?
 }
 
 /// Wakes all who wait, after giving the lock back.

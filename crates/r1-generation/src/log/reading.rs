@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use r1_domain::{
     cursor::Cursor,
+    fold::{Folded, fold},
     log::{DamagedLog, Position, Records},
 };
 
@@ -21,6 +22,8 @@ use super::{INDEX_EVERY, Log, LogState, Phase, encode};
 /// At most so many bytes of records become frames at a time: a reader in replay gets slices, not
 /// one huge buffer. Frames of short chunks are some sixteen times as large.
 pub(super) const SLICE: usize = 4096;
+/// More bytes of records than this are not added up on the runtime's threads.
+const FOLD_HERE: usize = 64 * 1024;
 /// What a reader finds.
 pub(crate) enum Found {
     /// Frames, and where the reader is after them.
@@ -105,6 +108,30 @@ impl Log {
         drop(state);
         Poll::Ready(Found::Frames(Bytes::from(encode(self.id, &records, position.cursor)), end))
     }
+
+    /// Adds up what is visible.
+    pub(crate) async fn fold(&self) -> Result<Folded, DamagedLog> {
+        let visible = {
+            let state = self.state.lock();
+            state.records[..state.visible.offset].to_vec()
+        };
+        fold_aside(visible).await
+    }
+
+    /// All chunks, visible or not, joined: what the message will say.
+    pub(crate) async fn text(&self) -> Result<String, DamagedLog> {
+        let records = self.state.lock().records.clone();
+        Ok(fold_aside(records).await?.text)
+    }
+}
+
+/// Adds records up; many of them on a thread where that holds nobody up.
+async fn fold_aside(records: Vec<u8>) -> Result<Folded, DamagedLog> {
+    if records.len() <= FOLD_HERE {
+        return fold(&records);
+    }
+    let damaged = |_| DamagedLog { offset: 0 };
+    tokio::task::spawn_blocking(move || fold(&records)).await.map_err(damaged)?
 }
 
 impl LogState {

@@ -1,0 +1,78 @@
+//! A log that another node writes: what has been stored of it is added, and shown, here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use r1_domain::log::{DamagedLog, Position, Records};
+use tokio::time::Instant;
+
+use super::{INDEX_EVERY, Log, NewestFrames, Phase, SLICE, encode, wake};
+
+impl Log {
+    /// Adds what another node has stored, and shows it: to a log that is followed here. False if it is
+    /// not what comes next, because it is here already.
+    pub(crate) fn extend(&self, first_seq: u64, records: &[u8]) -> Result<bool, DamagedLog> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open || first_seq != state.head.seq + 1 {
+            return Ok(false);
+        }
+        let from = state.visible;
+        // All of it is looked at before any of it is shown.
+        let mut walk = Records::new(records, Position { offset: 0, cursor: from.cursor });
+        let (mut index, mut ended) = (Vec::new(), false);
+        while let Some(record) = walk.next_record()? {
+            ended = record.kind.is_terminal();
+            if record.cursor.seq.is_multiple_of(INDEX_EVERY) {
+                let Position { offset, cursor } = walk.position();
+                index.push(Position { offset: from.offset + offset, cursor });
+            }
+        }
+        let to = Position { offset: from.offset + records.len(), cursor: walk.position().cursor };
+        if to.cursor.seq <= from.cursor.seq {
+            return Err(DamagedLog { offset: from.offset });
+        }
+        state.records.extend_from_slice(records);
+        state.index.extend(index);
+        (state.head, state.visible, state.folded) = (to.cursor, to, to);
+        state.stalled = None;
+        if ended {
+            state.phase = Phase::Ended;
+        }
+        let wanted = records.len() <= SLICE && !state.waiting.is_empty();
+        state.newest_frames = wanted.then(|| {
+            let frames = Bytes::from(encode(self.id, records, from.cursor));
+            NewestFrames { from: from.offset, to, frames }
+        });
+        wake(state);
+        self.moved.notify_waiters();
+        Ok(true)
+    }
+
+    /// Makes a log that was followed the one that its generation goes on with here: `records` is all that
+    /// is stored.
+    pub(crate) fn catch_up(&self, records: &[u8]) -> Result<(), DamagedLog> {
+        let (known, next_seq) = {
+            let state = self.state.lock();
+            if !records.starts_with(&state.records) {
+                return Err(DamagedLog { offset: state.records.len().min(records.len()) });
+            }
+            (state.records.len(), state.head.seq + 1)
+        };
+        let rest = records.get(known..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.extend(next_seq, rest)?;
+        }
+        Ok(())
+    }
+
+    /// What other nodes have added to it can't be read since then. Readers are sent away once that has
+    /// lasted for `limit`.
+    pub(crate) fn unread(&self, since: Instant, limit: Duration) {
+        let mut state = self.state.lock();
+        state.stalled.get_or_insert(since);
+        if state.sends_away(limit) {
+            wake(state);
+            self.moved.notify_waiters();
+        }
+    }
+}
