@@ -100,7 +100,11 @@ impl SigningKey {
         Self::load(path)
     }
 
-    fn load(path: &Path) -> Result<Self, KeyError> {
+    /// Reads the key at `path`.
+    ///
+    /// # Errors
+    /// [`KeyError`]: each says what to do.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
         let failed = |source| KeyError::Io { action: "read", path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
         #[cfg(unix)]

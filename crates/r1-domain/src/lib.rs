@@ -26,4 +26,5 @@ pub mod session;
 pub mod store;
 pub mod time;
 pub mod token_ids;
+pub mod transfer;
 pub mod user;

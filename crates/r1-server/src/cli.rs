@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
 use crate::config::Flags;
 
@@ -82,6 +83,8 @@ pub(crate) enum Command {
     },
     /// Put a backup in place, where no server runs.
     Restore(RestoreArgs),
+    /// Copy everything from SQLite to an empty PostgreSQL database, where no server runs.
+    Migrate(MigrateArgs),
     /// Print the API's OpenAPI document.
     Openapi,
     /// The child process that runs the local model. Started by the server only.
@@ -97,6 +100,18 @@ pub(crate) struct RestoreArgs {
     /// Where there is a database already, keep that in a directory beside the restored one.
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+/// From where to where.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MigrateArgs {
+    /// The data directory that is read, and stays as it is; the configured one if nothing is said.
+    #[arg(long, value_name = "sqlite:DIR")]
+    pub(crate) from: Option<String>,
+    /// The database that takes everything; DATABASE_URL if nothing is said. Others on this machine can see
+    /// what stands here.
+    #[arg(long, value_name = "postgres://USER@HOST/NAME")]
+    pub(crate) to: Option<SecretString>,
 }
 
 /// What the supervisor tells the child.
@@ -216,6 +231,9 @@ mod tests {
         assert_eq!(user("gpt-r1 user disable a --data-dir d"), UserCommand::Disable { name: "a".to_owned() });
         assert!(parse("gpt-r1 user add demo_user").is_err(), "without --email");
         assert!(parse("gpt-r1 nonsense").is_err());
+        let migrate = parse("gpt-r1 migrate --from sqlite:/d --to postgres://ada:hunter2@db/x").unwrap().command;
+        assert!(!format!("{migrate:?}").contains("hunter2"));
+        assert!(matches!(migrate, Some(Command::Migrate(args)) if args.from.as_deref() == Some("sqlite:/d")));
         let child = parse("gpt-r1 local-model --model m --socket s --name n --threads 1").unwrap().command;
         assert!(matches!(child, Some(Command::LocalModel(args)) if args.kv_budget == 64 << 20));
         assert_eq!(parse("gpt-r1 --version").unwrap_err().kind(), clap::error::ErrorKind::DisplayVersion);

@@ -11,6 +11,7 @@ mod housekeeping;
 mod listen;
 mod local_provider;
 mod metrics;
+mod migrate_command;
 mod model_command;
 mod models;
 mod serve;
@@ -36,6 +37,9 @@ use crate::{
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The key's file in the data directory, where none is given.
+const SIGNING_KEY: &str = "signing-key";
 
 fn main() -> ExitCode {
     let Cli { options, command } = Cli::parse();
@@ -71,6 +75,7 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         Command::User { command } => runtime()?.block_on(run_user(command, config)),
         Command::Backup { file } => backup_command::backup(&file, &config, &mut std::io::stdout()),
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
+        Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
         Command::Serve | Command::LocalModel(_) | Command::Openapi => {
             telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
             for warning in &warnings {
@@ -132,6 +137,6 @@ async fn run_user(command: UserCommand, config: Config) -> anyhow::Result<()> {
 fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
     match &config.secret_key {
         Some(key) => Ok(key.clone()),
-        None => Ok(SigningKey::load_or_create(&config.data_dir.join("signing-key"))?),
+        None => Ok(SigningKey::load_or_create(&config.data_dir.join(SIGNING_KEY))?),
     }
 }

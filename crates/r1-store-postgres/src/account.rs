@@ -78,7 +78,7 @@ pub(crate) async fn create(db: &Db, user: &NewUser, setup_code: Option<&TokenHas
         return Err(StoreError::Taken { field }.into());
     }
     if is_admin {
-        db.run(DROP_CODE, &[&SETUP_CODE]).await?;
+        drop_setup_code(db).await?;
     }
     Ok(User {
         id: user.id,
@@ -145,6 +145,11 @@ pub(crate) async fn setup_code_set(db: &Db, code: &TokenHash) -> Result<bool, Fa
     }
     db.run(SET, &[&SETUP_CODE, &&code[..]]).await?;
     Ok(true)
+}
+
+/// Ends the setup code, if there is one.
+pub(crate) async fn drop_setup_code(db: &Db) -> Result<(), Fault> {
+    db.run(DROP_CODE, &[&SETUP_CODE]).await.map(drop)
 }
 
 /// Writes something that nobody reads, to see whether it can be done.

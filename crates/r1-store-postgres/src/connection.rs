@@ -5,12 +5,13 @@
 
 use std::{collections::HashMap, future::poll_fn, time::Duration};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Statement, types::ToSql};
+use tokio_postgres::{AsyncMessage, Client, Connection, CopyInSink, NoTls, Row, RowStream, Statement, types::ToSql};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -220,6 +221,16 @@ impl Db {
     /// Statements without parameters, one after the other.
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Fault> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Rows go in by what is sent here.
+    pub(crate) async fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>, Fault> {
+        Ok(self.client.copy_in(sql).await?)
+    }
+
+    /// Rows as they come, however many there are.
+    pub(crate) async fn stream(&self, sql: &str) -> Result<RowStream, Fault> {
+        Ok(self.client.query_raw(sql, std::iter::empty::<i32>()).await?)
     }
 
     /// Makes sure that a process of the server's, another connection's, does nothing any more.

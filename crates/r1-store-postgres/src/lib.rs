@@ -18,6 +18,7 @@ mod conversation;
 mod error;
 mod generation;
 mod idempotency;
+pub mod import;
 mod log;
 mod message;
 mod migration;

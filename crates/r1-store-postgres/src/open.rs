@@ -141,10 +141,15 @@ pub(crate) async fn node(options: &PostgresOptions) -> Result<Connector, OpenErr
 
 /// Opens the database for a short command. Where nodes serve from it the schema is their business.
 pub(crate) async fn guest(options: &PostgresOptions) -> Result<Connector, OpenError> {
+    Ok(guest_connection(options).await?.0)
+}
+
+/// The same, with the connection that looked.
+pub(crate) async fn guest_connection(options: &PostgresOptions) -> Result<(Connector, Db), OpenError> {
     let (connector, db) = connect(options).await?;
     let serving = async {
         let made = column::get(&db.one(IS_MADE, &[]).await?, 0)?;
-        Ok::<bool, Fault>(made && column::get(&db.one(IS_SERVED, &[]).await?, 0)?)
+        Ok::<bool, Fault>(made && is_served(&db).await?)
     };
     if serving.await.map_err(|fault| failed(&connector, fault))? {
         let schema = migration::inspect(&db).await.map_err(|fault| failed(&connector, fault))?;
@@ -152,7 +157,12 @@ pub(crate) async fn guest(options: &PostgresOptions) -> Result<Connector, OpenEr
     } else {
         migrate(&connector, &db).await?;
     }
-    Ok(connector)
+    Ok((connector, db))
+}
+
+/// Whether a node has a lease.
+pub(crate) async fn is_served(db: &Db) -> Result<bool, Fault> {
+    column::get(&db.one(IS_SERVED, &[]).await?, 0)
 }
 
 const IS_MADE: &str = "SELECT to_regclass('gpt_r1.lease') IS NOT NULL";

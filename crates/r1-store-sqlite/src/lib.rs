@@ -19,6 +19,7 @@ mod column;
 mod connection;
 mod conversation;
 mod error;
+pub mod export;
 mod files;
 mod generation;
 mod idempotency;

@@ -235,7 +235,7 @@ fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connect
     }
 }
 
-fn of_sqlite(path: PathBuf, error: rusqlite::Error) -> OpenError {
+pub(crate) fn of_sqlite(path: PathBuf, error: rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::NotADatabase { path },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {

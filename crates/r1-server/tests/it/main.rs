@@ -15,6 +15,7 @@ mod idempotency;
 mod leavers;
 mod local_model;
 mod metrics;
+mod migrate;
 mod nodes;
 mod operations;
 mod ownership;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use r1_domain::transfer::{Kind, TABLES};
 use r1_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::support;
@@ -158,5 +159,35 @@ fn migrations_come_in_pairs() -> Result<()> {
     let ours = names("migrations")?;
     assert!(!ours.is_empty());
     assert_eq!(ours, names("../r1-store-sqlite/migrations")?);
+    Ok(())
+}
+
+/// What moving to another database leaves behind: leases and settings, the full-text index, what this server
+/// is asked for its own.
+const LEFT_BEHIND: [&str; 4] = ["lease", "setting", "schema_migration", FULL_TEXT];
+
+#[tokio::test]
+async fn every_column_is_taken_along() -> Result<()> {
+    let mut tables = postgres().await?;
+    for name in LEFT_BEHIND {
+        assert!(tables.remove(name).is_some(), "{name}");
+    }
+    for taken in &TABLES {
+        let table = tables.remove(taken.name).unwrap();
+        let columns: BTreeMap<&str, &str> =
+            table.columns.iter().map(|(name, (kind, _))| (name.as_str(), kind.as_str())).collect();
+        let kind = |kind: Kind| match kind {
+            Kind::Id => "uuid",
+            Kind::Text => "text",
+            Kind::Bytes => "bytea",
+            Kind::Number => "bigint",
+            Kind::Flag => "boolean",
+        };
+        let along: BTreeMap<&str, &str> = taken.columns.iter().map(|(name, of)| (*name, kind(*of))).collect();
+        assert_eq!(along, columns, "{}", taken.name);
+        let key: Vec<String> = taken.columns[..taken.key].iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert!(table.unique.contains(&(key, false)), "{}", taken.name);
+    }
+    assert!(tables.is_empty(), "left behind: {:?}", tables.keys());
     Ok(())
 }
