@@ -26,6 +26,9 @@ use crate::{
 /// Other processes' transactions are as short as a request; a server that serves is refused after that.
 const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '10s';
     LOCK TABLE lease, account IN EXCLUSIVE MODE";
+/// An index that is made at the end takes a fraction of the time.
+const INDEX: &str = "SELECT pg_get_indexdef('message_search_document'::regclass)";
+const DROP_INDEX: &str = "DROP INDEX message_search_document";
 const ADD_DOCUMENTS: &str = concat!(
     "INSERT INTO message_search (message_id, document) SELECT m.id, ",
     document!("m.owner", "m.text"),
@@ -36,6 +39,8 @@ const ADD_DOCUMENTS: &str = concat!(
 pub struct Import {
     db: Db,
     shown: String,
+    /// Makes the full-text index again.
+    index: String,
 }
 
 /// Why it can't take them, in words that say what to do.
@@ -78,17 +83,24 @@ impl Import {
     pub async fn begin(url: SecretString) -> Result<Self, ImportError> {
         // No key is looked at: that is for those who serve.
         let (connector, db) = open::guest_connection(&PostgresOptions::new(url, [0; 32])).await?;
-        let import = Self { db, shown: connector.address.shown };
-        let locked = async {
-            import.db.batch("BEGIN").await?;
-            import.db.batch(LOCK).await?;
-            open::is_served(&import.db).await
-        };
-        match locked.await {
-            Ok(false) => Ok(import),
-            Ok(true) => Err(ImportError::InUse { shown: import.shown }),
+        let mut import = Self { db, shown: connector.address.shown, index: String::new() };
+        match import.prepare().await {
+            Ok(true) => Ok(import),
+            Ok(false) => Err(ImportError::InUse { shown: import.shown }),
             Err(fault) => Err(import.failed(fault)),
         }
+    }
+
+    /// False where somebody serves.
+    async fn prepare(&mut self) -> Result<bool, Fault> {
+        self.db.batch("BEGIN").await?;
+        self.db.batch(LOCK).await?;
+        if open::is_served(&self.db).await? {
+            return Ok(false);
+        }
+        self.index = column::get(&self.db.one(INDEX, &[]).await?, 0)?;
+        self.db.batch(DROP_INDEX).await?;
+        Ok(true)
     }
 
     /// Adds rows of a table.
@@ -153,13 +165,14 @@ impl Import {
     /// # Errors
     /// [`ImportError::Failed`], or [`ImportError::Unconfirmed`].
     pub async fn commit(self) -> Result<(), ImportError> {
-        let prepared = async {
+        let finished = async {
             // A code that was made while there was no account yet; who serves makes another where one is needed.
             account::drop_setup_code(&self.db).await?;
+            self.db.batch(&self.index).await?;
             // Until statistics come by themselves, plans would be those for empty tables.
             self.db.batch("ANALYZE").await
         };
-        prepared.await.map_err(|fault| self.failed(fault))?;
+        finished.await.map_err(|fault| self.failed(fault))?;
         self.db.batch("COMMIT").await.map_err(|fault| match fault {
             fault @ Fault::Server { .. } => self.failed(fault),
             fault => ImportError::Unconfirmed { shown: self.shown.clone(), source: Box::new(fault) },
