@@ -151,6 +151,14 @@ pub struct ResolvedModel {
     pub upstream_name: String,
 }
 
+impl ResolvedModel {
+    /// The provider's name in the configuration.
+    #[must_use]
+    pub fn provider_name(&self) -> &str {
+        self.name.split_once('/').map_or(&self.name, |(provider, _)| provider)
+    }
+}
+
 /// A model in the list of what can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {

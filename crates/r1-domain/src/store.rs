@@ -258,11 +258,25 @@ pub struct StoredLog {
 /// A [`Store::history`] that is being read.
 pub type HistoryRead = BoxFuture<'static, StoreResult<Vec<Turn>>>;
 
+/// Connections that requests share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// In use: others wait once that is all of them.
+    pub lent: usize,
+    /// How many there may be.
+    pub most: usize,
+}
+
 /// The database.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + 'static {
     /// How processes share it. None: one process serves from it.
     fn nodes(&self) -> Option<&dyn Nodes> {
+        None
+    }
+
+    /// The connections that requests share, where there are such.
+    fn connections(&self) -> Option<Connections> {
         None
     }
 

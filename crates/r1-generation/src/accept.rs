@@ -131,6 +131,7 @@ impl Engine {
         let reader = self.reader(running.log.clone(), Position::START);
         let run = self.run(&running, &admitted.life, model, &generation, given);
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
+        let observer = self.observer.clone();
         let (answer, outcome) = oneshot::channel();
         self.runs.spawn(async move {
             // Until it is decided, whether its client is still there or not: a repeat that came sooner
@@ -144,6 +145,7 @@ impl Engine {
             if accepted {
                 unaccepted.log = None;
                 running.log.accepted();
+                observer.accepted();
             }
             drop(unaccepted);
             drop(deciding);

@@ -21,6 +21,7 @@ use r1_domain::{
     store::{Store, StoreError},
     time::Clock,
 };
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
     following::Following,
     log::{Log, SharedLog},
     node::{Life, Node},
+    observer::Observer,
     options::Options,
     reader::Reader,
     registry::{Registry, Running},
@@ -45,6 +47,7 @@ pub struct Engine {
     pub(crate) models: Arc<dyn Models>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Arc<Node>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) options: Options,
     pub(crate) registry: Arc<Registry>,
     pub(crate) following: Following,
@@ -72,19 +75,22 @@ pub enum Target {
 
 impl Engine {
     /// Makes the engine and starts its writer on the current runtime. Call [`Engine::join`] and
-    /// [`Engine::recover`] before the first request. `bus` reaches the other nodes, where there may be some.
+    /// [`Engine::recover`] before the first request. `bus` reaches the other nodes, where there may be some;
+    /// `observer` is told what happens, `()` counts nothing.
     pub fn new(
         store: Arc<dyn Store>,
         models: Arc<dyn Models>,
         clock: Arc<dyn Clock>,
         node_id: NodeId,
         bus: Option<Arc<dyn Bus>>,
+        observer: Arc<dyn Observer>,
         options: Options,
     ) -> Self {
         let engine = Self {
             models,
             clock,
             node: Arc::new(Node::new(node_id, store.nodes().is_none(), bus)),
+            observer: observer.clone(),
             store: store.clone(),
             options,
             registry: Arc::default(),
@@ -103,6 +109,7 @@ impl Engine {
             clock: engine.clock.clone(),
             registry: engine.registry.clone(),
             node: engine.node.clone(),
+            observer,
             stall_limit: options.stall_limit,
         };
         let closing = engine.closing.clone();
@@ -130,6 +137,11 @@ impl Engine {
     /// How many readers are attached.
     pub fn readers(&self) -> usize {
         self.readers.len()
+    }
+
+    /// Other nodes that had a lease when it was looked at last.
+    pub fn other_nodes(&self) -> usize {
+        self.node.others()
     }
 
     /// How many logs wait for storage.
@@ -318,6 +330,7 @@ impl Engine {
             clock: self.clock.clone(),
             queue: self.queue.clone(),
             node: self.node.clone(),
+            observer: self.observer.clone(),
             life: life.clone(),
             registry: self.registry.clone(),
             options: self.options,
@@ -333,6 +346,7 @@ impl Engine {
             partial_ids: None,
             stop: running.stop.clone(),
             abort: self.abort.clone(),
+            begun: Instant::now(),
         }
     }
 

@@ -87,9 +87,13 @@ impl Node {
         Err(EngineError::Store(StoreError::Unavailable("this node has no lease at the moment".into())))
     }
 
-    /// Whether there are other nodes, for all that is known.
+    /// How many other nodes there are, for all that is known.
+    pub(crate) fn others(&self) -> usize {
+        self.others.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn has_others(&self) -> bool {
-        self.others.load(Ordering::Relaxed) > 0
+        self.others() > 0
     }
 
     pub(crate) fn tell(&self, signal: Signal) {
@@ -232,6 +236,7 @@ impl Engine {
     /// The lease may have run out: whatever was begun under it ends here, now. Then this is a new node.
     async fn lapse(&self, nodes: &dyn Nodes, life: &Life) {
         let running = self.registry.take_all();
+        self.observer.lapsed();
         tracing::warn!(running = running.len(), "this node's lease has lapsed: it lets go of what it runs");
         let mut next = Life::new(NodeId::new(self.clock.now()), false);
         self.node.begin(next.clone());

@@ -54,7 +54,12 @@ impl Engine {
         for orphan in orphans {
             let id = orphan.generation.id;
             match self.take_over(orphan, interrupted_by).await {
-                Ok(won) => taken += usize::from(won),
+                Ok(true) => {
+                    self.observer.taken_over();
+                    taken += 1;
+                }
+                // Another node was sooner.
+                Ok(false) => {}
                 Err(EngineError::Damaged(damage)) => {
                     tracing::error!(generation_id = %id, "generation {id} can't be taken over: {damage}");
                 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     log::{Refused, SharedLog},
     node::{Life, Node},
+    observer::Observer,
     options::Options,
     registry::Registry,
     writer::Queue,
@@ -49,6 +50,7 @@ pub(crate) struct Run {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) node: Arc<Node>,
+    pub(crate) observer: Arc<dyn Observer>,
     /// Under which it was begun.
     pub(crate) life: Life,
     pub(crate) registry: Arc<Registry>,
@@ -70,6 +72,14 @@ pub(crate) struct Run {
     pub(crate) stop: CancellationToken,
     /// Cancelled = the server goes down and will wait no longer.
     pub(crate) abort: CancellationToken,
+    pub(crate) begun: Instant,
+}
+
+/// What is left of an answer, and when it came last.
+struct Flow {
+    /// Bytes that may come.
+    room: usize,
+    newest: Option<Instant>,
 }
 
 /// How a run ended.
@@ -190,6 +200,7 @@ impl Run {
             // Once a word is in the log there is no second try: it would be said twice.
             let too_long = error.retry_after.is_some_and(|wait| wait > LONGEST_RETRY_AFTER);
             let may_retry = error.retryable && failures < RETRIES && self.log.head() == before && !too_long;
+            self.observer.provider_failed(self.model.provider_name(), error.code, may_retry);
             if !may_retry {
                 tracing::warn!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} failed: {}", self.generation_id, error.code.as_str());
                 return Ending::Failed(Failure {
@@ -209,7 +220,8 @@ impl Run {
     /// fails while it is not clear whether it only repeats, nothing was said.
     async fn attempt(&self, request: CompletionRequest, mut overlap: Option<Overlap>) -> Result<Ending, ProviderError> {
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
-        let mut room = self.options.answer_bytes.saturating_sub(self.partial_answer.as_ref().map_or(0, String::len));
+        let given = self.partial_answer.as_ref().map_or(0, String::len);
+        let mut flow = Flow { room: self.options.answer_bytes.saturating_sub(given), newest: None };
         while let Some(delta) = stream.next().await {
             let (text, ids, done) = match (delta?, &mut overlap) {
                 (Delta::Text { text, ids }, None) => (text, ids, None),
@@ -219,7 +231,7 @@ impl Run {
                     (held, Vec::new(), Some(Ending::Completed { finish_reason, usage }))
                 }
             };
-            if let Some(ending) = self.append(&text, &ids, &mut room).await.or(done) {
+            if let Some(ending) = self.append(&text, &ids, &mut flow).await.or(done) {
                 return Ok(ending);
             }
         }
@@ -233,10 +245,11 @@ impl Run {
 
     /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where
     /// there is none left.
-    async fn append(&self, text: &str, ids: &[u32], room: &mut usize) -> Option<Ending> {
-        let fits = &text[..text.floor_char_boundary(*room)];
-        *room -= fits.len();
+    async fn append(&self, text: &str, ids: &[u32], flow: &mut Flow) -> Option<Ending> {
+        let fits = &text[..text.floor_char_boundary(flow.room)];
+        flow.room -= fits.len();
         if !fits.is_empty() {
+            self.observe(flow);
             // What is cut is no longer what its tokens say.
             let appended = self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] });
             match appended.refused {
@@ -251,8 +264,16 @@ impl Run {
                 self.log.backlog_below(READ_AHEAD / 2).await;
             }
         }
-        let full = *room == 0 || fits.len() < text.len();
+        let full = flow.room == 0 || fits.len() < text.len();
         full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
+    }
+
+    fn observe(&self, flow: &mut Flow) {
+        let now = Instant::now();
+        match flow.newest.replace(now) {
+            Some(before) => self.observer.gap(now - before),
+            None => self.observer.first_chunk(self.model.provider_name(), now - self.begun),
+        }
     }
 
     async fn finish(&self, ending: Ending) {

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     log::{SharedLog, Taken},
     node::Node,
+    observer::{Commit, Observer},
     registry::Registry,
 };
 
@@ -83,6 +84,7 @@ pub(crate) struct Writer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) node: Arc<Node>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) stall_limit: Duration,
 }
 
@@ -144,6 +146,7 @@ impl Writer {
     /// One commit, however long it takes: a storage that hangs sends the readers away.
     async fn commit(&self, batch: &Batch, since: Instant) -> Result<Vec<AppendOutcome>, StoreError> {
         let appends = batch.iter().map(|(_, taken)| taken.append.clone()).collect();
+        let begun = Instant::now();
         let mut commit = self.store.log_append(appends);
         self.queue.in_hand.store(batch.len(), Ordering::Relaxed);
         loop {
@@ -151,6 +154,12 @@ impl Writer {
                 biased;
                 outcomes = &mut commit => {
                     self.queue.in_hand.store(0, Ordering::Relaxed);
+                    self.observer.committed(Commit {
+                        logs: batch.len(),
+                        bytes: batch.iter().map(|(_, taken)| taken.bytes()).sum(),
+                        took: begun.elapsed(),
+                        stored: outcomes.is_ok(),
+                    });
                     return outcomes;
                 }
                 () = tokio::time::sleep(self.stall_limit) => {
@@ -255,7 +264,8 @@ impl Writer {
         for ((log, taken), outcome) in batch.drain(..).zip(outcomes) {
             match outcome {
                 AppendOutcome::Stored => {
-                    if taken.append.terminal.is_some() {
+                    if let Some(terminal) = &taken.append.terminal {
+                        self.observer.ended(terminal.state);
                         // Before anybody can know of the end: its place among the runs is free then.
                         self.registry.remove(&log);
                     }

@@ -62,7 +62,7 @@ fn engine(store: &Arc<dyn Store>, provider: Arc<dyn Provider>) -> Arc<Engine> {
 fn engine_with(store: &Arc<dyn Store>, provider: Arc<dyn Provider>, options: Options) -> Arc<Engine> {
     let models: Arc<dyn Models> = ScriptedModels::new(provider);
     let clock = Arc::new(SystemClock);
-    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), None, options))
+    Arc::new(Engine::new(store.clone(), models, clock, NodeId::new(SystemClock.now()), None, Arc::new(()), options))
 }
 
 /// A provider whose stream panics after a word.

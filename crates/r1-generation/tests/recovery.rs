@@ -49,7 +49,7 @@ impl Life {
     fn with(dir: &Path, provider: Arc<ScriptedProvider>, models: Arc<ScriptedModels>) -> Result<Self> {
         let store = ScriptedStore::new(Arc::new(SqliteStore::open(&SqliteOptions::new(dir))?), 0);
         let node = NodeId::new(SystemClock.now());
-        let engine = Engine::new(store.clone(), models, Arc::new(SystemClock), node, None, OPTIONS);
+        let engine = Engine::new(store.clone(), models, Arc::new(SystemClock), node, None, Arc::new(()), OPTIONS);
         Ok(Self { engine, store, provider })
     }
 

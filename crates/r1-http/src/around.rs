@@ -11,15 +11,16 @@ use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
     extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use tower::{Layer, Service};
 use tracing::Span;
 
@@ -28,15 +29,26 @@ use crate::{
     problem::{self, RequestId},
 };
 
+/// Told of every answer of the API, once its headers are made: whoever counts them.
+pub trait Observer: Send + Sync + 'static {
+    /// `route` is its pattern, "-" where there is none.
+    fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration);
+}
+
+/// Nobody counts.
+impl Observer for () {
+    fn answered(&self, _: &Method, _: &str, _: StatusCode, _: Duration) {}
+}
+
 /// Wraps the whole API.
-#[derive(Clone, Copy)]
-pub(crate) struct AroundLayer;
+#[derive(Clone)]
+pub(crate) struct AroundLayer(pub(crate) Arc<dyn Observer>);
 
 impl<S> Layer<S> for AroundLayer {
     type Service = Around<S>;
 
     fn layer(&self, inner: S) -> Around<S> {
-        Around { inner }
+        Around { inner, observer: self.0.clone() }
     }
 }
 
@@ -44,6 +56,7 @@ impl<S> Layer<S> for AroundLayer {
 #[derive(Clone)]
 pub(crate) struct Around<S> {
     inner: S,
+    observer: Arc<dyn Observer>,
 }
 
 impl<S> Service<Request> for Around<S>
@@ -67,7 +80,7 @@ where
         let uri = request.uri().clone();
         // Handlers run when the future is polled, where a panic is caught.
         let inner = span.in_scope(|| self.inner.call(request));
-        Answering { inner, span, asked: Asked { started, id, method, route, uri } }
+        Answering { inner, span, asked: Asked { started, id, method, route, uri, observer: self.observer.clone() } }
     }
 }
 
@@ -78,6 +91,7 @@ struct Asked {
     method: Method,
     route: Option<MatchedPath>,
     uri: Uri,
+    observer: Arc<dyn Observer>,
 }
 
 pin_project_lite::pin_project! {
@@ -113,7 +127,9 @@ impl Asked {
         }
         let (method, status) = (&self.method, response.status());
         let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
-        let elapsed_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let elapsed = self.started.elapsed();
+        self.observer.answered(method, route, status, elapsed);
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(%method, route, status = status.as_u16(), elapsed_us, "{method} {route} {status}");
         self.id.tell(&mut response);
         response
@@ -147,7 +163,7 @@ mod tests {
         if let Some(id) = id {
             request = request.header("x-request-id", id);
         }
-        router.layer(AroundLayer).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        router.layer(AroundLayer(Arc::new(()))).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     async fn text(response: Response) -> String {
@@ -183,7 +199,7 @@ mod tests {
         *request.method_mut() = Method::DELETE;
         *request.uri_mut() = Uri::from_static("/fine");
         let router: Router = Router::new().route("/fine", get(async || "fine"));
-        let response = router.layer(AroundLayer).oneshot(request).await.unwrap();
+        let response = router.layer(AroundLayer(Arc::new(()))).oneshot(request).await.unwrap();
         assert!(text(response).await.contains("method_not_allowed"));
     }
 }

@@ -24,5 +24,6 @@ mod text;
 mod v1;
 
 pub use app::{App, Settings};
+pub use around::Observer;
 pub use client::Arrival;
 pub use router::{openapi, router};

@@ -1,5 +1,7 @@
 //! Every route on one screen. A route can't exist without its entry in the API document.
 
+use std::sync::Arc;
+
 use axum::Router;
 use http::{Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -12,7 +14,7 @@ use utoipa_axum::{
 use crate::{
     api_document::{ApiDocument, complete},
     app::App,
-    around::AroundLayer,
+    around::{AroundLayer, Observer},
     docs,
     host::HostLayer,
     problem,
@@ -63,15 +65,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api().1
 }
 
-/// The API, its documentation and the page: the same on every listener.
-pub fn router(app: App) -> Router {
+/// The API, its documentation and the page: the same on every listener. `observer` is told of every answer.
+pub fn router(app: App, observer: Arc<dyn Observer>) -> Router {
     let (api, document) = api();
     let host = HostLayer(app.clone());
     let cors = cors(&app);
+    let around = AroundLayer(observer);
     let api = api.merge(docs::routes(&document)).with_state(app);
     let api = match cors {
-        Some(cors) => api.layer((cors, AroundLayer)),
-        None => api.layer(AroundLayer),
+        Some(cors) => api.layer((cors, around)),
+        None => api.layer(around),
     };
     api.fallback(r1_web::page).layer(host)
 }

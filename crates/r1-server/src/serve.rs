@@ -10,6 +10,7 @@
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
+use prometheus_client::registry::Registry;
 use r1_auth::{Auth, setup};
 use r1_domain::{
     id::NodeId,
@@ -32,7 +33,7 @@ use crate::{
     config::{Config, Listen},
     database, housekeeping,
     listen::{Acceptor, Bounds, bind},
-    metrics,
+    metrics::{self, Counted, Sources},
     models::Wired,
     shutdown::Schedule,
     signing_key,
@@ -88,12 +89,15 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     let closing = CancellationToken::new();
     let background = TaskTracker::new();
     let models = Wired::new(&config, &closing)?;
+    let mut registry = Registry::default();
+    let counted = Arc::new(Counted::new(&mut registry));
     let engine = Arc::new(Engine::new(
         store.clone(),
         models.catalog.clone(),
         clock.clone(),
         node_id,
         bus.clone(),
+        counted.clone(),
         engine_options(&config),
     ));
     let unwritable =
@@ -127,8 +131,9 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
             header_time: config.server.request_timeout,
             write_timeout: config.stream.write_timeout,
         };
-        let clients = Acceptor::new(r1_http::router(app), bounds);
-        let scrapers = metrics::acceptor(metrics::Sources::new(engine.clone(), clients.clone()), bounds);
+        let clients = Acceptor::new(r1_http::router(app, counted), bounds);
+        let scrapers =
+            metrics::acceptor(registry, Sources::new(engine.clone(), store.clone(), clients.clone()), bounds);
         for listener in api.into_iter().chain(web) {
             clients.listen(listener);
         }

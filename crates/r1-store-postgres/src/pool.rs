@@ -8,7 +8,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use r1_domain::store::{StoreError, StoreResult};
+use r1_domain::store::{Connections, StoreError, StoreResult};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -55,13 +55,20 @@ pub(crate) struct Pool(Arc<Shared>);
 struct Shared {
     connector: Connector,
     permits: Arc<Semaphore>,
+    most: usize,
     idle: Mutex<Vec<Arc<Db>>>,
 }
 
 impl Pool {
     pub(crate) fn new(connector: Connector, most: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(most.max(1)));
-        Self(Arc::new(Shared { connector, permits, idle: Mutex::default() }))
+        let most = most.max(1);
+        let permits = Arc::new(Semaphore::new(most));
+        Self(Arc::new(Shared { connector, permits, most, idle: Mutex::default() }))
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        let Shared { permits, most, .. } = &*self.0;
+        Connections { lent: most.saturating_sub(permits.available_permits()), most: *most }
     }
 
     pub(crate) fn connector(&self) -> &Connector {

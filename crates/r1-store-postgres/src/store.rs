@@ -11,8 +11,8 @@ use r1_domain::{
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
     store::{
-        AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreError,
-        StoreResult, StoredLog, TurnOutcome,
+        AppendOutcome, Connections, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store,
+        StoreError, StoreResult, StoredLog, TurnOutcome,
     },
     time::Timestamp,
     user::{NewUser, User},
@@ -116,6 +116,10 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn nodes(&self) -> Option<&dyn Nodes> {
         Some(self)
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(self.pool.connections())
     }
 
     async fn ping(&self) -> StoreResult<()> {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use r1_domain::store::{StoreError, StoreResult};
+use r1_domain::store::{Connections, StoreError, StoreResult};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -20,6 +20,7 @@ const READ_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Readers {
     permits: Arc<Semaphore>,
+    most: usize,
     idle: Arc<Mutex<Vec<Connection>>>,
     database: Arc<PathBuf>,
     /// Kept for longer than any connection. None beside another process.
@@ -28,8 +29,13 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(database: PathBuf, most: usize, files: Option<Arc<Files>>) -> Self {
-        let permits = Arc::new(Semaphore::new(most.max(1)));
-        Self { permits, idle: Arc::default(), database: Arc::new(database), files }
+        let most = most.max(1);
+        let permits = Arc::new(Semaphore::new(most));
+        Self { permits, most, idle: Arc::default(), database: Arc::new(database), files }
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        Connections { lent: self.most.saturating_sub(self.permits.available_permits()), most: self.most }
     }
 
     /// Reads in one snapshot, which begins at the first statement.

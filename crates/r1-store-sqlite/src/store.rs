@@ -11,8 +11,8 @@ use r1_domain::{
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
-        AppendOutcome, Credentials, Earlier, HistoryRead, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store,
-        StoreError, StoreResult, StoredLog, TurnOutcome,
+        AppendOutcome, Connections, Credentials, Earlier, HistoryRead, IdempotencyKey, LogAppend, NewGeneration,
+        NewTurn, Store, StoreError, StoreResult, StoredLog, TurnOutcome,
     },
     time::Timestamp,
     user::{NewUser, User},
@@ -104,6 +104,10 @@ impl SqliteStore {
 
 #[async_trait::async_trait]
 impl Store for SqliteStore {
+    fn connections(&self) -> Option<Connections> {
+        Some(self.readers.connections())
+    }
+
     async fn ping(&self) -> StoreResult<()> {
         self.ping.ask(&self.writer, &self.readers).await
     }

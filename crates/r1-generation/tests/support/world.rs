@@ -57,5 +57,5 @@ fn engine(
     options: Options,
 ) -> Engine {
     let node = NodeId::new(SystemClock.now());
-    Engine::new(store.clone(), ScriptedModels::new(provider), clock.clone(), node, None, options)
+    Engine::new(store.clone(), ScriptedModels::new(provider), clock.clone(), node, None, Arc::new(()), options)
 }

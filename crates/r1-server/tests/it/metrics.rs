@@ -1,14 +1,18 @@
 //! The metrics, and a way to look at the server through them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use r1_testkit::upstream::{Script, Upstream};
 use reqwest::{StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{PATIENCE, Server, Setup};
+use crate::support::{PATIENCE, Server, Setup, id_of};
 
 /// Where a server's metrics are.
 pub(crate) struct Metrics {
@@ -41,8 +45,13 @@ impl Metrics {
         Ok(Self { http, url: line.trim().to_owned() })
     }
 
+    /// The whole page.
+    async fn page(&self) -> Result<String> {
+        Ok(self.http.get(&self.url).send().await?.text().await?)
+    }
+
     pub(crate) async fn read(&self) -> Result<Sample> {
-        let page = self.http.get(&self.url).send().await?.text().await?;
+        let page = self.page().await?;
         let values: HashMap<&str, u64> = page
             .lines()
             .filter(|line| !line.starts_with('#'))
@@ -94,6 +103,97 @@ async fn they_say_what_is_true_now() -> Result<()> {
     upstream.open("go");
     asked.collect_to_end().await?;
     metrics.wait("the end", |now| (now.readers, now.running) == (0, 0)).await?;
+    Ok(())
+}
+
+/// The value of a line.
+fn value_of(page: &str, line: &str) -> Option<f64> {
+    page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::text("a good answer"));
+    for _ in 0..3 {
+        upstream.push(Script::error(StatusCode::SERVICE_UNAVAILABLE, "busy", "busy"));
+    }
+    upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
+    upstream.push(Script::new().role().chunk("one").wait_for("never"));
+    let server = Setup::with_upstream(&upstream)?.with_metrics().start().await?;
+    let metrics = Metrics::of(&server)?;
+    let client = server.user("ada").await?;
+    for _ in 0..3 {
+        client.ask_to_end(&json!({"message": "go"})).await?;
+    }
+    let mut asked = client.ask(&json!({"message": "go"})).await?;
+    let start = asked.next_frame().await?.context("start")?;
+    asked.next_frame().await?;
+    client.post(&format!("/chat/generations/{}/stop", id_of(&start.data, "generation_id")?), &json!({})).await?;
+    asked.collect_to_end().await?;
+    client.get("/conversations/none").await?;
+    let page = metrics.page().await?;
+    for (line, wanted) in [
+        ("gpt_r1_generations_accepted_total", 4.0),
+        (r#"gpt_r1_generations_ended_total{state="completed"}"#, 1.0),
+        (r#"gpt_r1_generations_ended_total{state="failed"}"#, 2.0),
+        (r#"gpt_r1_generations_ended_total{state="stopped"}"#, 1.0),
+        (r#"gpt_r1_generations_ended_total{state="interrupted"}"#, 0.0),
+        (r#"gpt_r1_first_chunk_seconds_count{provider="openai"}"#, 2.0),
+        (r#"gpt_r1_provider_errors_total{provider="openai",code="provider_unavailable",tried_again="yes"}"#, 2.0),
+        (r#"gpt_r1_provider_errors_total{provider="openai",code="provider_unavailable",tried_again="no"}"#, 1.0),
+        (r#"gpt_r1_provider_errors_total{provider="openai",code="provider_auth",tried_again="no"}"#, 1.0),
+        (r#"gpt_r1_http_responses_total{method="POST",route="/api/v1/chat/stream",status="200"}"#, 4.0),
+        ("gpt_r1_log_commit_failures_total", 0.0),
+        ("gpt_r1_database_connections_in_use", 0.0),
+    ] {
+        assert_eq!(value_of(&page, line), Some(wanted), "{line} in {page}");
+    }
+    for line in ["gpt_r1_log_commit_seconds_count", "gpt_r1_log_commit_size_bytes_sum", "process_cpu_seconds_total"] {
+        ensure!(value_of(&page, line).is_some_and(|value| value > 0.0), "{line} in {page}");
+    }
+    ensure!(!page.contains("conversations/none"), "no label is made of what somebody wrote: {page}");
+    Ok(())
+}
+
+/// What a page has, by name.
+fn names(page: &str) -> BTreeSet<&str> {
+    page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_table_know_them() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(root.join("deploy/grafana-dashboard.json"))?)?;
+    // What has labels is there once it has happened.
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::text("an answer"));
+    upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
+    let server = Setup::with_upstream(&upstream)?.with_metrics().start().await?;
+    let client = server.user("ada").await?;
+    client.ask_to_end(&json!({"message": "go"})).await?;
+    client.ask_to_end(&json!({"message": "go"})).await?;
+    let page = Metrics::of(&server)?.page().await?;
+    let known = names(&page);
+    let panels = dashboard["panels"].as_array().context("panels")?;
+    let asked = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let asked: Vec<&str> = asked.filter_map(|target| target["expr"].as_str()).collect();
+    ensure!(asked.len() > 20, "{asked:?}");
+    let mut shown = BTreeSet::new();
+    for expression in asked {
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("gpt_r1_") || word.starts_with("process_")) {
+            let is_one = |name: &str| known.contains(name).then(|| name.to_owned());
+            let suffixes = ["", "_total", "_bucket", "_count", "_sum"];
+            let name = suffixes.iter().find_map(|suffix| is_one(word.strip_suffix(suffix)?));
+            shown.insert(name.with_context(|| format!("{word} is not in {page}"))?);
+        }
+    }
+    let table = std::fs::read_to_string(root.join("docs/operations.md"))?;
+    for name in &known {
+        ensure!(table.contains(&format!("`{name}")), "{name} is not in docs/operations.md");
+        ensure!(shown.contains(*name) || *name == "gpt_r1_build", "{name} is not on the dashboard");
+    }
     Ok(())
 }
 

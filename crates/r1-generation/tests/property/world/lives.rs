@@ -38,7 +38,7 @@ impl World {
         let models = Configured::new(provider.clone(), next.configured);
         let node = NodeId::new(SystemClock.now());
         let clock = Arc::new(SystemClock);
-        let engine = Engine::new(store.clone(), models, clock, node, None, options(&self.setup));
+        let engine = Engine::new(store.clone(), models, clock, node, None, Arc::new(()), options(&self.setup));
         self.lives_so_far += 1;
         let client = Client {
             life: self.lives_so_far,

@@ -1,0 +1,49 @@
+//! What happens to generations, told as it happens to whoever counts it.
+
+use std::time::Duration;
+
+use r1_domain::{generation::State, provider::ProviderErrorCode};
+
+/// A commit of the writer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// Logs in it.
+    pub logs: usize,
+    /// Bytes of records in it.
+    pub bytes: usize,
+    /// How long storage took.
+    pub took: Duration,
+    /// Whether it was stored.
+    pub stored: bool,
+}
+
+/// Told on the way of every chunk: it must be quick and wait for nothing. `provider` is a name of the
+/// configuration's. Does nothing about what it is not interested in.
+pub trait Observer: Send + Sync + 'static {
+    /// A question, or another answer to one, was accepted.
+    fn accepted(&self) {}
+
+    /// The end of a generation was stored.
+    fn ended(&self, _state: State) {}
+
+    /// A run's first text came so long after it was asked for.
+    fn first_chunk(&self, _provider: &str, _after: Duration) {}
+
+    /// A run's next text came so long after the one before, the time included that it waited for storage.
+    fn gap(&self, _gap: Duration) {}
+
+    /// A request to a provider failed; it is tried again, or the answer ends with that.
+    fn provider_failed(&self, _provider: &str, _code: ProviderErrorCode, _tried_again: bool) {}
+
+    /// Records of logs were given to storage.
+    fn committed(&self, _commit: Commit) {}
+
+    /// A generation was taken over from a process that is gone.
+    fn taken_over(&self) {}
+
+    /// This node's lease lapsed: it let go of what it ran.
+    fn lapsed(&self) {}
+}
+
+/// Nobody counts.
+impl Observer for () {}

@@ -1,0 +1,216 @@
+//! What is counted as it happens, and where.
+//!
+//! Buckets are few: each is a line of every scrape, for each label.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use r1_domain::{generation::State, provider::ProviderErrorCode};
+use r1_generation::Commit;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfProvider {
+    provider: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderFault {
+    provider: String,
+    code: &'static str,
+    tried_again: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+/// Handles of everything that is counted: cheap to clone, all clones count the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    accepted: Counter,
+    ended: Family<OfState, Counter>,
+    taken_over: Counter,
+    lapsed: Counter,
+    first_chunk: Family<OfProvider, Histogram>,
+    gap: Histogram,
+    provider_errors: Family<ProviderFault, Counter>,
+    commit_time: Histogram,
+    commit_logs: Histogram,
+    commit_bytes: Histogram,
+    commit_failures: Counter,
+    answers: Family<Answer, Counter>,
+    answer_time: Histogram,
+}
+
+/// 1 ms to 33 s: what a person waits for.
+fn waits() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
+/// 0.1 ms to 26 s: a chunk comes within some of the first.
+fn gaps() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 4.0, 10))
+}
+
+/// 0.1 ms to 3.3 s: the last ones are a disk in distress.
+fn commits() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 16))
+}
+
+impl Counted {
+    /// Makes all of them known to a registry.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let counted = Self {
+            accepted: Counter::default(),
+            ended: Family::default(),
+            taken_over: Counter::default(),
+            lapsed: Counter::default(),
+            first_chunk: Family::new_with_constructor(waits),
+            gap: gaps(),
+            provider_errors: Family::default(),
+            commit_time: commits(),
+            commit_logs: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            commit_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 9)),
+            commit_failures: Counter::default(),
+            answers: Family::default(),
+            answer_time: waits(),
+        };
+        // There from the beginning, so that the first one is an increase.
+        for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
+            drop(counted.ended.get_or_create(&OfState { state: state.as_str() }));
+        }
+        let Self { accepted, ended, taken_over, lapsed, first_chunk, gap, provider_errors, .. } = &counted;
+        let Self { commit_time, commit_logs, commit_bytes, commit_failures, answers, answer_time, .. } = &counted;
+        registry.register("gpt_r1_generations_accepted", "Answers that were begun here", accepted.clone());
+        registry.register("gpt_r1_generations_ended", "Answers whose end was stored here, by state", ended.clone());
+        registry.register(
+            "gpt_r1_generations_taken_over",
+            "Answers that were taken over from a process that is gone",
+            taken_over.clone(),
+        );
+        registry.register("gpt_r1_lease_lapses", "Times that this node let go of what it ran", lapsed.clone());
+        registry.register_with_unit(
+            "gpt_r1_first_chunk",
+            "From a question to the first text of the provider's",
+            Unit::Seconds,
+            first_chunk.clone(),
+        );
+        registry.register_with_unit(
+            "gpt_r1_chunk_gap",
+            "Between two texts of the provider's",
+            Unit::Seconds,
+            gap.clone(),
+        );
+        registry.register(
+            "gpt_r1_provider_errors",
+            "Requests to a provider that failed, by code",
+            provider_errors.clone(),
+        );
+        registry.register_with_unit(
+            "gpt_r1_log_commit",
+            "Commits of running answers: how long",
+            Unit::Seconds,
+            commit_time.clone(),
+        );
+        registry.register("gpt_r1_log_commit_logs", "Commits of running answers: how many in one", commit_logs.clone());
+        registry.register_with_unit(
+            "gpt_r1_log_commit_size",
+            "Commits of running answers: records in one",
+            Unit::Bytes,
+            commit_bytes.clone(),
+        );
+        registry.register(
+            "gpt_r1_log_commit_failures",
+            "Commits of running answers that storage did not take",
+            commit_failures.clone(),
+        );
+        registry.register("gpt_r1_http_responses", "Responses of the API", answers.clone());
+        registry.register_with_unit(
+            "gpt_r1_http_response",
+            "From a request to its response's headers",
+            Unit::Seconds,
+            answer_time.clone(),
+        );
+        counted
+    }
+}
+
+impl r1_generation::Observer for Counted {
+    fn accepted(&self) {
+        self.accepted.inc();
+    }
+
+    fn ended(&self, state: State) {
+        self.ended.get_or_create(&OfState { state: state.as_str() }).inc();
+    }
+
+    fn first_chunk(&self, provider: &str, after: Duration) {
+        self.first_chunk.get_or_create(&OfProvider { provider: provider.to_owned() }).observe(after.as_secs_f64());
+    }
+
+    fn gap(&self, gap: Duration) {
+        self.gap.observe(gap.as_secs_f64());
+    }
+
+    fn provider_failed(&self, provider: &str, code: ProviderErrorCode, tried_again: bool) {
+        let tried_again = if tried_again { "yes" } else { "no" };
+        let fault = ProviderFault { provider: provider.to_owned(), code: code.as_str(), tried_again };
+        self.provider_errors.get_or_create(&fault).inc();
+    }
+
+    fn committed(&self, commit: Commit) {
+        if !commit.stored {
+            self.commit_failures.inc();
+            return;
+        }
+        self.commit_time.observe(commit.took.as_secs_f64());
+        self.commit_logs.observe(commit.logs as f64);
+        self.commit_bytes.observe(commit.bytes as f64);
+    }
+
+    fn taken_over(&self) {
+        self.taken_over.inc();
+    }
+
+    fn lapsed(&self) {
+        self.lapsed.inc();
+    }
+}
+
+impl r1_http::Observer for Counted {
+    fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
+        let answer = Answer { method: known(method), route: route.to_owned(), status: status.as_u16() };
+        self.answers.get_or_create(&answer).inc();
+        self.answer_time.observe(took.as_secs_f64());
+    }
+}
+
+/// Anybody may make methods up; a label for each would be without bound.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

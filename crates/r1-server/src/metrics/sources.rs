@@ -1,0 +1,99 @@
+//! What somebody keeps anyway, looked up when it is asked for: that costs nothing in between, and what is
+//! said is true then.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+};
+use r1_domain::store::Store;
+use r1_generation::Engine;
+use rustix::process;
+use tokio::runtime::Handle;
+
+use crate::listen::Acceptor;
+
+/// Where numbers are looked up.
+pub(crate) struct Sources {
+    engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+    acceptor: Acceptor,
+    runtime: Handle,
+}
+
+impl Sources {
+    /// Call it on the runtime whose tasks shall be counted.
+    pub(crate) fn new(engine: Arc<Engine>, store: Arc<dyn Store>, acceptor: Acceptor) -> Self {
+        Self { engine, store, acceptor, runtime: Handle::current() }
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self { engine, acceptor, runtime, .. } = self;
+        let connections = self.store.connections();
+        let gauges = [
+            ("gpt_r1_connections", "Connections of clients that are open", Some(acceptor.open_connections())),
+            ("gpt_r1_readers", "Readers that are attached to an answer", Some(engine.readers())),
+            ("gpt_r1_generations_running", "Answers that are being written", Some(engine.running())),
+            ("gpt_r1_log_writer_queue", "Answers whose newest events wait for storage", Some(engine.unwritten())),
+            ("gpt_r1_other_nodes", "Other nodes that have a lease", Some(engine.other_nodes())),
+            ("gpt_r1_draining", "1 once the server takes no new work", Some(usize::from(engine.is_draining()))),
+            (
+                "gpt_r1_database_connections_in_use",
+                "Connections to the database that requests have",
+                connections.map(|connections| connections.lent),
+            ),
+            (
+                "gpt_r1_database_connections_most",
+                "Connections to the database that requests may have",
+                connections.map(|connections| connections.most),
+            ),
+            ("gpt_r1_tasks", "Tasks of the runtime that are alive", Some(runtime.metrics().num_alive_tasks())),
+            ("process_resident_memory_bytes", "Resident memory", resident_memory()),
+            ("process_open_fds", "Open file descriptors", open_files()),
+            ("process_max_fds", "File descriptors that may be open", most_files()),
+        ];
+        for (name, help, value) in gauges {
+            // What this operating system does not tell is left out.
+            let Some(value) = value else { continue };
+            let gauge = ConstGauge::new(value as u64);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let time = ConstCounter::new(processor_time());
+        time.encode(encoder.encode_descriptor("process_cpu_seconds", "Processor time", None, time.metric_type())?)
+    }
+}
+
+/// Resident memory of this process, in bytes.
+fn resident_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Open files of this process.
+fn open_files() -> Option<usize> {
+    let listed = std::fs::read_dir("/proc/self/fd").ok()?.count();
+    // The directory itself was open while it was read.
+    listed.checked_sub(1)
+}
+
+fn most_files() -> Option<usize> {
+    usize::try_from(process::getrlimit(process::Resource::Nofile).current?).ok()
+}
+
+/// Of this process and its threads, in seconds.
+fn processor_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
