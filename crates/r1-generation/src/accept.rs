@@ -17,6 +17,7 @@ use r1_domain::{
 use rand::RngExt;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tracing::Instrument;
 
 use crate::{
     engine::{Engine, Target},
@@ -133,7 +134,7 @@ impl Engine {
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let observer = self.observer.clone();
         let (answer, outcome) = oneshot::channel();
-        self.runs.spawn(async move {
+        let accepting = async move {
             // Until it is decided, whether its client is still there or not: a repeat that came sooner
             // would find nothing under the key, and meet the limits that this one has used up.
             let deciding = admitted;
@@ -154,7 +155,9 @@ impl Engine {
             if accepted {
                 run.run(history).await;
             }
-        });
+        };
+        // What is logged of the run carries the id of its request.
+        self.runs.spawn(accepting.in_current_span());
         let gone = |_| EngineError::Store(StoreError::Internal("the accepting task is gone".into()));
         // The store gives up by itself what it has not begun to commit. What it has begun goes on, and if it
         // comes to be it is answered.

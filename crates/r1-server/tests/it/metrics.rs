@@ -12,7 +12,7 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{PATIENCE, Server, Setup, id_of};
+use crate::support::{PATIENCE, Server, Setup, id_of, stream};
 
 /// Where a server's metrics are.
 pub(crate) struct Metrics {
@@ -223,5 +223,19 @@ async fn they_are_for_prometheus() -> Result<()> {
 async fn they_are_off_unless_an_address_is_given() -> Result<()> {
     let server = Setup::new()?.start().await?;
     ensure!(!server.banner.contains("metrics"), "{}", server.banner);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_is_logged_with_its_requests_id() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let asked = client.request(reqwest::Method::POST, "/chat/stream").header("x-request-id", "from-the-proxy");
+    stream(asked.json(&json!({"message": "go"})).send().await?).await?.collect_to_end().await?;
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("failed: provider_auth")).context("a line")?;
+    ensure!(line.contains("from-the-proxy"), "{line}");
     Ok(())
 }
