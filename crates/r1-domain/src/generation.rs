@@ -106,6 +106,9 @@ pub struct GenerationRequest {
     /// message wrote them. 0 for a new answer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub given_bytes: usize,
+    /// Under which id the request that asked for it stands in the logs and traces, for whoever runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

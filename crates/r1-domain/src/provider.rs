@@ -27,6 +27,8 @@ pub struct CompletionRequest {
     pub seed: u64,
     /// Opaque word that stands for the user, for fair scheduling; no name, no address.
     pub user_key: String,
+    /// Goes to the provider, so that its logs can be held against ours. Letters, digits, `-`, `_` and `.`.
+    pub request_id: Option<String>,
     /// Ask with a key that is sure to be rejected, to show how an error streams.
     pub use_invalid_key: bool,
 }

@@ -133,6 +133,8 @@ impl Engine {
         let run = self.run(&running, &admitted.life, model, &generation, given);
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let observer = self.observer.clone();
+        // Below the request's, and so with its id.
+        let span = run.span();
         let (answer, outcome) = oneshot::channel();
         let accepting = async move {
             // Until it is decided, whether its client is still there or not: a repeat that came sooner
@@ -156,8 +158,7 @@ impl Engine {
                 run.run(history).await;
             }
         };
-        // What is logged of the run carries the id of its request.
-        self.runs.spawn(accepting.in_current_span());
+        self.runs.spawn(accepting.instrument(span));
         let gone = |_| EngineError::Store(StoreError::Internal("the accepting task is gone".into()));
         // The store gives up by itself what it has not begun to commit. What it has begun goes on, and if it
         // comes to be it is answered.

@@ -27,6 +27,8 @@ pub struct Continuation {
     pub temperature: Option<f64>,
     /// At most so many further tokens; none: the engine's default.
     pub max_tokens: Option<u32>,
+    /// By which the request is found in the logs.
+    pub request_id: Option<String>,
     /// The client's idempotency key, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -40,6 +42,8 @@ pub struct Retry {
     pub temperature: Option<f64>,
     /// At most so many tokens of answer; none: as before.
     pub max_tokens: Option<u32>,
+    /// By which the request is found in the logs.
+    pub request_id: Option<String>,
     /// The client's idempotency key, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -77,6 +81,7 @@ impl Engine {
             temperature: how.temperature.or(earlier.request.temperature),
             max_tokens: how.max_tokens.unwrap_or(self.options.max_tokens),
             given_bytes: message.content.len(),
+            request_id: how.request_id,
             // From its text: the tokens of the message's earlier generations went with their logs, or will.
             // The model and the seed as before: an answer that was cut goes on as it would have.
             ..earlier.request.clone()
@@ -103,6 +108,7 @@ impl Engine {
             seed: new_seed(),
             use_invalid_key: false,
             given_bytes: 0,
+            request_id: how.request_id,
         };
         let answer_id = MessageId::new(self.clock.now());
         self.begin(&earlier, Purpose::Retry { answer_id }, request, None, how.idempotency, admitted).await

@@ -17,6 +17,7 @@ use r1_domain::{
     token_ids::TokenIds,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     engine::Engine,
@@ -132,7 +133,11 @@ impl Engine {
                 };
                 let partial = (!text.is_empty()).then_some(text);
                 let run = self.run(&running, &life, model, &generation, partial);
-                self.runs.spawn(Run { partial_ids: ids.map(Into::into), ..run }.run(None));
+                let span = run.span();
+                // Its request is another process's.
+                span.record("request_id", &generation.request.request_id);
+                let run = Run { partial_ids: ids.map(Into::into), ..run };
+                self.runs.spawn(run.run(None).instrument(span));
             }
             Err(failure) => {
                 tracing::info!(generation_id = %generation.id, "generation {} is interrupted", generation.id);

@@ -20,6 +20,7 @@ use r1_domain::{
 use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     log::{Refused, SharedLog},
@@ -97,6 +98,18 @@ enum Ending {
 }
 
 impl Run {
+    /// In which it is to run: on every line of the log about it.
+    pub(crate) fn span(&self) -> Span {
+        tracing::info_span!(
+            "generation",
+            generation_id = %self.generation_id,
+            request_id = Empty,
+            state = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        )
+    }
+
     /// Runs to the end and appends the terminal event. The writer makes it visible. What the model gets to
     /// read is in `history`, where it is read already.
     pub(crate) async fn run(self, history: Option<HistoryRead>) {
@@ -116,7 +129,7 @@ impl Run {
                 retry_after: None,
             }),
             ending = answer => ending.unwrap_or_else(|_| {
-                tracing::error!(generation_id = %self.generation_id, "generation {} panicked", self.generation_id);
+                tracing::error!("generation {} panicked", self.generation_id);
                 Ending::Failed(Failure {
                     code: "internal".to_owned(),
                     message: "Something went wrong on the server while it wrote this answer.".to_owned(),
@@ -161,7 +174,7 @@ impl Run {
             // An answer that failed before its first word is no turn: some providers refuse empty ones.
             Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect::<Vec<_>>(),
             Err(error) => {
-                tracing::error!(generation_id = %self.generation_id, source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
+                tracing::error!(source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
                 return Ending::Failed(Failure {
                     code: "storage_unavailable".to_owned(),
                     message: "The conversation could not be read. Try again in a moment.".to_owned(),
@@ -188,21 +201,43 @@ impl Run {
             max_tokens: self.request.max_tokens,
             seed: self.request.seed,
             user_key: self.owner.to_string(),
+            request_id: self.request.request_id.clone(),
             use_invalid_key: self.request.use_invalid_key,
         };
         let mut failures = 0;
         loop {
             let before = self.log.head();
-            let error = match self.attempt(request.clone(), overlap.clone()).await {
+            // Field names of OpenTelemetry, where it has any: its semantic conventions for generative AI.
+            let span = tracing::info_span!(
+                "chat",
+                otel.kind = "client",
+                gen_ai.operation.name = "chat",
+                gen_ai.provider.name = self.model.provider_name(),
+                gen_ai.request.model = request.model,
+                gen_ai.usage.input_tokens = Empty,
+                gen_ai.usage.output_tokens = Empty,
+                first_chunk_ms = Empty,
+                error.type = Empty,
+                otel.status_code = Empty,
+            );
+            let attempt = self.attempt(request.clone(), overlap.clone());
+            let error = match attempt.instrument(span.clone()).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
             };
+            span.record("error.type", error.code.as_str()).record("otel.status_code", "ERROR");
             // Once a word is in the log there is no second try: it would be said twice.
             let too_long = error.retry_after.is_some_and(|wait| wait > LONGEST_RETRY_AFTER);
             let may_retry = error.retryable && failures < RETRIES && self.log.head() == before && !too_long;
             self.observer.provider_failed(self.model.provider_name(), error.code, may_retry);
             if !may_retry {
-                tracing::warn!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} failed: {}", self.generation_id, error.code.as_str());
+                tracing::warn!(
+                    code = error.code.as_str(),
+                    failures,
+                    "generation {} failed: {}",
+                    self.generation_id,
+                    error.code.as_str()
+                );
                 return Ending::Failed(Failure {
                     code: error.code.as_str().to_owned(),
                     message: error.message,
@@ -211,7 +246,7 @@ impl Run {
                 });
             }
             failures += 1;
-            tracing::info!(generation_id = %self.generation_id, code = error.code.as_str(), failures, "generation {} is tried again", self.generation_id);
+            tracing::info!(code = error.code.as_str(), failures, "generation {} is tried again", self.generation_id);
             tokio::time::sleep(pause_before(failures, error.retry_after)).await;
         }
     }
@@ -227,6 +262,11 @@ impl Run {
                 (Delta::Text { text, ids }, None) => (text, ids, None),
                 (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
                 (Delta::Done { finish_reason, usage }, _) => {
+                    if let Some(usage) = usage {
+                        Span::current()
+                            .record("gen_ai.usage.input_tokens", usage.prompt_tokens)
+                            .record("gen_ai.usage.output_tokens", usage.completion_tokens);
+                    }
                     let held = overlap.take().map(Overlap::finish).unwrap_or_default();
                     (held, Vec::new(), Some(Ending::Completed { finish_reason, usage }))
                 }
@@ -272,7 +312,11 @@ impl Run {
         let now = Instant::now();
         match flow.newest.replace(now) {
             Some(before) => self.observer.gap(now - before),
-            None => self.observer.first_chunk(self.model.provider_name(), now - self.begun),
+            None => {
+                let after = now - self.begun;
+                Span::current().record("first_chunk_ms", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+                self.observer.first_chunk(self.model.provider_name(), after);
+            }
         }
     }
 
@@ -280,7 +324,7 @@ impl Run {
         let text = match self.log.text().await {
             Ok(text) => text,
             Err(error) => {
-                tracing::error!(generation_id = %self.generation_id, "generation {} has an unreadable log: {error}", self.generation_id);
+                tracing::error!("generation {} has an unreadable log: {error}", self.generation_id);
                 String::new()
             }
         };
@@ -304,6 +348,11 @@ impl Run {
             Ending::Stopped => (self.end(Outcome::Stopped, None), None, None, None),
             Ending::Failed(failure) => (Event::Error(failure.clone()), None, Some(failure), None),
         };
+        let span = Span::current();
+        span.record("state", event.state().as_str());
+        if let Some(failure) = &failure {
+            span.record("otel.status_code", "ERROR").record("otel.status_description", &failure.code);
+        }
         let terminal = Terminal {
             state: event.state(),
             payload: event.payload(),

@@ -34,6 +34,8 @@ pub struct Question {
     pub max_tokens: Option<u32>,
     /// Ask with a key that the provider rejects.
     pub use_invalid_key: bool,
+    /// By which the request is found in the logs.
+    pub request_id: Option<String>,
     /// The client's idempotency key, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -67,6 +69,7 @@ impl Engine {
                 seed: new_seed(),
                 use_invalid_key: question.use_invalid_key,
                 given_bytes: 0,
+                request_id: question.request_id,
             },
             created_at: now,
         };

@@ -145,7 +145,8 @@ async fn a_repeated_key_meets_no_limit() -> Result<()> {
 async fn what_can_go_on_is_left_to_the_next_start() -> Result<()> {
     let provider = ScriptedProvider::new(true);
     let world = world(provider.clone()).await?;
-    let accepted = world.engine.send(world.user, question("go")).await?;
+    let accepted =
+        world.engine.send(world.user, Question { request_id: Some("asked".to_owned()), ..question("go") }).await?;
     let id = accepted.generation_id;
     let run = provider.next_run().await;
     run.text("The sentence ").await?;
@@ -163,6 +164,7 @@ async fn what_can_go_on_is_left_to_the_next_start() -> Result<()> {
     assert_eq!(next.recover().await?, 1);
     let run = provider.next_run().await;
     assert_eq!(run.request().partial_answer.as_deref(), Some("The sentence "));
+    assert_eq!(run.request().request_id.as_deref(), Some("asked"), "whose it was");
     run.text("ends.").await?;
     run.done().await?;
     let reader = next.attach(world.user, Target::Generation(id), None).await?.context("a stream")?;
@@ -414,8 +416,8 @@ async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()
     let provider = ScriptedProvider::new(false);
     let world = world(provider.clone()).await?;
     let id = stopped(&world, &provider, "The sun is").await?;
-    let accepted =
-        world.engine.go_on(world.user, id, Continuation { max_tokens: Some(7), ..Default::default() }).await?;
+    let how = Continuation { max_tokens: Some(7), request_id: Some("continued".to_owned()), ..Default::default() };
+    let accepted = world.engine.go_on(world.user, id, how).await?;
     let newest = accepted.generation_id;
     let _run = provider.next_run().await;
     world.engine.drain(Duration::ZERO).await;
@@ -429,6 +431,7 @@ async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()
     assert_eq!(next.recover().await?, 1);
     let run = provider.next_run().await;
     assert_eq!(run.request().max_tokens, 7, "nothing of it is used up");
+    assert_eq!(run.request().request_id.as_deref(), Some("continued"), "of the last request");
     run.text(" hot").await?;
     run.done().await?;
     let reader = next.attach(world.user, Target::Generation(newest), None).await?.context("a stream")?;
@@ -441,7 +444,12 @@ async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()
 async fn a_retry_asks_as_before_but_for_what_is_changed() -> Result<()> {
     let provider = ScriptedProvider::new(true);
     let world = world(provider.clone()).await?;
-    let sent = Question { temperature: Some(0.5), max_tokens: Some(9), ..question("go") };
+    let sent = Question {
+        temperature: Some(0.5),
+        max_tokens: Some(9),
+        request_id: Some("first".to_owned()),
+        ..question("go")
+    };
     let accepted = world.engine.send(world.user, sent).await?;
     let id = accepted.generation_id;
     let run = provider.next_run().await;
@@ -450,7 +458,14 @@ async fn a_retry_asks_as_before_but_for_what_is_changed() -> Result<()> {
     run.text("first").await?;
     run.done().await?;
     accepted.reader.fold().await?;
-    let again = world.engine.retry(world.user, id, Retry { max_tokens: Some(8), ..Default::default() }).await?;
+    let again = world
+        .engine
+        .retry(
+            world.user,
+            id,
+            Retry { max_tokens: Some(8), request_id: Some("second".to_owned()), ..Default::default() },
+        )
+        .await?;
     let run = provider.next_run().await;
     run.text("second").await?;
     run.done().await?;
@@ -459,5 +474,6 @@ async fn a_retry_asks_as_before_but_for_what_is_changed() -> Result<()> {
     assert_eq!((&first.turns, second.temperature, second.max_tokens), (&second.turns, Some(0.5), 8));
     assert_eq!(second.partial_answer, None);
     assert_ne!(first.seed, second.seed, "another answer");
+    assert_eq!(second.request_id.as_deref(), Some("second"), "the request's own");
     Ok(())
 }

@@ -29,8 +29,14 @@ use crate::{
     problem::{self, RequestId},
 };
 
-/// Told of every answer of the API, once its headers are made: whoever counts them.
+/// Told of every request of the API: whoever counts or traces them.
 pub trait Observer: Send + Sync + 'static {
+    /// The span in which the request is handled, on the log lines of all that it brings about.
+    fn span(&self, _request: &Request, request_id: &str) -> Span {
+        tracing::info_span!("request", request_id)
+    }
+
+    /// Within the span, once the answer's headers are made.
     /// `route` is its pattern, "-" where there is none.
     fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration);
 }
@@ -71,10 +77,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let started = Instant::now();
-        let id = RequestId::of(&request);
-        let span = tracing::info_span!("request", request_id = id.as_str());
+        let id = RequestId::of(request.headers());
+        id.tell(request.headers_mut());
+        let span = self.observer.span(&request, id.as_str());
         let method = request.method().clone();
         let route = request.extensions().get::<MatchedPath>().cloned();
         let uri = request.uri().clone();
@@ -131,7 +138,7 @@ impl Asked {
         self.observer.answered(method, route, status, elapsed);
         let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(%method, route, status = status.as_u16(), elapsed_us, "{method} {route} {status}");
-        self.id.tell(&mut response);
+        self.id.tell(response.headers_mut());
         response
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -19,8 +19,8 @@ const REQUEST_ID_LENGTH: usize = 64;
 pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
-    pub(crate) fn of(request: &Request) -> Self {
-        let given = request.headers().get(&REQUEST_ID).filter(|value| {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(&REQUEST_ID).filter(|value| {
             (1..=REQUEST_ID_LENGTH).contains(&value.len())
                 && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         });
@@ -32,9 +32,16 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// Says under which id the response's request is found in the log.
-    pub(crate) fn tell(&self, response: &mut Response) {
-        response.headers_mut().insert(&REQUEST_ID, self.0.clone());
+    /// Puts it where [`RequestId::of`] finds it: whoever asks later is told the same one. In a response's
+    /// headers it says under which id its request is found in the log.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        headers.insert(&REQUEST_ID, self.0.clone());
+    }
+}
+
+impl From<RequestId> for String {
+    fn from(id: RequestId) -> Self {
+        id.as_str().to_owned()
     }
 }
 
@@ -48,12 +55,12 @@ fn own_id() -> HeaderValue {
 
 /// Answers a request that gets no further.
 pub(crate) fn refuse(request: &Request, error: &ApiError) -> Response {
-    let id = RequestId::of(request);
+    let id = RequestId::of(request.headers());
     let refused = error.clone().into_response();
     let mut response = document(refused, error, &id);
     let (request_id, status) = (id.as_str(), response.status().as_u16());
     tracing::debug!(request_id, status, "{} {} refused", request.method(), request.uri().path());
-    id.tell(&mut response);
+    id.tell(response.headers_mut());
     response
 }
 

@@ -197,6 +197,10 @@ impl Inner {
         let (body, seam) = request::encode(&self.config, &request.model, &request);
         let post = self.client.post(self.completions.clone()).json(&body);
         let post = post.header(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let post = match &request.request_id {
+            Some(id) => post.header("x-request-id", id),
+            None => post,
+        };
         let post = if request.use_invalid_key {
             let mut key = INVALID_KEY;
             key.set_sensitive(true);

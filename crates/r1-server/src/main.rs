@@ -17,6 +17,8 @@ mod models;
 mod serve;
 mod shutdown;
 mod telemetry;
+#[cfg(feature = "otel")]
+mod traces;
 mod user_command;
 
 use std::{io::Write, process::ExitCode, sync::Arc};
@@ -30,6 +32,7 @@ use r1_local_model::{ChildOptions, run_child};
 use crate::{
     cli::{Cli, Command, ConfigCommand, LocalModelArgs, UserCommand},
     config::{Config, Loaded},
+    telemetry::Telemetry,
 };
 
 /// Gives back what a load needed once it has gone, and takes less processor time per chunk than glibc's.
@@ -77,7 +80,7 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
         Command::Serve | Command::LocalModel(_) | Command::Openapi => {
-            telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
+            let telemetry = Telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
             for warning in &warnings {
                 tracing::warn!("{warning}");
             }
@@ -86,6 +89,7 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
             let served = keeper.block_on(serve::serve(config, workers.handle()));
             // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
             workers.shutdown_background();
+            telemetry.end();
             served
         }
     }

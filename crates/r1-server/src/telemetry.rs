@@ -1,31 +1,67 @@
-//! Log lines: to standard error, as text for people or as JSON for programs.
+//! What the process says of itself while it runs: log lines to standard error, as text for people or as
+//! JSON for programs; and, in a build that has them, traces.
 
 use std::io::IsTerminal;
 
-use tracing::{Level, Metadata};
-use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging for the whole process. `RUST_LOG`, where it is set, beats the configured level.
-///
-/// # Errors
-/// An unreadable `RUST_LOG`, or logging that was started before.
-pub(crate) fn start(config: &LogConfig, rust_log: Option<&str>) -> anyhow::Result<()> {
-    let wanted = rust_log.filter(|filter| !filter.is_empty()).unwrap_or(&config.level);
-    let filter = EnvFilter::try_new(wanted)
-        .map_err(|e| anyhow::anyhow!("RUST_LOG is no level or filter ({e}); write one such as \"info\""))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.format {
+/// From the first line to the last.
+pub(crate) struct Telemetry {
+    #[cfg(feature = "otel")]
+    traces: Option<crate::traces::Traces>,
+}
+
+impl Telemetry {
+    /// Starts it for the whole process. `RUST_LOG`, where it is set, beats the configured level of the log.
+    ///
+    /// # Errors
+    /// An unreadable `RUST_LOG`, traces that can't be sent as the environment says, or a second start.
+    pub(crate) fn start(config: &LogConfig, rust_log: Option<&str>) -> anyhow::Result<Self> {
+        let wanted = rust_log.filter(|filter| !filter.is_empty()).unwrap_or(&config.level);
+        let filter = EnvFilter::try_new(wanted)
+            .map_err(|e| anyhow::anyhow!("RUST_LOG is no level or filter ({e}); write one such as \"info\""))?;
+        let lines = tracing_subscriber::registry().with(lines(config.format).with_filter(filter));
+        let lines = lines.with(filter_fn(may_be_read));
+        #[cfg(feature = "otel")]
+        let (telemetry, lines) = {
+            let traces = crate::traces::Traces::of_environment()?;
+            let layer = traces.as_ref().map(|traces| traces.layer());
+            (Self { traces }, lines.with(layer))
+        };
+        #[cfg(not(feature = "otel"))]
+        let telemetry = Self {};
+        lines.try_init().map_err(|e| anyhow::anyhow!("logging was started before: {e}"))?;
+        Ok(telemetry)
+    }
+
+    /// Hands over what has not left the process.
+    pub(crate) fn end(self) {
+        #[cfg(feature = "otel")]
+        if let Some(traces) = self.traces {
+            traces.end();
+        }
+    }
+}
+
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
         LogFormat::Text => {
             // https://no-color.org
             let colour =
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-            lines.with_ansi(colour).finish().with(filter_fn(may_be_read)).try_init()
+            lines.with_ansi(colour).boxed()
         }
-        LogFormat::Json => lines.json().flatten_event(true).finish().with(filter_fn(may_be_read)).try_init(),
-    };
-    started.map_err(|e| anyhow::anyhow!("logging was started before: {e}"))
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 /// False for what no level or `RUST_LOG` may ask for: PostgreSQL's driver logs the values of every

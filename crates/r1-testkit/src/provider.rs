@@ -345,6 +345,7 @@ mod tests {
             max_tokens: 5,
             seed: 1,
             user_key: "u".to_owned(),
+            request_id: None,
             use_invalid_key: false,
         }
     }

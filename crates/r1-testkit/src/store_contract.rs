@@ -195,6 +195,7 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
         seed: u64::MAX,
         use_invalid_key: false,
         given_bytes: 0,
+        request_id: Some("from-a-proxy".to_owned()),
     };
     NewTurn {
         owner,

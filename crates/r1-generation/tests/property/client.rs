@@ -70,6 +70,7 @@ pub(crate) fn question(text: String, conversation: Option<ConversationId>, key: 
         temperature: None,
         max_tokens: None,
         use_invalid_key: false,
+        request_id: None,
         idempotency: key,
     }
 }

@@ -11,6 +11,7 @@ pub(crate) fn question(text: &str) -> Question {
         temperature: None,
         max_tokens: None,
         use_invalid_key: false,
+        request_id: None,
         idempotency: None,
     }
 }

@@ -110,6 +110,7 @@ mod tests {
             max_tokens: 9,
             seed: u64::MAX,
             user_key: "u1".to_owned(),
+            request_id: None,
             use_invalid_key: false,
         }
     }

@@ -35,6 +35,7 @@ pub(crate) fn request(question: &str) -> CompletionRequest {
         max_tokens: 100,
         seed: 7,
         user_key: "u".to_owned(),
+        request_id: None,
         use_invalid_key: false,
     }
 }

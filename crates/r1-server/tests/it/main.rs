@@ -31,4 +31,6 @@ mod stop;
 mod storage;
 mod streams;
 mod support;
+#[cfg(feature = "otel")]
+mod traces;
 mod upstream_faults;

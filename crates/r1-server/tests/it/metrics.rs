@@ -227,7 +227,7 @@ async fn they_are_off_unless_an_address_is_given() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_run_is_logged_with_its_requests_id() -> Result<()> {
+async fn one_id_goes_from_the_proxy_through_the_log_to_the_provider() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
     let server = Setup::with_upstream(&upstream)?.start().await?;
@@ -237,5 +237,25 @@ async fn a_run_is_logged_with_its_requests_id() -> Result<()> {
     let log = server.log();
     let line = log.lines().find(|line| line.contains("failed: provider_auth")).context("a line")?;
     ensure!(line.contains("from-the-proxy"), "{line}");
+    let sent = upstream.last_request().context("a request")?;
+    ensure!(sent.headers["x-request-id"] == "from-the-proxy", "{:?}", sent.headers);
+    // Without a proxy's, the one that the client is told; and whoever takes over has it.
+    upstream.push(Script::new().wait_for("never"));
+    upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
+    let answer = client.post("/chat/stream", &json!({"message": "go"})).await?;
+    let told = answer.headers()["x-request-id"].to_str()?.to_owned();
+    let start = stream(answer).await?.next_frame().await?.context("start")?;
+    let generation = id_of(&start.data, "generation_id")?;
+    upstream.wait_requests(2).await?;
+    let next = server.kill().await?.start().await?;
+    upstream.wait_requests(3).await?;
+    for request in &upstream.requests()[1..] {
+        ensure!(request.headers["x-request-id"] == told, "{:?}", request.headers);
+    }
+    let followed = client.at(&next).attach(&format!("generation_id={generation}")).await?;
+    stream(followed).await?.collect_to_end().await?;
+    let log = next.log();
+    let line = log.lines().find(|line| line.contains("failed: provider_auth")).context("a line")?;
+    ensure!(line.contains(&told), "{line}");
     Ok(())
 }

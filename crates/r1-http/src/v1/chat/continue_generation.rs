@@ -12,6 +12,7 @@ use crate::{
     app::App,
     body::OptionalJson,
     error::{ApiResult, Problem},
+    problem::RequestId,
     session::Caller,
     sse::EventStream,
     v1::params::PathId,
@@ -61,8 +62,12 @@ pub(crate) async fn continue_generation(
     faults.check_max_tokens(request.max_tokens);
     faults.into_result()?;
     let key = idempotency_key(&headers, &format!("POST /chat/generations/{id}/continue"), &body.0)?;
-    let how =
-        Continuation { temperature: request.temperature, max_tokens: request.max_tokens, idempotency: key.clone() };
+    let how = Continuation {
+        temperature: request.temperature,
+        max_tokens: request.max_tokens,
+        request_id: Some(RequestId::of(&headers).into()),
+        idempotency: key.clone(),
+    };
     let (accepted, permit) = accept(&app, caller.id(), key, app.engine.go_on(caller.id(), id, how)).await?;
     Ok(EventStream::new(accepted.reader, app.settings.heartbeat, permit).into_response())
 }

@@ -5,7 +5,7 @@ use r1_generation::Question;
 use serde::Deserialize;
 
 use super::{faults::Faults, idempotency::idempotency_key};
-use crate::{app::App, body::RawJson, error::ApiError};
+use crate::{app::App, body::RawJson, error::ApiError, problem::RequestId};
 
 /// A question.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -64,5 +64,6 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
         temperature: request.temperature,
         max_tokens: request.max_tokens,
         use_invalid_key: request.use_invalid_key,
+        request_id: Some(RequestId::of(headers).into()),
     })
 }

@@ -12,6 +12,7 @@ use crate::{
     app::App,
     body::OptionalJson,
     error::{ApiResult, Problem},
+    problem::RequestId,
     session::Caller,
     sse::EventStream,
     v1::params::PathId,
@@ -68,6 +69,7 @@ pub(crate) async fn retry_generation(
         model: request.model,
         temperature: request.temperature,
         max_tokens: request.max_tokens,
+        request_id: Some(RequestId::of(&headers).into()),
         idempotency: key.clone(),
     };
     let (accepted, permit) = accept(&app, caller.id(), key, app.engine.retry(caller.id(), id, how)).await?;
