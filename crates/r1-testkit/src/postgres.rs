@@ -3,7 +3,10 @@
 //! The server is at `R1_POSTGRES_URL`, or on this machine at the usual port; its user may make
 //! databases. `scripts/postgres` starts one.
 
+mod own;
+
 use anyhow::{Context, Result, anyhow};
+pub use own::{OwnServer, Stop};
 pub use tokio_postgres::Client;
 use tokio_postgres::NoTls;
 use tokio_util::task::TaskTracker;
@@ -118,7 +121,11 @@ fn url_of(name: &str) -> String {
     format!("{}/{name}{}{query}", &base[..end], if query.is_empty() { "" } else { "?" })
 }
 
-async fn connect(url: &str) -> Result<Client> {
+/// Somebody's connection, not encrypted, which ends with the client.
+///
+/// # Errors
+/// What the server says.
+pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.with_context(|| {
         "no PostgreSQL server answers: `make test` starts one; for a single test, \
          `scripts/postgres cargo nextest run …`, or name one in R1_POSTGRES_URL"

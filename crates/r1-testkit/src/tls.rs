@@ -26,7 +26,7 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key)?;
-        Ok(Self { pem: pem(certificate.der()), issuer: Issuer::new(params, key) })
+        Ok(Self { pem: pem("CERTIFICATE", certificate.der()), issuer: Issuer::new(params, key) })
     }
 
     /// Its certificate, for `SSL_CERT_FILE`.
@@ -63,6 +63,8 @@ impl Authority {
 /// What a server shows.
 pub struct Identity {
     config: Arc<ServerConfig>,
+    certificate: CertificateDer<'static>,
+    key: PrivatePkcs8KeyDer<'static>,
 }
 
 impl Identity {
@@ -77,14 +79,26 @@ impl Identity {
     }
 
     fn new(certificate: CertificateDer<'static>, key: &KeyPair) -> anyhow::Result<Self> {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(vec![certificate.clone()], PrivateKeyDer::Pkcs8(key.clone_key()))
             .context("a certificate and its key")?;
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), certificate, key })
+    }
+
+    /// Its certificate, for a server that reads files.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        pem("CERTIFICATE", &self.certificate)
+    }
+
+    /// Its key, for a server that reads files.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        pem("PRIVATE KEY", self.key.secret_pkcs8_der())
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
@@ -92,8 +106,8 @@ impl Identity {
     }
 }
 
-fn pem(der: &[u8]) -> String {
+fn pem(what: &str, der: &[u8]) -> String {
     let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
     let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
 }

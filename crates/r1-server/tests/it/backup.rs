@@ -14,7 +14,7 @@ async fn a_backup_is_taken_while_answers_stream() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.push(Script::text("An earlier answer."));
     upstream.push(Script::paced(400, std::time::Duration::from_millis(5)));
-    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let server = Setup::with_upstream(&upstream)?.on_sqlite().start().await?;
     let client = server.user("ada").await?;
     let earlier = client.ask_to_end(&json!({"message": "before"})).await?;
     let mut reader = client.ask(&json!({"message": "go"})).await?;
@@ -63,7 +63,7 @@ async fn a_backup_is_taken_while_answers_stream() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_no_backup_is_not_put_in_place() -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new()?.on_sqlite();
     let missing = setup.run(&["backup", "file"]).await?;
     assert!(!missing.ok && missing.stderr.contains("--data-dir"), "{missing:?}");
     assert!(setup.run(&["user", "add", "ada", "--email", "ada@example.com"]).await?.ok);

@@ -37,7 +37,7 @@ async fn everything_goes_over() -> Result<()> {
     upstream.push(Script::text("In what is deleted."));
     upstream.push(Script::new().role().chunk("The sentence ").chunk("goes ").wait_for("never"));
     let setup = || -> Result<Setup> {
-        let setup = Setup::new()?.set("PROVIDERS__VLLM__BASE_URL", &upstream.base_url());
+        let setup = Setup::new()?.on_sqlite().set("PROVIDERS__VLLM__BASE_URL", &upstream.base_url());
         Ok(setup.set("PROVIDERS__VLLM__CONTINUES", "vllm").set("DEFAULT_MODEL", "vllm/test-model"))
     };
     let server = setup()?.start().await?;
@@ -110,7 +110,7 @@ async fn goes_on(client: &crate::support::Client, seen: &[Frame]) -> Result<()> 
 #[tokio::test]
 async fn what_is_broken_off_has_done_nothing() -> Result<()> {
     let upstream = Upstream::start().await?;
-    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let server = Setup::with_upstream(&upstream)?.on_sqlite().start().await?;
     let client = server.user("ada").await?;
     for _ in 0..3 {
         upstream.push(Script::text("an answer"));
@@ -123,7 +123,7 @@ async fn what_is_broken_off_has_done_nothing() -> Result<()> {
     let to = database.url();
     let key = std::fs::read_to_string(source.data_dir().join("signing-key"))?;
     // A process that served from it once, and left a setup code.
-    let there = Setup::with_upstream(&upstream)?.env("DATABASE_URL", &to).env("SECRET_KEY", key.trim());
+    let there = Setup::with_upstream(&upstream)?.on_sqlite().env("DATABASE_URL", &to).env("SECRET_KEY", key.trim());
     let server = there.start().await?;
     server.signal(Signal::TERM)?;
     assert!(server.ended().await?.0);
@@ -155,7 +155,7 @@ async fn what_is_broken_off_has_done_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn bad_arguments_are_explained() -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new()?.on_sqlite();
     for (args, told) in [
         (&["migrate"][..], "--to"),
         (&["migrate", "--from", "/srv/data"], "sqlite:/var/lib"),

@@ -41,7 +41,7 @@ async fn both_ports_serve_the_page_and_the_api() -> Result<()> {
 
 #[tokio::test]
 async fn one_process_per_data_directory() -> Result<()> {
-    let server = Setup::new()?.start().await?;
+    let server = Setup::new()?.on_sqlite().start().await?;
     let second = server.setup().run(&["serve", "--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"]).await?;
     ensure!(!second.ok && second.stderr.contains("in use by another gpt-r1 process"), "{second:?}");
     ensure!(second.stderr.contains("--data-dir"), "and what to do: {second:?}");
@@ -60,12 +60,12 @@ async fn a_port_in_use_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn a_data_directory_that_can_not_be_used() -> Result<()> {
-    let setup = Setup::new()?;
+    let setup = Setup::new()?.on_sqlite();
     std::fs::write(setup.data_dir(), "a file, not a directory")?;
     let finished = setup.run(&["serve", "--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"]).await?;
     ensure!(!finished.ok && finished.stderr.contains("data directory"), "{finished:?}");
 
-    let setup = Setup::new()?;
+    let setup = Setup::new()?.on_sqlite();
     std::fs::create_dir_all(setup.data_dir())?;
     std::fs::write(setup.data_dir().join("gpt-r1.db"), "this is no database, whatever its name says. ".repeat(100))?;
     let finished = setup.run(&["serve", "--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"]).await?;

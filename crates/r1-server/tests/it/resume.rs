@@ -5,10 +5,8 @@ mod crowd;
 use anyhow::{Context, Result, ensure};
 use r1_domain::{
     cursor::Cursor,
-    store::Store,
     time::{Clock, SystemClock, Timestamp},
 };
-use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::{
     sse::Frame,
     upstream::{Script, Upstream},
@@ -239,7 +237,7 @@ async fn whole(client: &Client, generation: &str) -> Result<Vec<Frame>> {
 
 /// Retires the logs of all answers that have ended, as housekeeping does after their time.
 async fn retire_logs(setup: &Setup) -> Result<()> {
-    let store = SqliteStore::open(&SqliteOptions::new(setup.data_dir()))?;
+    let store = setup.store().await?;
     let never = Timestamp::from_micros(0);
     while store.purge(SystemClock.now(), never, never, 100).await? > 0 {}
     Ok(())

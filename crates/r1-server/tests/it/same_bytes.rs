@@ -10,8 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use r1_domain::{generation::GenerationRequest, store::Store};
-use r1_store_sqlite::{SqliteOptions, SqliteStore};
+use r1_domain::generation::GenerationRequest;
 use r1_testkit::sse::{self, Frame, text_of};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -139,7 +138,7 @@ impl World {
     async fn asked(self, generations: &[String]) -> Result<Vec<GenerationRequest>> {
         let owner = id_of(&self.client.read("/auth/me").await?, "id")?.parse()?;
         let setup = self.server.kill().await?;
-        let store = SqliteStore::open(&SqliteOptions::new(setup.data_dir()))?;
+        let store = setup.store().await?;
         let mut asked = Vec::new();
         for generation in generations {
             asked.push(store.generation_get(owner, generation.parse()?).await?.request);

@@ -287,10 +287,10 @@ async fn clients_that_hold_on_do_not_hold_the_process() -> Result<()> {
 
 #[tokio::test]
 async fn a_database_that_can_not_be_closed_does_not_hold_the_process() -> Result<()> {
-    let server = Setup::new()?.set("SERVER__SHUTDOWN_DEADLINE", "1s").start().await?;
+    let server = Setup::new()?.on_sqlite().set("SERVER__SHUTDOWN_DEADLINE", "1s").start().await?;
     let client = server.user("ada").await?;
     let log = server.log_path();
-    let _lock = DatabaseLock::take(server.setup())?;
+    let _lock = DatabaseLock::take(server.setup()).await?;
     let mut writes = JoinSet::new();
     for _ in 0..5 {
         writes.spawn(client.request(Method::POST, "/conversations").json(&json!({})).send());
@@ -313,7 +313,7 @@ async fn storage_that_takes_no_end_does_not_hold_the_process() -> Result<()> {
     let mut reader = client.ask(&json!({"message": "go"})).await?;
     let mut seen = vec![reader.next_frame().await?.context("start")?, reader.next_frame().await?.context("chunk")?];
     let log = server.log_path();
-    let lock = DatabaseLock::take(server.setup())?;
+    let lock = DatabaseLock::take(server.setup()).await?;
     server.signal(Signal::TERM)?;
     while let Some(frame) = reader.next_frame().await? {
         seen.push(frame);

@@ -322,7 +322,7 @@ async fn while_storage_takes_nothing() -> Result<()> {
     let client = server.user("ada").await?;
     let (mut reader, generation, conversation) = begun(&client, &json!({"message": "go"})).await?;
     let first = reader.next_frame().await?.context("a chunk")?;
-    let lock = DatabaseLock::take(server.setup())?;
+    let lock = DatabaseLock::take(server.setup()).await?;
     upstream.open("flood");
     // No commit carries a word of the flood by now, or ever before the lock is gone.
     let stopping = stop(&client, &generation);

@@ -26,7 +26,10 @@ const STALL_LIMIT: &str = "3s";
 
 /// A server that sends readers away soon.
 fn impatient(upstream: &Upstream) -> Result<Setup> {
-    Ok(Setup::with_upstream(upstream)?.set("STREAM__STALL_LIMIT", STALL_LIMIT).set("STREAM__HEARTBEAT", "1s"))
+    Ok(Setup::with_upstream(upstream)?
+        .on_sqlite()
+        .set("STREAM__STALL_LIMIT", STALL_LIMIT)
+        .set("STREAM__HEARTBEAT", "1s"))
 }
 
 /// The same on a disk that can fail.

@@ -11,6 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use r1_auth::key::SigningKey;
+use r1_domain::store::Store;
+use r1_store_postgres::{PostgresOptions, PostgresStore};
+use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::{
     postgres::TestDatabase,
     sse::{self, Frame},
@@ -26,6 +30,8 @@ use tokio::{
 
 /// The binary under test.
 pub(crate) const GPT_R1: &str = env!("CARGO_BIN_EXE_gpt-r1");
+/// Of all servers on PostgreSQL.
+const SECRET_KEY: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 /// Longest wait for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -46,7 +52,7 @@ pub(crate) struct Setup {
 }
 
 /// Whether `R1_IT_DATABASE` says that the servers of these tests keep everything in PostgreSQL.
-fn on_postgres() -> bool {
+pub(crate) fn on_postgres() -> bool {
     std::env::var("R1_IT_DATABASE").is_ok_and(|database| database == "postgres")
 }
 
@@ -71,6 +77,12 @@ impl Setup {
             self.postgres = Some(Arc::new(TestDatabase::make()?));
         }
         Ok(self)
+    }
+
+    /// The same on SQLite, for what is about its files.
+    pub(crate) fn on_sqlite(mut self) -> Self {
+        self.postgres = None;
+        self
     }
 
     /// A node more: the same settings and database, a data directory of its own.
@@ -117,6 +129,15 @@ impl Setup {
         self
     }
 
+    /// What a server that has ended left behind, or a guest beside one on PostgreSQL.
+    pub(crate) async fn store(&self) -> Result<Box<dyn Store>> {
+        let Some(database) = &self.postgres else {
+            return Ok(Box::new(SqliteStore::open(&SqliteOptions::new(&self.data_dir))?));
+        };
+        let key = SigningKey::from_secret(&SECRET_KEY.into())?.fingerprint();
+        Ok(Box::new(PostgresStore::open_guest(&PostgresOptions::new(database.url().into(), key)).await?))
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -132,7 +153,7 @@ impl Setup {
             }
         }
         if let Some(database) = &self.postgres {
-            command.env("DATABASE_URL", database.url()).env("SECRET_KEY", "k".repeat(32));
+            command.env("DATABASE_URL", database.url()).env("SECRET_KEY", SECRET_KEY);
         }
         command.envs(self.settings.iter().map(|(key, value)| (key, value)));
         // Nobody's gpt-r1.toml.

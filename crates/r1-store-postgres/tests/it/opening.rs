@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use r1_domain::store::StoreError;
+use r1_domain::store::{Store, StoreError};
 use r1_store_postgres::{OpenError, PostgresOptions, PostgresStore};
 use r1_testkit::{
-    postgres::{TestDatabase, server},
+    postgres::{OwnServer, Stop, TestDatabase, server},
     proxy::Proxy,
     store_contract::{SharedStore, at, new_turn, user},
+    tls::Authority,
 };
 
 use crate::support;
@@ -154,5 +155,73 @@ async fn a_pool_that_is_used_up_has_an_end() -> Result<()> {
     assert!(begun.elapsed() < Duration::from_secs(25), "bounded: {:?}", begun.elapsed());
     lock.rollback().await?;
     assert_eq!(store.generation_count_running(owner).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_not_told() -> Result<()> {
+    let server = OwnServer::start(None).await?;
+    PostgresStore::open(&support::options(server.url())).await?;
+    let wrong = server.url().replacen("correct-horse", "secret-pw", 1);
+    let error = refused(&support::options(wrong)).await?;
+    assert!(matches!(error, OpenError::Refused { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("secret-pw"), "{error:?}");
+    // It speaks no TLS, and that is asked for.
+    let encrypted = refused(&support::options(format!("{}?sslmode=require", server.url()))).await?;
+    assert!(encrypted.to_string().contains("sslmode"), "{encrypted}");
+    server.stop(Stop::Fast).await?;
+    let error = refused(&support::options(server.url())).await?;
+    assert!(matches!(error, OpenError::Unreachable { .. }), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_is_believed_as_sslmode_says() -> Result<()> {
+    let (ours, theirs) = (Authority::new()?, Authority::new()?);
+    let files = tempfile::tempdir()?;
+    let root = |name: &str, authority: &Authority| {
+        let file = files.path().join(name);
+        std::fs::write(&file, authority.pem())?;
+        anyhow::Ok(format!("sslrootcert={}", file.display()))
+    };
+    let (ours_file, theirs_file) = (root("ours", &ours)?, root("theirs", &theirs)?);
+    for (host, is_ours) in [("127.0.0.1", true), ("db.example", false)] {
+        let server = OwnServer::start(Some(&ours.identity(host)?)).await?;
+        for (query, believed) in [
+            ("sslmode=disable".to_owned(), true),
+            ("sslmode=prefer".to_owned(), true),
+            ("sslmode=require".to_owned(), true),
+            (format!("sslmode=require&{theirs_file}"), false),
+            (format!("sslmode=verify-ca&{ours_file}"), true),
+            (format!("sslmode=verify-ca&{theirs_file}"), false),
+            (format!("sslmode=verify-full&{ours_file}"), is_ours),
+            (format!("sslmode=verify-full&{theirs_file}"), false),
+            // The system's authorities don't know ours.
+            ("sslrootcert=system".to_owned(), false),
+        ] {
+            let options = support::options(format!("{}?{query}", server.url()));
+            match PostgresStore::open(&options).await {
+                Ok(store) => {
+                    anyhow::ensure!(believed, "{host}: {query} was believed");
+                    store.ping().await?;
+                }
+                Err(error) => {
+                    anyhow::ensure!(!believed, "{host}: {query}: {error:?}");
+                    anyhow::ensure!(matches!(error, OpenError::Unreachable { .. }), "{query}: {error:?}");
+                }
+            }
+        }
+        // Encrypted it is, where that was asked for.
+        let url = format!("{}?sslmode=require&application_name=encrypted", server.url());
+        let store = PostgresStore::open(&support::options(url)).await?;
+        store.ping().await?;
+        let plain = r1_testkit::postgres::connect(&server.url()).await?;
+        let count = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
+            WHERE a.application_name = 'encrypted' AND NOT s.ssl";
+        let unencrypted: i64 = plain.query_one(count, &[]).await?.get(0);
+        assert_eq!(unencrypted, 0);
+        let encrypted: i64 = plain.query_one(&count.replace("NOT ", ""), &[]).await?.get(0);
+        assert!(encrypted > 0, "somebody is connected");
+    }
     Ok(())
 }

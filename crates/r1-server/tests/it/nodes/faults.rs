@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use r1_testkit::{
     follower::{Follower, Origin},
+    postgres::{OwnServer, Stop},
     proxy::Proxy,
     sse::{Frame, text_of},
     upstream::{Script, Upstream},
@@ -12,7 +13,7 @@ use r1_testkit::{
 use serde_json::json;
 
 use super::{LEASE, follow, setup, two};
-use crate::support::{Client, PATIENCE, Server, Signal, id_of};
+use crate::support::{Client, PATIENCE, Server, Setup, Signal, id_of};
 
 /// Beyond the lease, for a busy machine.
 const GRACE: Duration = Duration::from_secs(10);
@@ -150,40 +151,86 @@ async fn a_node_that_goes_down_hands_over_at_once() -> Result<()> {
     Ok(())
 }
 
-/// Ends all connections of both nodes to the database.
-async fn terminate(server: &Server) -> Result<()> {
-    let database = server.setup().database().context("a database")?;
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    database.client().await?.execute(end, &[]).await?;
+/// An answer of 3 s, read where it runs and elsewhere, is whole and the same, and was asked for once, whatever
+/// is done meanwhile.
+async fn unharmed(first: Setup, upstream: &Upstream, meanwhile: impl AsyncFnOnce(&Server) -> Result<()>) -> Result<()> {
+    upstream.push(Script::paced(300, Duration::from_millis(10)));
+    let second = first.another()?;
+    let (first, second) = (first.start().await?, second.start().await?);
+    let one = first.user("ada").await?;
+    let mut asking = one.ask(&json!({"message": "go"})).await?;
+    let start = asking.next_frame().await?.context("start")?;
+    let generation_id = id_of(&start.data, "generation_id")?.parse()?;
+    let token = one.token.clone().context("a token")?;
+    let base = format!("{}/api/v1", second.api);
+    let origin = Origin::Attached { generation_id, after: None };
+    let mut elsewhere = Follower::new(reqwest::Client::builder().no_proxy().build()?, &base, &token, origin);
+    let (mut frames, seen, ()) = futures::try_join!(asking.collect_to_end(), elsewhere.to_end(), meanwhile(&first))?;
+    frames.insert(0, start);
+    assert_eq!(frames, seen);
+    let last = frames.last().context("an end")?;
+    assert_eq!((last.data["status"].as_str(), last.id.context("an id")?.cursor.epoch), (Some("completed"), 1));
+    assert_eq!(upstream.requests().len(), 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn connections_that_the_database_ends_cost_nothing() -> Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.push(Script::paced(300, Duration::from_millis(10)));
-    let ((first, one), (second, other)) = two(&upstream).await?;
-    let mut asking = one.ask(&json!({"message": "go"})).await?;
-    let start = asking.next_frame().await?.context("start")?;
-    let generation_id = id_of(&start.data, "generation_id")?.parse()?;
-    let token = other.token.clone().context("a token")?;
-    let base = format!("{}/api/v1", second.api);
-    let origin = Origin::Attached { generation_id, after: None };
-    let mut elsewhere = Follower::new(reqwest::Client::builder().no_proxy().build()?, &base, &token, origin);
-    let ending = async {
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    unharmed(setup(&upstream)?, &upstream, async |node| {
         for _ in 0..5 {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            terminate(&first).await?;
+            let database = node.setup().database().context("a database")?;
+            database.client().await?.execute(end, &[]).await?;
         }
         Ok(())
-    };
-    let (mut frames, seen, ()) = futures::try_join!(asking.collect_to_end(), elsewhere.to_end(), ending)?;
-    frames.insert(0, start);
-    assert_eq!(frames, seen);
-    let last = frames.last().context("an end")?;
-    assert_eq!((last.data["status"].as_str(), last.id.context("an id")?.cursor.epoch), (Some("completed"), 1));
-    assert_eq!(upstream.requests().len(), 1);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_database_that_restarts_costs_nothing() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let database = OwnServer::start(None).await?;
+    // It may take its time, on a busy machine.
+    let setup = setup(&upstream)?.set("DATABASE__LEASE", "1m").env("DATABASE_URL", &database.url());
+    unharmed(setup, &upstream, async |_| {
+        for how in [Stop::Fast, Stop::Immediate] {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            database.stop(how).await?;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            database.begin().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_for_longer_than_a_lease_is_waited_for() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::new().role().chunk("The sentence ").wait_for("late").chunk("ZOMBIE").wait_for("never"));
+    upstream.push(Script::text("finishes."));
+    let database = OwnServer::start(None).await?;
+    let first = setup(&upstream)?.env("DATABASE_URL", &database.url());
+    let second = first.another()?;
+    let (first, second) = (first.start().await?, second.start().await?);
+    let one = first.user("ada").await?;
+    let other = one.clone().at(&second);
+    let (generation, conversation, seen) = begun(&one).await?;
+    let reader = follow(&other, &generation).await?;
+    database.stop(Stop::Immediate).await?;
+    // Whoever has no lease keeps nothing open at its provider's.
+    upstream.wait_closed(1).await?;
+    upstream.open("late");
+    let refused = other.post("/chat/stream", &json!({"message": "now?", "conversation_id": conversation})).await?;
+    assert_eq!(refused.status(), 503);
+    database.begin().await?;
+    let log = reader.collect_to_end().await?;
+    check(&log, &seen, "The sentence finishes.", 2)?;
+    assert_eq!(follow(&one, &generation).await?.collect_to_end().await?, log);
     Ok(())
 }
 
