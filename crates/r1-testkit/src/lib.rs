@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod follower;
+pub mod namespace;
 pub mod postgres;
 pub mod provider;
 pub mod proxy;

@@ -16,6 +16,7 @@ use r1_domain::store::Store;
 use r1_store_postgres::{PostgresOptions, PostgresStore};
 use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::{
+    namespace::Namespace,
     postgres::TestDatabase,
     sse::{self, Frame},
     upstream::Upstream,
@@ -48,6 +49,8 @@ pub(crate) struct Setup {
     settings: Vec<(String, String)>,
     /// Instead of SQLite in the data directory.
     postgres: Option<Arc<TestDatabase>>,
+    /// Runs in a network of its own.
+    namespace: Option<Arc<Namespace>>,
     _own: Option<tempfile::TempDir>,
 }
 
@@ -63,7 +66,7 @@ impl Setup {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
         let postgres = on_postgres().then(TestDatabase::make).transpose()?.map(Arc::new);
-        let setup = Self { data_dir, settings: Vec::new(), postgres, _own: Some(own) };
+        let setup = Self { data_dir, settings: Vec::new(), postgres, namespace: None, _own: Some(own) };
         Ok(setup
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
@@ -85,12 +88,18 @@ impl Setup {
         self
     }
 
+    /// The same in a network of its own; clients come by the last of its cables.
+    pub(crate) fn inside(mut self, namespace: &Arc<Namespace>) -> Self {
+        self.namespace = Some(namespace.clone());
+        self
+    }
+
     /// A node more: the same settings and database, a data directory of its own.
     pub(crate) fn another(&self) -> Result<Self> {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
         let (settings, postgres) = (self.settings.clone(), self.postgres.clone());
-        Ok(Self { data_dir, settings, postgres, _own: Some(own) })
+        Ok(Self { data_dir, settings, postgres, namespace: None, _own: Some(own) })
     }
 
     /// The database, where it is PostgreSQL.
@@ -144,7 +153,10 @@ impl Setup {
 
     /// A command of the binary with these settings and nothing else of our environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(GPT_R1);
+        let mut command = match &self.namespace {
+            Some(namespace) => namespace.command(GPT_R1),
+            None => Command::new(GPT_R1),
+        };
         command.args(args).args(["--data-dir".as_ref(), self.data_dir.as_os_str()]);
         command.env_clear().kill_on_drop(true).stdin(Stdio::null());
         for name in ["PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
@@ -206,8 +218,12 @@ impl Server {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let parent = setup.data_dir.parent().context("a data directory has a parent")?;
         let log = parent.join(format!("log-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let api = match &setup.namespace {
+            Some(namespace) => format!("{}:0", namespace.cables()[1].there()),
+            None => "127.0.0.1:0".to_owned(),
+        };
         let mut child = setup
-            .command(&["serve", "--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"])
+            .command(&["serve", "--api-addr", &api, "--web-addr", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log)?)
             .spawn()?;

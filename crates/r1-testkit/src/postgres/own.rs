@@ -1,7 +1,7 @@
 //! A PostgreSQL server of a test's own, to be stopped and started, and to speak TLS.
 
 use std::{
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::Output,
@@ -26,23 +26,31 @@ pub struct OwnServer {
     directory: PathBuf,
     programs: PathBuf,
     owner: Option<(u32, u32)>,
-    port: u16,
+    address: SocketAddr,
 }
 
 /// Of the user `postgres`.
 const PASSWORD: &str = "correct-horse";
 
 impl OwnServer {
-    /// Starts one on a free port; with an identity it speaks TLS too.
+    /// Starts one at 127.0.0.1; with an identity it speaks TLS too.
     ///
     /// # Errors
     /// No programs of PostgreSQL's on this machine, or what they say.
     pub async fn start(identity: Option<&Identity>) -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, identity).await
+    }
+
+    /// The same at another of this machine's addresses.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_at(address: Ipv4Addr, identity: Option<&Identity>) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("r1-postgres-{:016x}", rand::random::<u64>()));
         std::fs::create_dir(&directory)?;
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let server = Self { directory, programs: programs()?, owner: owner(), port };
+        let address = TcpListener::bind((address, 0))?.local_addr()?;
+        let server = Self { directory, programs: programs()?, owner: owner(), address };
         let data = server.directory.join("data");
         std::fs::create_dir(&data)?;
         server.give(&data)?;
@@ -56,10 +64,13 @@ impl OwnServer {
             server.write(&data.join("server.key"), &identity.key_pem())?;
         }
         let settings = format!(
-            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\nssl = {}\n",
+            "listen_addresses = '{}'\nport = {}\nunix_socket_directories = ''\nfsync = off\nssl = {}\n",
+            address.ip(),
+            address.port(),
             if identity.is_some() { "on" } else { "off" }
         );
         server.write(&data.join("postgresql.auto.conf"), &settings)?;
+        server.write(&data.join("pg_hba.conf"), "host all all all scram-sha-256\n")?;
         server.begin().await?;
         Ok(server)
     }
@@ -85,16 +96,10 @@ impl OwnServer {
         self.run("pg_ctl", &["-w", "-l", log.to_str().context("a path that is text")?, "start"]).await
     }
 
-    /// Its port, at 127.0.0.1.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
-    }
-
     /// How to open its database.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://postgres:{PASSWORD}@{}/postgres", self.address)
     }
 
     fn give(&self, path: &Path) -> Result<()> {

@@ -1,10 +1,14 @@
 //! Nodes that are killed, stopped, or sent away; a database that goes and comes back.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use r1_testkit::{
     follower::{Follower, Origin},
+    namespace::Namespace,
     postgres::{OwnServer, Stop},
     proxy::Proxy,
     sse::{Frame, text_of},
@@ -266,32 +270,28 @@ async fn without_hints_it_is_only_later() -> Result<()> {
     }
 }
 
-/// A network that is gone: nobody is told, nothing comes back.
-#[tokio::test]
-async fn a_node_that_is_cut_off_from_the_database_lets_go_in_time() -> Result<()> {
-    let upstream = Upstream::start().await?;
+/// Cuts the first of two nodes off from the database. Nobody is told, nothing comes back.
+async fn cut_off(
+    upstream: &Upstream,
+    (first, second): (Setup, Setup),
+    cut: impl Fn() -> Result<()>,
+    mend: impl Fn() -> Result<()>,
+) -> Result<()> {
     upstream.push(Script::new().role().chunk("The sentence ").wait_for("late").chunk("ZOMBIE").wait_for("never"));
     upstream.push(Script::new().role().chunk("goes on ").wait_for("end").chunk("and ends.").ending());
-    let proxy = Proxy::start().await?;
-    let first = setup(&upstream)?;
-    let second = first.another()?;
-    let url = first.database().context("a database")?.url();
-    let host = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).context("a host")?.to_owned();
-    proxy.lead_to([host.parse().context("an address and a port")?]);
-    let first = first.env("DATABASE_URL", &url.replacen(&host, proxy.url().trim_start_matches("http://"), 1));
     let (first, second) = (first.start().await?, second.start().await?);
     let one = first.user("ada").await?;
     let other = one.clone().at(&second);
     let (generation, _, seen) = begun(&one).await?;
     let mut reader = follow(&other, &generation).await?;
-    proxy.freeze(true);
-    let cut = Instant::now();
+    cut()?;
+    let since = Instant::now();
     upstream.wait_closed(1).await?;
-    ensure!(cut.elapsed() < LEASE + Duration::from_millis(300), "the provider was kept for {:?}", cut.elapsed());
+    ensure!(since.elapsed() < LEASE + Duration::from_millis(300), "the provider was kept for {:?}", since.elapsed());
     upstream.open("late");
     let taken = reader.collect_until(|frame| frame.kind() == "resumed").await?;
     assert_eq!(taken[..seen.len()], seen[..]);
-    proxy.freeze(false);
+    mend()?;
     upstream.open("end");
     reader.collect_to_end().await?;
     let log = follow(&other, &generation).await?.collect_to_end().await?;
@@ -306,4 +306,36 @@ async fn a_node_that_is_cut_off_from_the_database_lets_go_in_time() -> Result<()
     }
     assert_eq!(there, Some(log));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_from_the_database_lets_go_in_time() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let proxy = Proxy::start().await?;
+    let first = setup(&upstream)?;
+    let second = first.another()?;
+    let url = first.database().context("a database")?.url();
+    let host = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).context("a host")?.to_owned();
+    proxy.lead_to([host.parse().context("an address and a port")?]);
+    let first = first.env("DATABASE_URL", &url.replacen(&host, proxy.url().trim_start_matches("http://"), 1));
+    let freeze = |frozen| {
+        proxy.freeze(frozen);
+        Ok(())
+    };
+    cut_off(&upstream, (first, second), || freeze(true), || freeze(false)).await
+}
+
+/// The same by a network's own means, where this machine has them.
+#[tokio::test]
+async fn a_node_whose_network_is_gone_lets_go_in_time() -> Result<()> {
+    let Some(namespace) = Namespace::make()?.map(Arc::new) else {
+        eprintln!("not played: network namespaces are not allowed here");
+        return Ok(());
+    };
+    let [to_database, to_others] = namespace.cables();
+    let upstream = Upstream::start_on((to_others.here(), 0).into()).await?;
+    let database = OwnServer::start_at(to_database.here(), None).await?;
+    let first = setup(&upstream)?.env("DATABASE_URL", &database.url());
+    let second = first.another()?;
+    cut_off(&upstream, (first.inside(&namespace), second), || to_database.pull(), || to_database.plug()).await
 }

@@ -1,0 +1,234 @@
+//! A run's talk with its model: the question, what comes, and another try where nothing came.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use r1_domain::{
+    event::Failure,
+    message::{Role, Turn},
+    overlap::Overlap,
+    provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ProviderErrorCode},
+    store::HistoryRead,
+};
+use rand::RngExt;
+use tokio::time::Instant;
+use tracing::{Span, field::Empty};
+
+use super::{Ending, Run};
+use crate::log::Refused;
+
+/// A request that failed in a way that may pass is sent again so often, if nothing came.
+const RETRIES: u32 = 2;
+/// The pause before the first of them, doubled for each further one, give or take half. Where the
+/// provider says how long, that, and up to this much more: all who were sent away come back then.
+const RETRY_PAUSE: Duration = Duration::from_millis(400);
+/// A provider that asks for a longer pause than this gets no second request.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// At most so many bytes wait for storage; then the provider waits.
+const READ_AHEAD: usize = 1024 * 1024;
+
+/// Asks a model to go on that can't be given the beginning of its own answer. Nobody but it reads this.
+const GO_ON: &str = "Your answer above was cut off. Write the rest of it. Begin exactly where it stops, in the \
+middle of a sentence or a word if need be. Repeat nothing, and say nothing about going on.";
+
+/// What is left of an answer, and when it came last.
+struct Flow {
+    /// Bytes that may come.
+    room: usize,
+    newest: Option<Instant>,
+}
+
+impl Run {
+    /// Asks until the answer ends, or nothing more is to be had.
+    pub(super) async fn answer(&self, history: Option<HistoryRead>) -> Ending {
+        let history = match history {
+            Some(history) => history.await,
+            None => self.store.history(self.owner, self.message_id, self.options.history_bytes).await,
+        };
+        let mut turns = match history {
+            // An answer that failed before its first word is no turn: some providers refuse empty ones.
+            Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect::<Vec<_>>(),
+            Err(error) => {
+                tracing::error!(source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
+                return Ending::Failed(Failure {
+                    code: "storage_unavailable".to_owned(),
+                    message: "The conversation could not be read. Try again in a moment.".to_owned(),
+                    retryable: true,
+                    retry_after: None,
+                });
+            }
+        };
+        let mut partial_answer = self.partial_answer.clone();
+        let mut overlap = None;
+        if !self.model.provider.can_continue()
+            && let Some(content) = partial_answer.take()
+        {
+            overlap = Some(Overlap::new(&content));
+            turns.push(Turn { role: Role::Assistant, content });
+            turns.push(Turn { role: Role::User, content: GO_ON.to_owned() });
+        }
+        let request = CompletionRequest {
+            model: self.model.upstream_name.clone(),
+            turns,
+            partial_ids: self.partial_ids.clone().filter(|_| partial_answer.is_some()),
+            partial_answer,
+            temperature: self.request.temperature,
+            max_tokens: self.request.max_tokens,
+            seed: self.request.seed,
+            user_key: self.owner.to_string(),
+            request_id: self.request.request_id.clone(),
+            use_invalid_key: self.request.use_invalid_key,
+        };
+        let mut failures = 0;
+        loop {
+            let before = self.log.head();
+            let error = match self.attempt(request.clone(), overlap.clone()).await {
+                Ok(ending) => return ending,
+                Err(error) => error,
+            };
+            // Once a word is in the log there is no second try: it would be said twice.
+            let too_long = error.retry_after.is_some_and(|wait| wait > LONGEST_RETRY_AFTER);
+            let may_retry = error.retryable && failures < RETRIES && self.log.head() == before && !too_long;
+            self.observer.provider_failed(self.model.provider_name(), error.code, may_retry);
+            if !may_retry {
+                tracing::warn!(
+                    code = error.code.as_str(),
+                    failures,
+                    "generation {} failed: {}",
+                    self.generation_id,
+                    error.code.as_str()
+                );
+                return Ending::Failed(Failure {
+                    code: error.code.as_str().to_owned(),
+                    message: error.message,
+                    retryable: error.retryable,
+                    retry_after: error.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+                });
+            }
+            failures += 1;
+            tracing::info!(code = error.code.as_str(), failures, "generation {} is tried again", self.generation_id);
+            tokio::time::sleep(pause_before(failures, error.retry_after)).await;
+        }
+    }
+
+    /// One request, as a span.
+    async fn attempt(&self, request: CompletionRequest, overlap: Option<Overlap>) -> Result<Ending, ProviderError> {
+        // Field names of OpenTelemetry, where it has any: its semantic conventions for generative AI. The span is
+        // never entered, which would cost something for each chunk.
+        let span = tracing::info_span!(
+            "chat",
+            otel.kind = "client",
+            gen_ai.operation.name = "chat",
+            gen_ai.provider.name = self.model.provider_name(),
+            gen_ai.request.model = request.model,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            first_chunk_ms = Empty,
+            error.type = Empty,
+            otel.status_code = Empty,
+        );
+        let ended = self.take_in(request, overlap, &span).await;
+        if let Err(error) = &ended {
+            span.record("error.type", error.code.as_str()).record("otel.status_code", "ERROR");
+        }
+        ended
+    }
+
+    /// Asks, and appends what comes. With `overlap` a repetition of the answer so far is dropped; of a request
+    /// that fails while it is not clear whether it only repeats, nothing was said.
+    async fn take_in(
+        &self,
+        request: CompletionRequest,
+        mut overlap: Option<Overlap>,
+        span: &Span,
+    ) -> Result<Ending, ProviderError> {
+        let asked = Instant::now();
+        let mut stream: CompletionStream = self.model.provider.complete(request).await?;
+        let given = self.partial_answer.as_ref().map_or(0, String::len);
+        let mut flow = Flow { room: self.options.answer_bytes.saturating_sub(given), newest: None };
+        while let Some(delta) = stream.next().await {
+            let (text, ids, done) = match (delta?, &mut overlap) {
+                (Delta::Text { text, ids }, None) => (text, ids, None),
+                (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
+                (Delta::Done { finish_reason, usage }, _) => {
+                    if let Some(usage) = usage {
+                        span.record("gen_ai.usage.input_tokens", usage.prompt_tokens)
+                            .record("gen_ai.usage.output_tokens", usage.completion_tokens);
+                    }
+                    let held = overlap.take().map(Overlap::finish).unwrap_or_default();
+                    (held, Vec::new(), Some(Ending::Completed { finish_reason, usage }))
+                }
+            };
+            if flow.newest.is_none() && !text.is_empty() {
+                span.record("first_chunk_ms", u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
+            }
+            if let Some(ending) = self.append(&text, &ids, &mut flow).await.or(done) {
+                return Ok(ending);
+            }
+        }
+        Err(ProviderError {
+            code: ProviderErrorCode::Truncated,
+            message: "The provider's answer broke off.".to_owned(),
+            retryable: true,
+            retry_after: None,
+        })
+    }
+
+    /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where
+    /// there is none left.
+    async fn append(&self, text: &str, ids: &[u32], flow: &mut Flow) -> Option<Ending> {
+        let fits = &text[..text.floor_char_boundary(flow.room)];
+        flow.room -= fits.len();
+        if !fits.is_empty() {
+            self.observe(flow);
+            // What is cut is no longer what its tokens say.
+            let appended = self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] });
+            match appended.refused {
+                Some(Refused::Fenced) => return Some(Ending::LeftBehind),
+                Some(Refused::Ended) => return Some(Ending::Ended),
+                None => {}
+            }
+            if appended.tell_writer {
+                self.queue.push(&self.log);
+            }
+            if appended.backlog > READ_AHEAD {
+                self.log.backlog_below(READ_AHEAD / 2).await;
+            }
+        }
+        let full = flow.room == 0 || fits.len() < text.len();
+        full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
+    }
+
+    fn observe(&self, flow: &mut Flow) {
+        let now = Instant::now();
+        match flow.newest.replace(now) {
+            Some(before) => self.observer.gap(now - before),
+            None => self.observer.first_chunk(self.model.provider_name(), now - self.begun),
+        }
+    }
+}
+
+/// The pause before the retry with this number, from 1.
+fn pause_before(retry: u32, asked_for: Option<Duration>) -> Duration {
+    let mut rng = rand::rng();
+    match asked_for {
+        Some(wait) => wait + RETRY_PAUSE.mul_f64(rng.random_range(0.0..1.0)),
+        None => (RETRY_PAUSE * 2u32.pow(retry - 1)).mul_f64(rng.random_range(0.5..1.5)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_and_are_never_shorter_than_asked_for() {
+        let asked = Duration::from_secs(3);
+        for (retry, wait, from, to) in [(1, None, 200, 600), (2, None, 400, 1200), (2, Some(asked), 3000, 3400)] {
+            let pauses: Vec<_> = (0..200).map(|_| pause_before(retry, wait).as_millis()).collect();
+            assert!(pauses.iter().all(|pause| (from..=to).contains(pause)), "{pauses:?}");
+            let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
+            assert!(most - least > (to - from) / 2, "spread over the whole range: {pauses:?}");
+        }
+    }
+}
