@@ -95,10 +95,15 @@ async fn its_place_is_free_before_anybody_knows() -> Result<()> {
         let accepted = world.engine.send(world.user, ask).await.context("after a stop")?;
         // The reader learns of it first, and the look at storage comes after it.
         let mut stopping = pin!(world.engine.stop(world.user, accepted.generation_id));
-        ensure!(stopping.as_mut().now_or_never().is_none());
+        // On a busy machine all of it may have happened by now.
+        let stopped = stopping.as_mut().now_or_never();
         read(accepted.reader).await;
         let again = world.engine.send(world.user, question("another")).await.context("after an end")?;
-        conversation = Some(stopping.await?.conversation_id);
+        let stopped = match stopped {
+            Some(stopped) => stopped?,
+            None => stopping.await?,
+        };
+        conversation = Some(stopped.conversation_id);
         world.engine.stop(world.user, again.generation_id).await?;
     }
     Ok(())

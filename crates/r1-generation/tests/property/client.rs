@@ -86,8 +86,9 @@ impl Client {
             EngineError::Draining => self.engine.is_draining(),
             EngineError::UnknownModel(_) => !self.configured,
             EngineError::TooManyRuns { limit } => self.setup.runs_per_user == Some(*limit),
+            // A dead process says nothing any more; what waited in it for its time is no word of its.
             EngineError::Store(_) | EngineError::StopNotStored => {
-                self.facts.lock().disturbed || self.engine.is_draining()
+                self.facts.lock().disturbed || self.engine.is_draining() || self.store.is_dead()
             }
             _ => false,
         }
@@ -119,6 +120,7 @@ impl Client {
                 if continues.is_some() && made.is_none() => {}
             // What a key made is given whatever the limits and the state of the server say.
             Err(error @ EngineError::Store(_)) if self.may_refuse(&error) => {}
+            Err(EngineError::Draining) if self.is_left(owner, made).await => {}
             Err(error) if made.is_none() && self.may_refuse(&error) => {}
             Err(error) => self.fault(&format!("{request:?} (made {made:?}): {error:?}")),
         }
@@ -146,6 +148,12 @@ impl Client {
             Err(error) => self.refused(&format!("reading the accepted {id}"), &error.into()),
         }
         self.follow(owner, accepted.reader, None, pace).await;
+    }
+
+    /// Whether a generation is left to the next start.
+    async fn is_left(&self, owner: UserId, made: Option<GenerationId>) -> bool {
+        let Some(made) = made.filter(|_| self.engine.is_draining()) else { return false };
+        self.store.generation_get(owner, made).await.is_ok_and(|generation| !generation.state.is_terminal())
     }
 
     fn refused(&self, what: &str, error: &EngineError) {

@@ -99,7 +99,13 @@ impl Layers {
                 origin: Origin::File(path.to_owned(), 0),
                 key: String::new(),
                 problem: format!("can't be read: {error}"),
-                remedy: "check the path given to --config and that this user may read the file".to_owned(),
+                remedy: if asked_for {
+                    "check the path given to --config and that this user may read the file".to_owned()
+                } else {
+                    "let this user read it, start gpt-r1 in a directory that this user may look into, or name \
+                     another file with --config"
+                        .to_owned()
+                },
             }),
         }
         layers.add_environment(defaults, environment);
