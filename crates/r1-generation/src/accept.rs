@@ -26,6 +26,7 @@ use crate::{
     node::Life,
     reader::Reader,
     registry::{Registry, Running},
+    run::span,
     start::start_event,
 };
 
@@ -134,7 +135,7 @@ impl Engine {
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let observer = self.observer.clone();
         // Below the request's, and so with its id.
-        let span = run.span();
+        let span = span(generation.id);
         let (answer, outcome) = oneshot::channel();
         let accepting = async move {
             // Until it is decided, whether its client is still there or not: a repeat that came sooner

@@ -24,7 +24,7 @@ use crate::{
     error::EngineError,
     log::{Log, SharedLog},
     registry::Running,
-    run::{Run, interrupted},
+    run::{Run, interrupted, span},
     start::start_event,
 };
 
@@ -121,9 +121,12 @@ impl Engine {
             Some(why) => Err(interrupted(why)),
             None => self.may_go_on(&generation.request.model, generation.epoch, nothing_written),
         };
+        let span = span(generation.id);
+        // Its request is another process's.
+        span.record("request_id", &generation.request.request_id);
         match next {
             Ok(model) => {
-                tracing::info!(generation_id = %generation.id, epoch = generation.epoch, "generation {} goes on", generation.id);
+                tracing::info!(parent: &span, epoch = generation.epoch, "generation {} goes on", generation.id);
                 let most = &mut generation.request.max_tokens;
                 *most = match &ids {
                     // None may be left: the end, and why it is one, is the provider's to say all the same.
@@ -133,15 +136,13 @@ impl Engine {
                 };
                 let partial = (!text.is_empty()).then_some(text);
                 let run = self.run(&running, &life, model, &generation, partial);
-                let span = run.span();
-                // Its request is another process's.
-                span.record("request_id", &generation.request.request_id);
                 let run = Run { partial_ids: ids.map(Into::into), ..run };
                 self.runs.spawn(run.run(None).instrument(span));
             }
             Err(failure) => {
-                tracing::info!(generation_id = %generation.id, "generation {} is interrupted", generation.id);
+                tracing::info!(parent: &span, "generation {} is interrupted", generation.id);
                 let event = Event::Error(failure.clone());
+                span.record("state", event.state().as_str());
                 let terminal = Terminal {
                     state: event.state(),
                     payload: event.payload(),

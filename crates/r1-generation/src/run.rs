@@ -75,19 +75,19 @@ enum Ending {
     Ended,
 }
 
-impl Run {
-    /// In which it is to run: on every line of the log about it.
-    pub(crate) fn span(&self) -> Span {
-        tracing::info_span!(
-            "generation",
-            generation_id = %self.generation_id,
-            request_id = Empty,
-            state = Empty,
-            otel.status_code = Empty,
-            otel.status_description = Empty,
-        )
-    }
+/// In which a generation is run: on every line of the log about it.
+pub(crate) fn span(generation_id: GenerationId) -> Span {
+    tracing::info_span!(
+        "generation",
+        %generation_id,
+        request_id = Empty,
+        state = Empty,
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+    )
+}
 
+impl Run {
     /// Runs to the end and appends the terminal event. The writer makes it visible. What the model gets to
     /// read is in `history`, where it is read already.
     pub(crate) async fn run(self, history: Option<HistoryRead>) {
