@@ -75,9 +75,9 @@ enum Ending {
     Ended,
 }
 
-/// In which a generation is run: on every line of the log about it.
+/// In which a generation is run: on every line of the log about it, whatever level is logged.
 pub(crate) fn span(generation_id: GenerationId) -> Span {
-    tracing::info_span!(
+    tracing::error_span!(
         "generation",
         %generation_id,
         request_id = Empty,

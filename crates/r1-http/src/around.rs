@@ -31,9 +31,10 @@ use crate::{
 
 /// Told of every request of the API: whoever counts or traces them.
 pub trait Observer: Send + Sync + 'static {
-    /// The span in which the request is handled, on the log lines of all that it brings about.
+    /// The span in which the request is handled, on the log lines of all that it brings about; of the highest
+    /// level, so that it is there whatever level is logged.
     fn span(&self, _request: &Request, request_id: &str) -> Span {
-        tracing::info_span!("request", request_id)
+        tracing::error_span!("request", request_id)
     }
 
     /// Within the span, once the answer's headers are made.

@@ -116,7 +116,7 @@ impl r1_http::Observer for Traced {
     fn span(&self, request: &Request, request_id: &str) -> Span {
         let method = request.method().as_str();
         let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-        let span = tracing::info_span!(
+        let span = tracing::error_span!(
             "request",
             request_id,
             otel.name = format!("{method} {route}"),

@@ -261,3 +261,17 @@ async fn one_id_goes_from_the_proxy_through_the_log_to_the_provider() -> Result<
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_id_is_there_where_only_warnings_are_logged() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
+    let server = Setup::with_upstream(&upstream)?.set("LOG__LEVEL", "warn").start().await?;
+    let client = server.user("ada").await?;
+    let answer = client.post("/chat", &json!({"message": "go"})).await?;
+    let told = answer.headers()["x-request-id"].to_str()?.to_owned();
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("failed: provider_auth")).context("a line")?;
+    ensure!(line.contains(&told), "{line}");
+    Ok(())
+}
