@@ -24,7 +24,7 @@ use crate::{
     error::EngineError,
     log::{Log, SharedLog},
     registry::Running,
-    run::{Run, interrupted, span},
+    run::{Run, interrupted, record_end, span},
     start::start_event,
 };
 
@@ -142,7 +142,7 @@ impl Engine {
             Err(failure) => {
                 tracing::info!(parent: &span, "generation {} is interrupted", generation.id);
                 let event = Event::Error(failure.clone());
-                span.record("state", event.state().as_str());
+                record_end(&span, &event);
                 let terminal = Terminal {
                     state: event.state(),
                     payload: event.payload(),

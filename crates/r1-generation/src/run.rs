@@ -87,6 +87,14 @@ pub(crate) fn span(generation_id: GenerationId) -> Span {
     )
 }
 
+/// How it ended, on its span.
+pub(crate) fn record_end(span: &Span, event: &Event) {
+    span.record("state", event.state().as_str());
+    if let Event::Error(failure) = event {
+        span.record("otel.status_code", "ERROR").record("otel.status_description", &failure.code);
+    }
+}
+
 impl Run {
     /// Runs to the end and appends the terminal event. The writer makes it visible. What the model gets to
     /// read is in `history`, where it is read already.
@@ -171,11 +179,7 @@ impl Run {
             Ending::Stopped => (self.end(Outcome::Stopped, None), None, None, None),
             Ending::Failed(failure) => (Event::Error(failure.clone()), None, Some(failure), None),
         };
-        let span = Span::current();
-        span.record("state", event.state().as_str());
-        if let Some(failure) = &failure {
-            span.record("otel.status_code", "ERROR").record("otel.status_description", &failure.code);
-        }
+        record_end(&Span::current(), &event);
         let terminal = Terminal {
             state: event.state(),
             payload: event.payload(),

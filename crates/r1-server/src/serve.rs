@@ -36,7 +36,7 @@ use crate::{
     metrics::{self, Counted, Sources},
     models::Wired,
     shutdown::Schedule,
-    signing_key,
+    signing_key, telemetry,
 };
 
 /// Connections of clients at the same time.
@@ -131,7 +131,8 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
             header_time: config.server.request_timeout,
             write_timeout: config.stream.write_timeout,
         };
-        let clients = Acceptor::new(r1_http::router(app, observer(counted, &config)), bounds);
+        let observer = telemetry::observer(counted, &config.server.trusted_proxies);
+        let clients = Acceptor::new(r1_http::router(app, observer), bounds);
         let scrapers =
             metrics::acceptor(registry, Sources::new(engine.clone(), store.clone(), clients.clone()), bounds);
         for listener in api.into_iter().chain(web) {
@@ -211,26 +212,6 @@ pub(crate) fn engine_options(config: &Config) -> Options {
         lease: config.database.lease,
         stall_limit: config.stream.stall_limit,
     }
-}
-
-/// Who is told of requests.
-#[cfg(not(feature = "otel"))]
-fn observer(counted: Arc<Counted>, _: &Config) -> Arc<dyn r1_http::Observer> {
-    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
-        if std::env::var_os(name).is_some() {
-            tracing::info!("{name} is set, but this build sends no traces; build it with --features r1-server/otel");
-        }
-    }
-    counted
-}
-
-/// Who is told of requests.
-#[cfg(feature = "otel")]
-fn observer(counted: Arc<Counted>, config: &Config) -> Arc<dyn r1_http::Observer> {
-    if !crate::traces::is_wanted() {
-        return counted;
-    }
-    Arc::new(crate::traces::Traced { inner: counted, trusted_proxies: config.server.trusted_proxies.clone() })
 }
 
 fn settings(config: &Config, instance: String) -> Settings {

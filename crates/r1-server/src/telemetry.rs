@@ -1,8 +1,10 @@
 //! What the process says of itself while it runs: log lines to standard error, as text for people or as
 //! JSON for programs; and, in a build that has them, traces.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::Arc};
 
+use ipnet::IpNet;
+use r1_http::Observer;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
@@ -25,17 +27,23 @@ impl Telemetry {
         let wanted = rust_log.filter(|filter| !filter.is_empty()).unwrap_or(&config.level);
         let filter = EnvFilter::try_new(wanted)
             .map_err(|e| anyhow::anyhow!("RUST_LOG is no level or filter ({e}); write one such as \"info\""))?;
-        let lines = tracing_subscriber::registry().with(lines(config.format).with_filter(filter));
-        let lines = lines.with(filter_fn(may_be_read));
+        let subscriber = tracing_subscriber::registry().with(lines(config.format).with_filter(filter));
+        let subscriber = subscriber.with(filter_fn(may_be_read));
         #[cfg(feature = "otel")]
-        let (telemetry, lines) = {
+        let (telemetry, subscriber) = {
             let traces = crate::traces::Traces::of_environment()?;
             let layer = traces.as_ref().map(|traces| traces.layer());
-            (Self { traces }, lines.with(layer))
+            (Self { traces }, subscriber.with(layer))
         };
         #[cfg(not(feature = "otel"))]
         let telemetry = Self {};
-        lines.try_init().map_err(|e| anyhow::anyhow!("logging was started before: {e}"))?;
+        subscriber.try_init().map_err(|e| anyhow::anyhow!("logging was started before: {e}"))?;
+        #[cfg(not(feature = "otel"))]
+        for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+            if std::env::var_os(name).is_some() {
+                tracing::info!("{name} is set, but this build sends no traces: see docs/operations.md");
+            }
+        }
         Ok(telemetry)
     }
 
@@ -46,6 +54,16 @@ impl Telemetry {
             traces.end();
         }
     }
+}
+
+/// Who is told of requests: `counted`, and the traces where there are some.
+pub(crate) fn observer(counted: Arc<dyn Observer>, trusted_proxies: &[IpNet]) -> Arc<dyn Observer> {
+    #[cfg(feature = "otel")]
+    if crate::traces::is_wanted() {
+        return Arc::new(crate::traces::Traced { inner: counted, trusted_proxies: trusted_proxies.to_vec() });
+    }
+    let _ = trusted_proxies;
+    counted
 }
 
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

@@ -152,8 +152,8 @@ impl Client {
 
     /// Whether a generation is left to the next start.
     async fn is_left(&self, owner: UserId, made: Option<GenerationId>) -> bool {
-        let Some(made) = made.filter(|_| self.engine.is_draining()) else { return false };
-        self.store.generation_get(owner, made).await.is_ok_and(|generation| !generation.state.is_terminal())
+        let Some(made) = made else { return false };
+        matches!(self.engine.attach(owner, Target::Generation(made), None).await, Err(EngineError::Draining))
     }
 
     fn refused(&self, what: &str, error: &EngineError) {

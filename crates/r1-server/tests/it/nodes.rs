@@ -33,6 +33,11 @@ fn setup(upstream: &Upstream) -> Result<Setup> {
 async fn two(upstream: &Upstream) -> Result<((Server, Client), (Server, Client))> {
     let first = setup(upstream)?;
     let second = first.another()?;
+    start(first, second).await
+}
+
+/// The same of these setups.
+async fn start(first: Setup, second: Setup) -> Result<((Server, Client), (Server, Client))> {
     let (first, second) = (first.start().await?, second.start().await?);
     let one = first.user("ada").await?;
     let other = one.clone().at(&second);

@@ -113,7 +113,9 @@ async fn a_trace_leads_from_the_request_to_the_provider() -> Result<()> {
     ensure!(attempts.iter().all(|span| span.name == "chat" && span.kind() == SpanKind::Client), "{attempts:?}");
     ensure!(failed(first) && of(first, "error.type") == "provider_unavailable", "{first:?}");
     ensure!(!failed(second) && of(second, "gen_ai.request.model") == "test-model", "{second:?}");
-    ensure!(!of(second, "first_chunk_ms").is_empty(), "{second:?}");
+    for known in ["first_chunk_ms", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"] {
+        ensure!(!of(second, known).is_empty(), "{known}: {second:?}");
+    }
     ensure!(of(first, "first_chunk_ms").is_empty(), "{first:?}");
 
     for body in collector.received.lock().iter() {

@@ -171,8 +171,8 @@ fn owner() -> Option<(u32, u32)> {
     let users = std::fs::read_to_string("/etc/passwd").ok().filter(|_| is_root)?;
     let ids = |name: &str| {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
-        let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        let mut fields = line.split(':');
+        Some((fields.nth(2)?.parse().ok()?, fields.next()?.parse().ok()?))
     };
     ids("postgres").or_else(|| ids("nobody"))
 }

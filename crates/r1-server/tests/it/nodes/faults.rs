@@ -16,7 +16,7 @@ use r1_testkit::{
 };
 use serde_json::json;
 
-use super::{LEASE, follow, setup, two};
+use super::{LEASE, follow, setup, start, two};
 use crate::support::{Client, PATIENCE, Server, Setup, Signal, id_of};
 
 /// Beyond the lease, for a busy machine.
@@ -130,9 +130,7 @@ async fn a_node_that_goes_down_hands_over_at_once() -> Result<()> {
     upstream.push(Script::new().role().chunk("The sentence ").wait_for("never"));
     let first = setup(&upstream)?.set("DATABASE__LEASE", "1m");
     let second = first.another()?;
-    let (first, second) = (first.start().await?, second.start().await?);
-    let one = first.user("ada").await?;
-    let other = one.clone().at(&second);
+    let ((first, one), (_second, other)) = start(first, second).await?;
     let (generation, _, seen) = begun(&one).await?;
     let reader = follow(&other, &generation).await?;
     // Something that nobody else can go on with keeps it from ending.
@@ -160,8 +158,7 @@ async fn a_node_that_goes_down_hands_over_at_once() -> Result<()> {
 async fn unharmed(first: Setup, upstream: &Upstream, meanwhile: impl AsyncFnOnce(&Server) -> Result<()>) -> Result<()> {
     upstream.push(Script::paced(300, Duration::from_millis(10)));
     let second = first.another()?;
-    let (first, second) = (first.start().await?, second.start().await?);
-    let one = first.user("ada").await?;
+    let ((first, one), (second, _)) = start(first, second).await?;
     let mut asking = one.ask(&json!({"message": "go"})).await?;
     let start = asking.next_frame().await?.context("start")?;
     let generation_id = id_of(&start.data, "generation_id")?.parse()?;
@@ -220,9 +217,7 @@ async fn a_database_that_is_away_for_longer_than_a_lease_is_waited_for() -> Resu
     let database = OwnServer::start(None).await?;
     let first = setup(&upstream)?.env("DATABASE_URL", &database.url());
     let second = first.another()?;
-    let (first, second) = (first.start().await?, second.start().await?);
-    let one = first.user("ada").await?;
-    let other = one.clone().at(&second);
+    let ((_first, one), (_second, other)) = start(first, second).await?;
     let (generation, conversation, seen) = begun(&one).await?;
     let reader = follow(&other, &generation).await?;
     database.stop(Stop::Immediate).await?;
@@ -279,9 +274,7 @@ async fn cut_off(
 ) -> Result<()> {
     upstream.push(Script::new().role().chunk("The sentence ").wait_for("late").chunk("ZOMBIE").wait_for("never"));
     upstream.push(Script::new().role().chunk("goes on ").wait_for("end").chunk("and ends.").ending());
-    let (first, second) = (first.start().await?, second.start().await?);
-    let one = first.user("ada").await?;
-    let other = one.clone().at(&second);
+    let ((_first, one), (_second, other)) = start(first, second).await?;
     let (generation, _, seen) = begun(&one).await?;
     let mut reader = follow(&other, &generation).await?;
     cut()?;
