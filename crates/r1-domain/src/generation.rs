@@ -95,8 +95,9 @@ pub struct GenerationRequest {
     pub model: String,
     /// 0 to 2; none for the provider's own default.
     pub temperature: Option<f64>,
-    /// At most so many tokens of answer.
-    pub max_tokens: u32,
+    /// At most this many tokens of answer; none where nobody set a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
     /// Of the random source, where the provider takes one.
     pub seed: u64,
     /// Run with a key that the provider rejects.

@@ -21,8 +21,9 @@ pub struct CompletionRequest {
     pub partial_ids: Option<Arc<[u32]>>,
     /// 0 to 2; none for the provider's own default.
     pub temperature: Option<f64>,
-    /// At most so many further tokens. 0 only with `partial_ids`: all is written but the end.
-    pub max_tokens: u32,
+    /// At most this many further tokens; none where nobody set a limit. 0 only with `partial_ids`: all is
+    /// written but the end.
+    pub max_tokens: Option<u32>,
     /// Of the random source, where the provider takes one.
     pub seed: u64,
     /// Opaque word that stands for the user, for fair scheduling; no name, no address.
@@ -44,6 +45,13 @@ pub enum Delta {
         /// where the provider does not say.
         ids: Vec<u32>,
     },
+    /// More of what the model thinks before it answers. Never part of the answer's text, nor of the history.
+    Reasoning(
+        /// Never empty.
+        String,
+    ),
+    /// What came and is in no other item. Comes once at most, before the last item, if there was any.
+    Skipped(Skipped),
     /// The answer is whole. Comes once, last.
     Done {
         /// The provider's word: `stop`, `length`, `content_filter`, …
@@ -58,6 +66,23 @@ impl Delta {
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into(), ids: Vec::new() }
+    }
+}
+
+/// What a provider sent that went no further, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Skipped {
+    /// Events that could not be read: there may have been words in them.
+    pub unread: u64,
+    /// Events with a call of a tool, of which none was offered.
+    pub tool_calls: u64,
+}
+
+impl Skipped {
+    /// Whether nothing was skipped.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.unread == 0 && self.tool_calls == 0
     }
 }
 
@@ -151,6 +176,26 @@ pub struct ResolvedModel {
     pub name: String,
     /// The provider's own name for it.
     pub upstream_name: String,
+    /// What is known of it.
+    pub abilities: Abilities,
+    /// Bounds an answer where neither the user nor the administrator said: only of a model that runs on
+    /// this machine.
+    pub default_max_tokens: Option<u32>,
+}
+
+/// What is known of a model. None: nobody says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// Tokens of question, history and answer together.
+    pub context_tokens: Option<u32>,
+    /// Tokens that an answer can have at most.
+    pub output_tokens: Option<u32>,
+    /// Whether it can see pictures.
+    pub images: Option<bool>,
+    /// Whether it can call tools.
+    pub tools: Option<bool>,
+    /// Whether it thinks before it answers.
+    pub reasoning: Option<bool>,
 }
 
 impl ResolvedModel {
@@ -172,6 +217,8 @@ pub struct ModelInfo {
     pub is_default: bool,
     /// What a person should know about it, if anything.
     pub description: Option<String>,
+    /// What is known of it.
+    pub abilities: Abilities,
 }
 
 /// How a provider is.

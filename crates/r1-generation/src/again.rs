@@ -79,7 +79,7 @@ impl Engine {
         message.check_continuable(self.options.answer_bytes)?;
         let request = GenerationRequest {
             temperature: how.temperature.or(earlier.request.temperature),
-            max_tokens: how.max_tokens.unwrap_or(self.options.max_tokens),
+            max_tokens: how.max_tokens.or(self.options.max_tokens),
             given_bytes: message.content.len(),
             request_id: how.request_id,
             // From its text: the tokens of the message's earlier generations went with their logs, or will.
@@ -101,10 +101,13 @@ impl Engine {
             Admission::Now(admitted) => admitted,
         };
         let earlier = self.ended(owner, earlier).await?;
+        // The default of a model that runs here is nobody's wish for another one.
+        let default = self.models.resolve(Some(&earlier.request.model)).ok().and_then(|model| model.default_max_tokens);
+        let given = earlier.request.max_tokens.filter(|most| Some(*most) != default);
         let request = GenerationRequest {
             model: how.model.unwrap_or_else(|| earlier.request.model.clone()),
             temperature: how.temperature.or(earlier.request.temperature),
-            max_tokens: how.max_tokens.unwrap_or(earlier.request.max_tokens),
+            max_tokens: how.max_tokens.or(given),
             seed: new_seed(),
             use_invalid_key: false,
             given_bytes: 0,
@@ -130,6 +133,7 @@ impl Engine {
     ) -> Result<Accepted, EngineError> {
         let model = self.models.resolve(Some(&request.model))?;
         request.model.clone_from(&model.name);
+        request.max_tokens = request.max_tokens.or(model.default_max_tokens);
         let now = self.clock.now();
         let generation = Generation {
             id: GenerationId::new(now),

@@ -11,8 +11,8 @@ pub struct Options {
     pub answer_bytes: usize,
     /// Longest time that an answer may take.
     pub answer_time: Duration,
-    /// Tokens of an answer where the request names no limit.
-    pub max_tokens: u32,
+    /// Tokens of an answer where the request names no limit: the administrator's word, if there is one.
+    pub max_tokens: Option<u32>,
     /// Newest bytes of a conversation that go to the model.
     pub history_bytes: usize,
     /// Of a node among others: it renews its lease before so much time has gone, or is taken for gone.

@@ -127,13 +127,12 @@ impl Engine {
         match next {
             Ok(model) => {
                 tracing::info!(parent: &span, epoch = generation.epoch, "generation {} goes on", generation.id);
-                let most = &mut generation.request.max_tokens;
-                *most = match &ids {
+                generation.request.max_tokens = generation.request.max_tokens.map(|most| match &ids {
                     // None may be left: the end, and why it is one, is the provider's to say all the same.
                     Some(ids) => most.saturating_sub(u32::try_from(ids.len()).unwrap_or(u32::MAX)),
                     // A chunk is a token, give or take; the one that was given took none.
                     None => most.saturating_sub(chunks.saturating_sub(u32::from(given > 0))).max(1),
-                };
+                });
                 let partial = (!text.is_empty()).then_some(text);
                 let run = self.run(&running, &life, model, &generation, partial);
                 let run = Run { partial_ids: ids.map(Into::into), ..run };

@@ -65,7 +65,7 @@ impl Engine {
             request: GenerationRequest {
                 model: model.name.clone(),
                 temperature: question.temperature,
-                max_tokens: question.max_tokens.unwrap_or(self.options.max_tokens),
+                max_tokens: question.max_tokens.or(self.options.max_tokens).or(model.default_max_tokens),
                 seed: new_seed(),
                 use_invalid_key: question.use_invalid_key,
                 given_bytes: 0,

@@ -30,7 +30,7 @@ const OPTIONS: Options = Options {
     runs_per_user: Some(2),
     answer_bytes: 100,
     answer_time: Duration::from_secs(60),
-    max_tokens: 100,
+    max_tokens: Some(100),
     history_bytes: 10_000,
     lease: Duration::from_secs(10),
     stall_limit: Duration::from_secs(60),
@@ -208,7 +208,7 @@ async fn a_take_over_asks_with_exactly_the_tokens_whose_text_is_in_the_log() -> 
     let run = provider.next_run().await;
     let asked = run.request();
     assert_eq!(asked.partial_answer.as_deref(), Some("The sun "));
-    assert_eq!((asked.partial_ids.as_deref(), asked.max_tokens), (Some(&[1, 2, 70_000][..]), 97), "by tokens");
+    assert_eq!((asked.partial_ids.as_deref(), asked.max_tokens), (Some(&[1, 2, 70_000][..]), Some(97)), "by tokens");
     run.tokens("is ", &[4]).await?;
     until(&mut reader, "is ").await?;
     next.drain(Duration::ZERO).await;
@@ -246,7 +246,7 @@ async fn an_answer_that_lacks_only_its_end_is_asked_for_that() -> Result<()> {
     world.engine.drain(Duration::ZERO).await;
     let (_next, reader) = next_life(&world, &provider, accepted.generation_id).await?;
     let run = provider.next_run().await;
-    assert_eq!(run.request().max_tokens, 0);
+    assert_eq!(run.request().max_tokens, Some(0));
     run.done_with("length", None).await?;
     assert_eq!(reader.fold().await?.text, "ab");
     Ok(())
@@ -271,7 +271,7 @@ async fn a_continued_answer_is_taken_over_by_its_own_tokens() -> Result<()> {
     let run = provider.next_run().await;
     let asked = run.request();
     assert_eq!((asked.partial_answer.as_deref(), asked.partial_ids.as_deref()), (Some("The sun is"), Some(&[7][..])));
-    assert_eq!(asked.max_tokens, 99, "what was given took none");
+    assert_eq!(asked.max_tokens, Some(99), "what was given took none");
     run.done().await?;
     assert_eq!(reader.fold().await?.text, "The sun is");
     Ok(())
@@ -308,7 +308,7 @@ async fn a_given_text_that_was_lost_to_damage_is_restored() -> Result<()> {
         let asked = run.request();
         // What came after it went with it: nothing of that is gone on from.
         assert_eq!((asked.partial_answer.as_deref(), asked.partial_ids.as_deref()), (Some("The sun"), None));
-        assert_eq!(asked.max_tokens, 100);
+        assert_eq!(asked.max_tokens, Some(100));
         run.tokens(" was", &[8]).await?;
         let mut reader = next.attach(user, Target::Generation(id), None).await?.context("a stream")?;
         until(&mut reader, " was").await?;
@@ -430,7 +430,7 @@ async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()
     let next = engine(&world.store, provider.clone());
     assert_eq!(next.recover().await?, 1);
     let run = provider.next_run().await;
-    assert_eq!(run.request().max_tokens, 7, "nothing of it is used up");
+    assert_eq!(run.request().max_tokens, Some(7), "nothing of it is used up");
     assert_eq!(run.request().request_id.as_deref(), Some("continued"), "of the last request");
     run.text(" hot").await?;
     run.done().await?;
@@ -471,7 +471,7 @@ async fn a_retry_asks_as_before_but_for_what_is_changed() -> Result<()> {
     run.done().await?;
     assert_eq!(again.reader.fold().await?.text, "second");
     let [first, second] = &provider.requests()[..] else { anyhow::bail!("two requests") };
-    assert_eq!((&first.turns, second.temperature, second.max_tokens), (&second.turns, Some(0.5), 8));
+    assert_eq!((&first.turns, second.temperature, second.max_tokens), (&second.turns, Some(0.5), Some(8)));
     assert_eq!(second.partial_answer, None);
     assert_ne!(first.seed, second.seed, "another answer");
     assert_eq!(second.request_id.as_deref(), Some("second"), "the request's own");

@@ -27,7 +27,7 @@ const OPTIONS: Options = Options {
     runs_per_user: None,
     answer_bytes: 10_000,
     answer_time: Duration::from_secs(60),
-    max_tokens: 100,
+    max_tokens: Some(100),
     history_bytes: 10_000,
     lease: Duration::from_secs(10),
     stall_limit: Duration::from_secs(60),

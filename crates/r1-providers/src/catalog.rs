@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
-use r1_domain::provider::{ModelInfo, Models, Provider, ProviderHealth, ResolvedModel, UnknownModel};
+use r1_domain::provider::{Abilities, ModelInfo, Models, Provider, ProviderHealth, ResolvedModel, UnknownModel};
 
 use crate::openai::{ConfigFault, FIRST_MODEL, OpenAi, OpenAiConfig, is_model_name};
 
@@ -41,6 +41,9 @@ pub trait LocalProvider: Provider {
 
     /// Somebody may soon ask.
     fn warm(&self);
+
+    /// Tokens of an answer where nobody set a limit.
+    fn default_max_tokens(&self) -> u32;
 }
 
 /// The local model in the catalogue.
@@ -197,7 +200,13 @@ impl Catalog {
             Kind::Local(provider) if provider.models().iter().any(|local| local.name == model) => provider.clone(),
             _ => return Err(UnknownModel { name: model.to_owned() }),
         };
-        Ok(ResolvedModel { provider, name: format!("{}/{model}", entry.name), upstream_name: model.to_owned() })
+        Ok(ResolvedModel {
+            provider,
+            name: format!("{}/{model}", entry.name),
+            upstream_name: model.to_owned(),
+            abilities: Abilities::default(),
+            default_max_tokens: entry.default_max_tokens(),
+        })
     }
 }
 
@@ -210,6 +219,13 @@ impl Entry {
                 None if openai == Some(&self.name) => OPENAI_MODEL.to_owned(),
                 None => FIRST_MODEL.to_owned(),
             },
+        }
+    }
+
+    fn default_max_tokens(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Remote(_) => None,
+            Kind::Local(provider) => Some(provider.default_max_tokens()),
         }
     }
 
@@ -245,7 +261,13 @@ impl Models for Catalog {
                 models.extend(list.into_iter().map(|model| {
                     let id = format!("{}/{}", entry.name, model.name);
                     let is_default = id == default;
-                    ModelInfo { id, provider: entry.name.clone(), is_default, description: model.description }
+                    ModelInfo {
+                        id,
+                        provider: entry.name.clone(),
+                        is_default,
+                        description: model.description,
+                        abilities: Abilities::default(),
+                    }
                 }));
             }
             match models.iter().position(|model| model.is_default) {
@@ -257,6 +279,7 @@ impl Models for Catalog {
                         provider: self.entries[self.default].name.clone(),
                         is_default: true,
                         description: None,
+                        abilities: Abilities::default(),
                     },
                 ),
             }

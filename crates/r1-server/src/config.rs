@@ -134,6 +134,8 @@ pub(crate) struct LimitsConfig {
     pub(crate) answer_time: Duration,
     /// Answer, in tokens, where the request names no limit.
     pub(crate) max_tokens: u32,
+    /// Whether the administrator said so: else it bounds the local model alone.
+    pub(crate) max_tokens_given: bool,
 }
 
 /// How answers are streamed.

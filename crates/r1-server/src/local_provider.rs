@@ -28,8 +28,9 @@ pub(crate) struct LocalModel(Arc<Inner>);
 
 struct Inner {
     supervisor: Supervisor,
-    name: String,
-    description: String,
+    /// What it is called, and what people who choose a model should know.
+    about: Listed,
+    default_max_tokens: u32,
     continues: Continues,
     /// Somebody has used it: from now on it wakes for whoever comes.
     used: AtomicBool,
@@ -38,10 +39,10 @@ struct Inner {
 }
 
 impl LocalModel {
-    /// `description` is for people who choose a model.
-    pub(crate) fn new(supervisor: Supervisor, name: String, description: String, continues: Continues) -> Self {
+    /// `default_max_tokens` bounds an answer where nobody else does.
+    pub(crate) fn new(supervisor: Supervisor, about: Listed, default_max_tokens: u32, continues: Continues) -> Self {
         let (used, client) = (AtomicBool::new(false), Mutex::new(None));
-        Self(Arc::new(Inner { supervisor, name, description, continues, used, client }))
+        Self(Arc::new(Inner { supervisor, about, default_max_tokens, continues, used, client }))
     }
 
     /// Loads the model in the background.
@@ -124,12 +125,16 @@ impl Provider for LocalModel {
 
 impl LocalProvider for LocalModel {
     fn models(&self) -> Vec<Listed> {
-        vec![Listed { name: self.0.name.clone(), description: Some(self.0.description.clone()) }]
+        vec![self.0.about.clone()]
     }
 
     fn health(&self, name: &str) -> ProviderHealth {
         let status = self.0.supervisor.status();
         ProviderHealth { name: name.to_owned(), status: status.state.as_str(), detail: status.detail }
+    }
+
+    fn default_max_tokens(&self) -> u32 {
+        self.0.default_max_tokens
     }
 
     fn warm(&self) {

@@ -8,7 +8,7 @@ use r1_local_model::{
     supervisor::{Engine, Supervisor, SupervisorOptions, Timing},
 };
 use r1_providers::{
-    catalog::{Catalog, CatalogConfig, LocalEntry},
+    catalog::{Catalog, CatalogConfig, LocalEntry, LocalModel as Listed},
     openai::{self, OpenAiConfig},
 };
 use tokio_util::sync::CancellationToken;
@@ -109,5 +109,6 @@ fn local_model(config: &Config, local: &LocalModelConfig, closing: &Cancellation
         closing,
     )?;
     let description = if local.path.is_none() { TINY } else { OWN };
-    Ok(LocalModel::new(supervisor, local.name.clone(), description.to_owned(), continues))
+    let about = Listed { name: local.name.clone(), description: Some(description.to_owned()) };
+    Ok(LocalModel::new(supervisor, about, config.limits.max_tokens, continues))
 }

@@ -207,7 +207,7 @@ pub(crate) fn engine_options(config: &Config) -> Options {
         runs_per_user: config.limits.runs_per_user,
         answer_bytes: config.limits.answer_size,
         answer_time: config.limits.answer_time,
-        max_tokens: config.limits.max_tokens,
+        max_tokens: Some(config.limits.max_tokens).filter(|_| config.limits.max_tokens_given),
         history_bytes: config.generation.history,
         lease: config.database.lease,
         stall_limit: config.stream.stall_limit,

@@ -24,8 +24,8 @@ use parking_lot::Mutex;
 use r1_domain::{
     event::Usage,
     provider::{
-        CompletionRequest, CompletionStream, Delta, ModelInfo, Models, Provider, ProviderError, ProviderErrorCode,
-        ProviderHealth, ResolvedModel, UnknownModel,
+        Abilities, CompletionRequest, CompletionStream, Delta, ModelInfo, Models, Provider, ProviderError,
+        ProviderErrorCode, ProviderHealth, ResolvedModel, UnknownModel,
     },
 };
 use tokio::sync::mpsc;
@@ -305,6 +305,8 @@ impl Models for ScriptedModels {
                 provider: self.provider.clone(),
                 name: Self::MODEL.to_owned(),
                 upstream_name: "scripted".to_owned(),
+                abilities: Abilities::default(),
+                default_max_tokens: None,
             }),
             Some(name) => Err(UnknownModel { name: name.to_owned() }),
         }
@@ -316,6 +318,7 @@ impl Models for ScriptedModels {
             provider: "test".to_owned(),
             is_default: true,
             description: Some("Says what a test says.".to_owned()),
+            abilities: Abilities::default(),
         };
         Box::pin(std::future::ready(vec![model]))
     }
@@ -342,7 +345,7 @@ mod tests {
             partial_answer: None,
             partial_ids: None,
             temperature: None,
-            max_tokens: 5,
+            max_tokens: Some(5),
             seed: 1,
             user_key: "u".to_owned(),
             request_id: None,

@@ -191,7 +191,7 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
     let request = GenerationRequest {
         model: "local/tiny".to_owned(),
         temperature: Some(0.3),
-        max_tokens: 64,
+        max_tokens: Some(64),
         seed: u64::MAX,
         use_invalid_key: false,
         given_bytes: 0,

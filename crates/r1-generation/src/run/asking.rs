@@ -150,6 +150,17 @@ impl Run {
             let (text, ids, done) = match (delta?, &mut overlap) {
                 (Delta::Text { text, ids }, None) => (text, ids, None),
                 (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
+                // The log has no place for it yet.
+                (Delta::Reasoning(_), _) => continue,
+                (Delta::Skipped(skipped), _) => {
+                    tracing::warn!(
+                        unread = skipped.unread,
+                        tool_calls = skipped.tool_calls,
+                        "of what the provider sent for generation {}, not everything could be used",
+                        self.generation_id
+                    );
+                    continue;
+                }
                 (Delta::Done { finish_reason, usage }, _) => {
                     if let Some(usage) = usage {
                         span.record("gen_ai.usage.input_tokens", usage.prompt_tokens)

@@ -33,7 +33,7 @@ fn options(setup: &Setup) -> Options {
         runs_per_user: setup.runs_per_user,
         answer_bytes: setup.answer_bytes,
         answer_time: Duration::from_secs(600),
-        max_tokens: 1000,
+        max_tokens: Some(1000),
         history_bytes: 10_000,
         lease: Duration::from_secs(10),
         stall_limit: Duration::from_secs(60),

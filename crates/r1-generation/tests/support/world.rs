@@ -17,7 +17,7 @@ pub(crate) const OPTIONS: Options = Options {
     runs_per_user: Some(2),
     answer_bytes: 100_000,
     answer_time: Duration::from_secs(600),
-    max_tokens: 100,
+    max_tokens: Some(100),
     history_bytes: 10_000,
     lease: Duration::from_secs(10),
     stall_limit: Duration::from_secs(600),

@@ -31,6 +31,10 @@ impl LocalProvider for Local {
     fn warm(&self) {
         self.warmed.fetch_add(1, Ordering::SeqCst);
     }
+
+    fn default_max_tokens(&self) -> u32 {
+        100
+    }
 }
 
 fn remote(name: &str, models: &[&str]) -> OpenAiConfig {

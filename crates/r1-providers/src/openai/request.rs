@@ -70,10 +70,10 @@ pub(super) fn encode<'a>(
     }
     let ids = request.partial_ids.as_deref().filter(|_| config.token_ids && vllm.is_some());
     // Nothing left to write is a request only for who knows what is written.
-    let most = if ids.is_some() { request.max_tokens } else { request.max_tokens.max(1) };
+    let most = if ids.is_some() { request.max_tokens } else { request.max_tokens.map(|most| most.max(1)) };
     let (max_tokens, max_completion_tokens) = match config.max_tokens_field {
-        MaxTokensField::MaxTokens => (Some(most), None),
-        MaxTokensField::MaxCompletionTokens => (None, Some(most)),
+        MaxTokensField::MaxTokens => (most, None),
+        MaxTokensField::MaxCompletionTokens => (None, most),
     };
     let body = Body {
         model,
@@ -107,7 +107,7 @@ mod tests {
             partial_answer: None,
             partial_ids: None,
             temperature: None,
-            max_tokens: 9,
+            max_tokens: Some(9),
             seed: u64::MAX,
             user_key: "u1".to_owned(),
             request_id: None,
@@ -171,7 +171,7 @@ mod tests {
             (config.token_ids, config.continues) = (token_ids, continues);
             request.partial_answer = partial.map(str::to_owned);
             request.partial_ids = partial.map(|_| [5, 70_000].into());
-            request.max_tokens = 0;
+            request.max_tokens = Some(0);
             let (body, seam) = encode(&config, "m", &request);
             (serde_json::to_value(body).unwrap(), seam.is_some())
         };

@@ -32,7 +32,7 @@ pub(crate) fn request(question: &str) -> CompletionRequest {
         partial_answer: None,
         partial_ids: None,
         temperature: None,
-        max_tokens: 100,
+        max_tokens: Some(100),
         seed: 7,
         user_key: "u".to_owned(),
         request_id: None,

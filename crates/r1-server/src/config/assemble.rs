@@ -227,6 +227,7 @@ fn limits(reader: &mut Reader, enabled: bool) -> LimitsConfig {
         answer_size: usize_of(reader.size("limits.answer_size", KIB, GIB)),
         answer_time: reader.duration("limits.answer_time", SECOND, DAY),
         max_tokens: reader.number("limits.max_tokens", 1, 10_000_000),
+        max_tokens_given: reader.is_given("limits.max_tokens"),
     };
     if config.message_chars > config.body {
         let problem = format!("is larger than what limits.body ({} bytes) lets through", config.body);
