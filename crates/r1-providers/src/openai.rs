@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod events;
 mod model_list;
+mod parameters;
 mod request;
 mod text;
 mod transport;
@@ -34,7 +35,8 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::ExposeSecret;
 
 pub(crate) use config::is_model_name;
-pub use config::{ConfigFault, Continues, MaxTokensField, OpenAiConfig};
+pub use config::{ConfigFault, Continues, OpenAiConfig};
+pub use parameters::{MaxTokensField, Parameters, SystemRole};
 
 use crate::{continuation::Seam, health::Health};
 use answer::{Answer, Answerer};

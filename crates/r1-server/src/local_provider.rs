@@ -16,7 +16,7 @@ use r1_domain::provider::{
 use r1_local_model::supervisor::{Endpoint, State, Supervisor, SupervisorError};
 use r1_providers::{
     catalog::{LocalModel as Listed, LocalProvider},
-    openai::{Continues, OpenAi, OpenAiConfig},
+    openai::{Continues, OpenAi, OpenAiConfig, Parameters},
 };
 
 /// A first token takes as long as the question is long: minutes on a slow machine. A child that
@@ -69,8 +69,7 @@ impl Inner {
             Endpoint::Unix(path) => OpenAiConfig {
                 unix_socket: Some(path.clone()),
                 // All for our own engine: fair scheduling, and the same answer after a crash.
-                send_user: true,
-                send_seed: true,
+                parameters: Parameters { send_user: Some(true), send_seed: Some(true), ..Parameters::default() },
                 token_ids: true,
                 ..OpenAiConfig::new("local", "http://local-model/v1")
             },

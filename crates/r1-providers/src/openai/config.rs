@@ -1,10 +1,12 @@
 //! What is configured for one provider, and what can be wrong with it.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+
+use super::parameters::Parameters;
 
 /// How, if at all, a provider goes on from a partial answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -23,17 +25,6 @@ pub enum Continues {
     Prefix,
 }
 
-/// How the limit on an answer's length is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MaxTokensField {
-    /// As nearly everybody names it.
-    #[default]
-    MaxTokens,
-    /// As OpenAI's own newer models want it.
-    MaxCompletionTokens,
-}
-
 /// One provider.
 #[derive(Debug, Clone)]
 pub struct OpenAiConfig {
@@ -49,20 +40,16 @@ pub struct OpenAiConfig {
     pub models: Vec<String>,
     /// How it goes on from a partial answer. [`Continues::None`] unless known.
     pub continues: Continues,
-    /// How `max_tokens` is named.
-    pub max_tokens_field: MaxTokensField,
-    /// Send `seed`. Off unless asked for: of no use to a hosted provider, and some (Mistral) refuse
-    /// fields that they don't know.
-    pub send_seed: bool,
-    /// Send `user`, the caller's opaque key. For the local model's fair scheduling; nobody else's
-    /// business.
-    pub send_user: bool,
+    /// What is sent beside the conversation, to all its models.
+    pub parameters: Parameters,
+    /// The same for single models, by the provider's names for them: see [`Self::parameters_for`].
+    pub model_parameters: BTreeMap<String, Parameters>,
+    /// Sent as `?api-version=` with every request, as Azure's dated interface wants it.
+    pub api_version: Option<String>,
     /// Ask for the token ids of each chunk, and go on from them where they are known (with
     /// [`Continues::Vllm`]). For our own engine, which checks them against the text and gives back no
     /// echo; nobody else is ever asked for them or sent any.
     pub token_ids: bool,
-    /// Ask for token counts (`stream_options.include_usage`).
-    pub include_usage: bool,
     /// Go through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. Off unless asked
     /// for: a proxy variable meant for something else must not learn the questions.
     pub environment_proxy: bool,
@@ -85,11 +72,10 @@ impl OpenAiConfig {
             api_key: None,
             models: Vec::new(),
             continues: Continues::None,
-            max_tokens_field: MaxTokensField::MaxTokens,
-            send_seed: false,
-            send_user: false,
+            parameters: Parameters::default(),
+            model_parameters: BTreeMap::new(),
+            api_version: None,
             token_ids: false,
-            include_usage: true,
             environment_proxy: false,
             connect_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(60),

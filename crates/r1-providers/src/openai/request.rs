@@ -3,7 +3,10 @@
 use r1_domain::provider::CompletionRequest;
 use serde::Serialize;
 
-use super::config::{Continues, MaxTokensField, OpenAiConfig};
+use super::{
+    config::{Continues, OpenAiConfig},
+    parameters::MaxTokensField,
+};
 use crate::continuation::Seam;
 
 #[derive(Debug, Serialize)]
@@ -71,7 +74,8 @@ pub(super) fn encode<'a>(
     let ids = request.partial_ids.as_deref().filter(|_| config.token_ids && vllm.is_some());
     // Nothing left to write is a request only for who knows what is written.
     let most = if ids.is_some() { request.max_tokens } else { request.max_tokens.map(|most| most.max(1)) };
-    let (max_tokens, max_completion_tokens) = match config.max_tokens_field {
+    let parameters = config.parameters_for(model);
+    let (max_tokens, max_completion_tokens) = match parameters.max_tokens_field.unwrap_or_default() {
         MaxTokensField::MaxTokens => (most, None),
         MaxTokensField::MaxCompletionTokens => (None, most),
     };
@@ -79,12 +83,12 @@ pub(super) fn encode<'a>(
         model,
         messages,
         stream: true,
-        stream_options: config.include_usage.then_some(StreamOptions { include_usage: true }),
+        stream_options: parameters.stream_options.unwrap_or(true).then_some(StreamOptions { include_usage: true }),
         temperature: request.temperature,
         max_tokens,
         max_completion_tokens,
-        seed: config.send_seed.then_some(request.seed),
-        user: config.send_user.then_some(request.user_key.as_str()),
+        seed: parameters.send_seed.unwrap_or(false).then_some(request.seed),
+        user: parameters.send_user.unwrap_or(false).then_some(request.user_key.as_str()),
         continue_final_message: vllm.map(|()| true),
         add_generation_prompt: vllm.map(|()| false),
         return_token_ids: config.token_ids.then_some(true),
@@ -131,8 +135,10 @@ mod tests {
             })
         );
         let full = body(|config, request| {
-            config.max_tokens_field = MaxTokensField::MaxCompletionTokens;
-            (config.send_seed, config.send_user, config.include_usage) = (true, true, false);
+            let parameters = &mut config.parameters;
+            parameters.max_tokens_field = Some(MaxTokensField::MaxCompletionTokens);
+            (parameters.send_seed, parameters.send_user) = (Some(true), Some(true));
+            parameters.stream_options = Some(false);
             request.temperature = Some(0.5);
         });
         assert_eq!(
