@@ -10,9 +10,11 @@
 //! held words and gave none is said to be unread.
 
 mod content;
+mod fields;
 mod finish;
 mod lenient;
 mod template;
+mod usage;
 mod wire;
 
 use std::ops::Range;

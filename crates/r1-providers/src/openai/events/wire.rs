@@ -1,25 +1,20 @@
-//! The shapes of a chunk and of an answer.
-//!
-//! serde's own readers of structs refuse an object for one value of another type, or for a key that stands twice.
-//! These take whatever comes: of a key the last value counts, and a value of another shape is read as what it can only
-//! mean, or as nothing.
+//! The shapes of a chunk and of an answer, of which each field may be of any type: see [`super::fields`].
 //!
 //! **Invariant:** each part of a document is parsed at most twice, however it nests.
 
-use std::{fmt, marker::PhantomData};
-
-use r1_domain::event::Usage;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{MapAccess, SeqAccess},
 };
 use serde_json::value::RawValue;
 
 use super::{
     Said,
-    content::{Key, Words, string},
+    content::{Words, string},
+    fields::{Any, Fields, filled, object, skip},
     finish::Finish,
     parse,
+    usage::{counts, number},
 };
 use crate::openai::error::ErrorWords;
 
@@ -357,144 +352,8 @@ fn ids(json: &RawValue) -> Vec<u32> {
     json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
-/// The counts of tokens; a number may be written with a fraction, or be missing.
-fn counts(json: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Counts<'a> {
-        #[serde(borrow)]
-        prompt_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        completion_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        total_tokens: Option<&'a RawValue>,
-    }
-    let counts: Counts<'_> = serde_json::from_str(json.get()).ok()?;
-    let prompt = counts.prompt_tokens.and_then(number);
-    let completion = counts.completion_tokens.and_then(number);
-    let total = counts.total_tokens.and_then(number);
-    prompt.or(completion).or(total)?;
-    let (prompt_tokens, completion_tokens) = (prompt.unwrap_or(0), completion.unwrap_or(0));
-    let total_tokens = total.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
-    Some(Usage { prompt_tokens, completion_tokens, total_tokens, estimated: false })
-}
-
-/// A number that counts something. None: it can't.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked just before")]
-fn number(raw: &RawValue) -> Option<u64> {
-    let number: serde_json::Number = serde_json::from_str(raw.get()).ok()?;
-    let exact = number.as_u64();
-    exact.or_else(|| number.as_f64().filter(|n| (0.0..9.0e15).contains(n)).map(|n| n.round() as u64))
-}
-
-/// The value of a key, unless it is null.
-fn filled<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<&'de RawValue>, A::Error> {
-    let raw: &'de RawValue = map.next_value()?;
-    Ok(Some(raw).filter(|raw| raw.get() != "null"))
-}
-
-fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(drop)
-}
-
-/// What is read from an object, a list or a text, whichever comes; from anything else nothing.
-trait Fields<'de>: Default {
-    /// What is due here, for the parser.
-    const NAME: &'static str;
-
-    /// Takes the value of this key.
-    fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
-
-    /// Takes the next element, if there is one.
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        Ok(list.next_element::<IgnoredAny>()?.is_some())
-    }
-
-    /// Takes a text.
-    fn text(&mut self, _: &str) {}
-}
-
-/// What may be null.
-impl<'de, T: Fields<'de>> Fields<'de> for Option<T> {
-    const NAME: &'static str = T::NAME;
-
-    fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        self.get_or_insert_default().field(key, map)
-    }
-
-    fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        self.get_or_insert_default().element(list)
-    }
-
-    fn text(&mut self, text: &str) {
-        self.get_or_insert_default().text(text);
-    }
-}
-
-/// A [`Fields`] as serde reads it.
-struct Any<T>(T);
-
-impl<'de, T: Fields<'de>> Deserialize<'de> for Any<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reading(PhantomData))
-    }
-}
-
 impl<'de> Deserialize<'de> for Wire<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Reading(PhantomData)).map(|Any(wire)| wire)
-    }
-}
-
-struct Reading<T>(PhantomData<T>);
-
-impl<'de, T: Fields<'de>> Visitor<'de> for Reading<T> {
-    type Value = Any<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::NAME)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Any<T>, A::Error> {
-        let mut read = T::default();
-        while let Some(key) = map.next_key::<Key<'de>>()? {
-            read.field(&key.0, &mut map)?;
-        }
-        Ok(Any(read))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Any<T>, A::Error> {
-        let mut read = T::default();
-        while read.element(&mut list)? {}
-        Ok(Any(read))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Any<T>, E> {
-        let mut read = T::default();
-        read.text(text);
-        Ok(Any(read))
-    }
-
-    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+        object(deserializer)
     }
 }
