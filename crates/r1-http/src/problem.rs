@@ -64,6 +64,13 @@ pub(crate) fn refuse(request: &Request, error: &ApiError) -> Response {
     response
 }
 
+/// Answers a request for which its connection has no room, and closes the connection.
+pub fn too_full(request: &Request) -> Response {
+    let mut response = refuse(request, &ApiError::too_full());
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// The error behind a response, if it is one: a handler's, or one that the framework made.
 pub(crate) fn refused(response: &Response, path: &str) -> Option<ApiError> {
     if let Some(error) = response.extensions().get::<ApiError>() {

@@ -12,6 +12,7 @@
 //! under [`writer::Synchronous::Full`] (accounts, sessions, conversations, accepted questions)
 //! survives a power loss as well.
 
+mod access;
 mod account;
 pub mod backup;
 mod checkpoint;
