@@ -25,6 +25,7 @@ mod files;
 mod generation;
 mod idempotency;
 mod journal;
+mod leftover;
 mod log;
 mod message;
 mod migration;

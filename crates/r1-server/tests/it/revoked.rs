@@ -18,6 +18,9 @@ const PROMISED: Duration = Duration::from_secs(5);
 /// A little for a busy machine, and far less than the answers here would take.
 const MARGIN: Duration = Duration::from_secs(3);
 
+/// Ends a body.
+const LAST_CHUNK: &str = "\r\n0\r\n\r\n";
+
 /// An upstream whose answers have a first word, and no last one before "go" is opened.
 async fn halting() -> Result<Upstream> {
     let upstream = Upstream::start().await?;
@@ -84,8 +87,11 @@ async fn a_disabled_users_answers_are_stopped_by_another_process_too() -> Result
     let client = server.user("ada").await?;
     let other = server.user("bob").await?;
     let conversation = client.conversation().await?;
-    let whole = client.clone();
-    let whole = tokio::task::spawn(async move { whole.post("/chat", &json!({"message": "go"})).await });
+    let whole = json!({"message": "go"});
+    let whole = client.post("/chat", &whole);
+    let mut whole = std::pin::pin!(whole);
+    // It is sent, and has no answer.
+    ensure!(timeout(Duration::from_secs(1), whole.as_mut()).await.is_err());
     let mut asked = client.post("/chat/stream", &json!({"message": "go", "conversation_id": conversation})).await?;
     let (stays, _) = following(&other).await?;
     let disabled = Instant::now();
@@ -95,7 +101,7 @@ async fn a_disabled_users_answers_are_stopped_by_another_process_too() -> Result
     let reading = async { while let Ok(Some(bytes)) = asked.chunk().await { rest.extend_from_slice(&bytes) } };
     timeout(PROMISED + MARGIN, reading).await.context("the stream goes on")?;
     ensure!(disabled.elapsed() <= PROMISED + MARGIN);
-    let refused = timeout(MARGIN, whole).await.context("POST /chat goes on")???;
+    let refused = timeout(MARGIN, whole).await.context("POST /chat goes on")??;
     expect_problem(refused, 401, "session_ended").await?;
     expect_problem(client.get("/auth/me").await?, 401, "session_ended").await?;
     // What was written is there for whoever is let in again.
@@ -190,12 +196,12 @@ async fn who_is_far_behind_gets_no_more_either() -> Result<()> {
     let (mut reader, conversation) = far_behind(&server, &client).await?;
     client.request(reqwest::Method::DELETE, &format!("/conversations/{conversation}")).send().await?.error_for_status()?;
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    let rest = String::from_utf8_lossy(&reader.read_to_close().await?).into_owned();
+    let rest = reader.read_until(LAST_CHUNK).await?;
     ensure!(rest.contains("retry: 1000") && !rest.contains("piece 19999 "), "{} bytes", rest.len());
 
     let (mut reader, _) = far_behind(&server, &client).await?;
     client.post("/auth/logout", &json!({})).await?.error_for_status()?;
-    let rest = String::from_utf8_lossy(&reader.read_to_close().await?).into_owned();
+    let rest = reader.read_until(LAST_CHUNK).await?;
     ensure!(rest.contains("retry: 1000") && !rest.contains("piece 19999 "), "{} bytes", rest.len());
     Ok(())
 }
