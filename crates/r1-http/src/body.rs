@@ -21,6 +21,7 @@ use crate::{
     client,
     error::{ApiError, FieldProblem},
     in_flight::{Held, Sender},
+    strict::Strict,
 };
 
 /// Largest form, in bytes, where questions may not be smaller still.
@@ -80,7 +81,11 @@ impl FromRequest<App> for OptionalJson {
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let is_json = content_type(request.headers()) == "application/json";
         let (bytes, held) = read(request, app, form_bytes(app)).await?;
-        if is_json || bytes.is_empty() { Ok(Self { bytes, _held: held }) } else { Err(ApiError::media_type("application/json")) }
+        if is_json || bytes.is_empty() {
+            Ok(Self { bytes, _held: held })
+        } else {
+            Err(ApiError::media_type("application/json"))
+        }
     }
 }
 
@@ -175,15 +180,8 @@ async fn collect(mut body: Body, mut held: Held, limit: usize) -> Result<(Bytes,
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    // To serde a list of the right length is a form too, its fields being named by their places.
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-            Ok(_) => ApiError::invalid_field("body", "must be an object, not a list"),
-            Err(error) => malformed_json(&error),
-        });
-    }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json)
+    let value = serde_path_to_error::deserialize(Strict(&mut json))
         .map_err(|error| if error.inner().is_data() { field_error(&error) } else { malformed_json(error.inner()) })?;
     json.end().map_err(|error| malformed_json(&error))?;
     Ok(value)
@@ -248,7 +246,7 @@ mod tests {
             assert_eq!(problem(list).0, 422, "{list}");
             assert_eq!(problem(list).1, "body", "{list}");
         }
-        assert_eq!(problem(r#"["x""#).0, 400);
+        assert_eq!(problem("[]").2, "These fields are not valid: body.");
         assert_eq!(problem("{}").1, "message");
         assert_eq!(problem(r#"{"message":"x","extra":1}"#).1, "extra");
         assert_eq!(problem(r#"{"message":1}"#).1, "message");

@@ -192,7 +192,11 @@ mod tests {
             bodies.reserve(bob, 100 * KIB).await.unwrap(),
             bodies.reserve(Sender::Stranger(None), 100 * KIB).await.unwrap(),
         ];
-        assert_eq!(status(&bodies.reserve(user(3), 65 * KIB).await.unwrap_err()), 503, "large ones have three quarters");
+        assert_eq!(
+            status(&bodies.reserve(user(3), 65 * KIB).await.unwrap_err()),
+            503,
+            "large ones have three quarters"
+        );
         let small = bodies.reserve(user(3), 64 * KIB).await.unwrap();
         let last = bodies.reserve(user(4), 36 * KIB).await.unwrap();
         assert_eq!(status(&bodies.reserve(user(5), 1).await.unwrap_err()), 503);
@@ -206,14 +210,11 @@ mod tests {
     async fn who_waits_gets_what_is_given_back() {
         let bodies = Arc::new(Bodies::new(100 * KIB, None));
         let first = bodies.reserve(user(1), 60 * KIB).await.unwrap();
-        let (large, small, ()) = tokio::join!(
-            bodies.reserve(user(2), 70 * KIB),
-            bodies.reserve(user(3), 41 * KIB),
-            async {
+        let (large, small, ()) =
+            tokio::join!(bodies.reserve(user(2), 70 * KIB), bodies.reserve(user(3), 41 * KIB), async {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 drop(first);
-            }
-        );
+            });
         // There is room for one of them, and neither stands in the way of the other.
         assert_eq!([large, small].iter().filter(|held| Result::is_ok(held)).count(), 1);
     }

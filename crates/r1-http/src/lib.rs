@@ -21,6 +21,7 @@ mod retry_body;
 mod router;
 mod session;
 mod sse;
+mod strict;
 mod text;
 mod v1;
 

@@ -153,8 +153,7 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let seat = self.room.enter(SILENT).await;
-                    let host =
-                        Host { router: self.router.clone(), bounds: self.bounds, closing: self.closing.clone() };
+                    let host = Host { router: self.router.clone(), bounds: self.bounds, closing: self.closing.clone() };
                     let arrival = Arrival { peer: peer.ip(), on_loopback };
                     let connection = connection::serve(stream, arrival, seat, host);
                     let cutting = self.cutting.clone();

@@ -73,7 +73,8 @@ impl Collector for Sources {
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         let closed = ConstCounter::new(acceptor.room().asked_to_leave());
-        let (name, help) = ("gpt_r1_connections_made_to_leave", "Connections without a request closed for want of room");
+        let (name, help) =
+            ("gpt_r1_connections_made_to_leave", "Connections without a request closed for want of room");
         closed.encode(encoder.encode_descriptor(name, help, None, closed.metric_type())?)?;
         let time = ConstCounter::new(processor_time());
         time.encode(encoder.encode_descriptor("process_cpu_seconds", "Processor time", None, time.metric_type())?)

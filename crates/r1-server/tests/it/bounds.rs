@@ -144,6 +144,11 @@ async fn an_answer_is_not_cut_for_a_newcomer() -> Result<()> {
     let refused = String::from_utf8(raw.read_to_close().await?)?;
     ensure!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("too_many_connections"), "{refused}");
     ensure!(header(&refused, "retry-after").is_some(), "{refused}");
+    // An EventSource would give up for good on any other status.
+    let mut raw = Raw::connect(&server).await?;
+    raw.send(get("/chat/stream", &client)).await?;
+    let refused = String::from_utf8(raw.read_to_close().await?)?;
+    ensure!(refused.starts_with("HTTP/1.1 200 ") && refused.contains("retry: 5000\n\n"), "{refused}");
     let mut raw = Raw::connect(&server).await?;
     raw.send(get("/health/live", &client)).await?;
     ensure!(raw.read_answer().await?.starts_with("HTTP/1.1 204 "));
@@ -188,7 +193,13 @@ async fn half_bodies_have_a_total_and_everybody_a_share() -> Result<()> {
     }
     ensure!(told.starts_with("HTTP/1.1 429 ") && told.contains("too_many_bodies"), "{told}");
     ensure!(header(&told, "retry-after").is_some(), "{told}");
-    timeout(SOON, async { while in_flight().await? > 0.0 { tokio::time::sleep(Duration::from_millis(50)).await } anyhow::Ok(()) }).await??;
+    timeout(SOON, async {
+        while in_flight().await? > 0.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await??;
 
     // Four users have all there is: the fifth gets in with what is small enough, and is told where it is not.
     let mut half = Vec::new();
@@ -219,7 +230,8 @@ async fn what_says_that_it_is_too_large_is_not_asked_for() -> Result<()> {
     }
     // What does not say is cut where it is too large.
     let mut raw = Raw::connect(&server).await?;
-    let chunked = head("POST", "/chat", &client) + "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked =
+        head("POST", "/chat", &client) + "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     raw.send(chunked).await?;
     let _ = raw.send(format!("10000\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", "x".repeat(65_536))).await;
     ensure!(raw.read_until("\r\n\r\n").await?.starts_with("HTTP/1.1 413 "));

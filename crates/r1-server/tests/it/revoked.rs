@@ -98,7 +98,11 @@ async fn a_disabled_users_answers_are_stopped_by_another_process_too() -> Result
     let done = server.setup().run(&["user", "disable", "ada"]).await?;
     ensure!(done.ok, "{done:?}");
     let mut rest = Vec::new();
-    let reading = async { while let Ok(Some(bytes)) = asked.chunk().await { rest.extend_from_slice(&bytes) } };
+    let reading = async {
+        while let Ok(Some(bytes)) = asked.chunk().await {
+            rest.extend_from_slice(&bytes);
+        }
+    };
     timeout(PROMISED + MARGIN, reading).await.context("the stream goes on")?;
     ensure!(disabled.elapsed() <= PROMISED + MARGIN);
     let refused = timeout(MARGIN, whole).await.context("POST /chat goes on")??;
@@ -194,7 +198,11 @@ async fn who_is_far_behind_gets_no_more_either() -> Result<()> {
     let server = Setup::with_upstream(&upstream)?.start().await?;
     let client = server.user("ada").await?;
     let (mut reader, conversation) = far_behind(&server, &client).await?;
-    client.request(reqwest::Method::DELETE, &format!("/conversations/{conversation}")).send().await?.error_for_status()?;
+    client
+        .request(reqwest::Method::DELETE, &format!("/conversations/{conversation}"))
+        .send()
+        .await?
+        .error_for_status()?;
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let rest = reader.read_until(LAST_CHUNK).await?;
     ensure!(rest.contains("retry: 1000") && !rest.contains("piece 19999 "), "{} bytes", rest.len());

@@ -68,7 +68,8 @@ impl Setup {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
         let postgres = on_postgres().then(TestDatabase::make).transpose()?.map(Arc::new);
-        let setup = Self { data_dir, settings: Vec::new(), postgres, namespace: None, open_files: None, _own: Some(own) };
+        let setup =
+            Self { data_dir, settings: Vec::new(), postgres, namespace: None, open_files: None, _own: Some(own) };
         Ok(setup
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
