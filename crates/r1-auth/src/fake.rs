@@ -1,10 +1,11 @@
 //! A store in memory with accounts and sessions, for this crate's tests. What no sign-in asks for
 //! answers "not found".
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use r1_domain::{
+    access::Access,
     conversation::Conversation,
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -21,22 +22,32 @@ use r1_domain::{
 use secrecy::{ExposeSecret, SecretString};
 
 /// A clock that is turned by hand.
-pub(crate) struct Hand(Mutex<Timestamp>);
+pub(crate) struct Hand(Mutex<(Timestamp, Duration)>);
 
 impl Hand {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Timestamp::from_micros(1_800_000_000_000_000))))
+        Arc::new(Self(Mutex::new((Timestamp::from_micros(1_800_000_000_000_000), Duration::ZERO))))
     }
 
-    pub(crate) fn forward(&self, by: std::time::Duration) {
-        let mut now = self.0.lock();
+    pub(crate) fn forward(&self, by: Duration) {
+        let (now, passed) = &mut *self.0.lock();
         *now = now.plus(by);
+        *passed += by;
+    }
+
+    pub(crate) fn set_back(&self, by: Duration) {
+        let (now, _) = &mut *self.0.lock();
+        *now = now.minus(by);
     }
 }
 
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
-        *self.0.lock()
+        self.0.lock().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.lock().1
     }
 }
 
@@ -202,6 +213,20 @@ impl Store for FakeStore {
             row.ended = true;
         }
         Ok(())
+    }
+
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access> {
+        let tables = self.0.lock();
+        if tables.broken {
+            return Err(StoreError::Unavailable("on purpose".into()));
+        }
+        let over = |id: &SessionId| tables.sessions.iter().any(|row| row.session.id == *id && row.ended);
+        let stands = |id: &UserId| tables.users.iter().any(|found| found.user.id == *id && !found.user.disabled);
+        Ok(Access {
+            sessions: of.sessions.iter().copied().filter(over).collect(),
+            users: of.users.iter().copied().filter(|id| !stands(id)).collect(),
+            generations: Vec::new(),
+        })
     }
 
     async fn user_list(&self, _: PageRequest) -> StoreResult<Page<User>> {

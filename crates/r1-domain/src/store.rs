@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::{
+    access::Access,
     conversation::Conversation,
     event::{Failure, Usage},
     generation::{Generation, GenerationRequest, State},
@@ -333,6 +334,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a session. Ending an ended one is fine.
     async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()>;
+
+    /// Which of these do not stand any more. No more than some hundred of each at a time.
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access>;
 
     /// What an earlier request of this key made, if there was one.
     async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>>;

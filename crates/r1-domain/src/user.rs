@@ -2,7 +2,11 @@
 
 use secrecy::SecretString;
 
-use crate::{id::UserId, time::Timestamp};
+use crate::{
+    id::UserId,
+    spelling::{check_address_spelling, check_spelling},
+    time::Timestamp,
+};
 
 /// A person with an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +63,7 @@ pub fn check_username(name: &str) -> Result<(), String> {
     if !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) {
         return Err("may contain letters, digits, '_', '-' and '.' only".to_owned());
     }
-    Ok(())
+    check_spelling(name)
 }
 
 /// Says what is wrong with an e-mail address, if anything. Only the shape is checked: whether it
@@ -73,7 +77,9 @@ pub fn check_email(email: &str) -> Result<(), String> {
         return wrong();
     }
     match email.rsplit_once('@') {
-        Some((local, domain)) if !local.is_empty() && !local.contains('@') && !domain.is_empty() => Ok(()),
+        Some((local, domain)) if !local.is_empty() && !local.contains('@') && !domain.is_empty() => {
+            check_address_spelling(email)
+        }
         _ => wrong(),
     }
 }
@@ -111,10 +117,20 @@ mod tests {
 
     #[test]
     fn bad_names_are_refused() {
-        for name in ["", "ab", "a b c", "a@b.c", "né\u{202e}x", &"x".repeat(65)] {
+        for name in ["", "ab", "a b c", "a@b.c", "né\u{202e}x", "ad\u{430}min", "ab\u{3164}", &"x".repeat(65)] {
             assert!(check_username(name).is_err(), "{name}");
         }
-        for email in ["", "a", "@b", "a@", "a b@c", "a@b@c", &format!("{}@b", "x".repeat(254))] {
+        for email in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "a b@c",
+            "a@b@c",
+            "a\u{200b}@b",
+            "a@ex\u{430}mple.com",
+            &format!("{}@b", "x".repeat(254)),
+        ] {
             assert!(check_email(email).is_err(), "{email}");
         }
         for password in ["", "1234567", &"x".repeat(257)] {

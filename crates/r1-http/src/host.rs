@@ -8,11 +8,12 @@
 //! A server that listens for other machines may go by names that we can't know, so there nothing is
 //! checked: who may use it is a matter of its network and of `auth.registration`.
 //!
-//! **Invariant:** on a loopback address nothing, be it page or API, is answered for a foreign name.
+//! **Invariant:** on a loopback address nothing, be it page, API or metrics, is answered for a foreign name.
 
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,29 +22,36 @@ use http::{Uri, Version, header, uri::Authority};
 use tower::{Layer, Service};
 
 use crate::{
-    app::App,
     client::Arrival,
     error::{ApiError, ApiResult},
     problem,
 };
 
-/// Wraps everything.
+/// Wraps everything that a listener answers.
 #[derive(Clone)]
-pub(crate) struct HostLayer(pub(crate) App);
+pub struct HostLayer(Arc<Option<Uri>>);
+
+impl HostLayer {
+    /// `public_url` is one more name that the server goes by.
+    #[must_use]
+    pub fn new(public_url: Option<Uri>) -> Self {
+        Self(Arc::new(public_url))
+    }
+}
 
 impl<S> Layer<S> for HostLayer {
     type Service = HostCheck<S>;
 
     fn layer(&self, inner: S) -> HostCheck<S> {
-        HostCheck { inner, app: self.0.clone() }
+        HostCheck { inner, public_url: self.0.clone() }
     }
 }
 
 /// What is wrapped.
 #[derive(Clone)]
-pub(crate) struct HostCheck<S> {
+pub struct HostCheck<S> {
     inner: S,
-    app: App,
+    public_url: Arc<Option<Uri>>,
 }
 
 impl<S> Service<Request> for HostCheck<S>
@@ -59,7 +67,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match checked(&request, self.app.settings.public_url.as_ref()) {
+        match checked(&request, (*self.public_url).as_ref()) {
             Ok(()) => Checked::Passed { answer: self.inner.call(request) },
             Err(error) => Checked::Refused { answer: Some(problem::refuse(&request, &error)) },
         }
@@ -69,7 +77,7 @@ where
 pin_project_lite::pin_project! {
     /// The answer, or the refusal.
     #[project = CheckedProjection]
-    pub(crate) enum Checked<F> {
+    pub enum Checked<F> {
         Passed { #[pin] answer: F },
         Refused { answer: Option<Response> },
     }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
+use r1_auth::Watch;
 use r1_domain::{
-    id::{SessionId, UserId},
+    id::{GenerationId, SessionId, UserId},
     session::Session,
     user::User,
 };
 
-use crate::{app::App, cookie::check_site, error::ApiError};
+use crate::{app::App, cookie::check_site, error::ApiError, in_flight::Sender};
 
 /// A signed-in caller.
 pub(crate) struct Caller(Arc<Session>);
@@ -27,6 +28,11 @@ impl Caller {
     pub(crate) fn session_id(&self) -> SessionId {
         self.0.id
     }
+
+    /// How what follows this generation for the caller learns that it may not go on.
+    pub(crate) fn watch(&self, app: &App, generation: GenerationId) -> Watch {
+        app.auth.watch(self.0.id, self.id(), generation)
+    }
 }
 
 impl FromRequestParts<App> for Caller {
@@ -35,6 +41,8 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let session = authenticate(parts, app).await?;
         app.requests.check(session.user.id)?;
+        // Whose body it is that is read next.
+        parts.extensions.insert(Sender::User(session.user.id));
         // Somebody is here: a model that went to sleep may wake while they type.
         app.models.warm();
         Ok(Self(session))

@@ -9,6 +9,7 @@
 //! **Invariant:** what a method has acknowledged survives a crash of this process, of the database
 //! server, and of its machine. (The server's `fsync` must be on, as it is by default.)
 
+mod access;
 mod account;
 mod address;
 mod bus;

@@ -12,6 +12,7 @@
 //! under [`writer::Synchronous::Full`] (accounts, sessions, conversations, accepted questions)
 //! survives a power loss as well.
 
+mod access;
 mod account;
 pub mod backup;
 mod checkpoint;
@@ -24,6 +25,7 @@ mod files;
 mod generation;
 mod idempotency;
 mod journal;
+mod leftover;
 mod log;
 mod message;
 mod migration;

@@ -62,6 +62,7 @@ macro_rules! store_contract {
             session::any_earlier_refresh_token_ends_the_session
             session::only_its_owner_ends_a_session
             session::of_many_that_rotate_one_token_one_does
+            session::access_is_lost_with_what_it_rests_on
             conversation::one_is_made_read_renamed_and_deleted
             conversation::another_user_finds_nothing
             conversation::a_key_makes_one_conversation

@@ -65,7 +65,7 @@ impl Auth {
         }
         if let Some(attempts) = &self.attempts {
             attempts
-                .registration(address, self.clock.now())
+                .registration(address, self.clock.monotonic())
                 .map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let is_admin = setup_code.is_some();
@@ -114,6 +114,9 @@ impl Auth {
         let now = self.clock.now();
         let user = self.store.user_set_disabled(&normalise_login(login), disabled, now).await?;
         self.cache.end_all(user.id);
+        if disabled {
+            self.watches.end_user(user.id);
+        }
         Ok(user)
     }
 }

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use r1_domain::{
     id::{SessionId, UserId},
     session::{NewSession, Rotation, SessionKind},
-    user::{PASSWORD_LENGTH, normalise_login},
+    store::Credentials,
+    user::{EMAIL_LENGTH, PASSWORD_LENGTH, normalise_login},
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Auth, Grant, Login};
-use crate::{error::AuthError, password::Verdict, secret};
+use crate::{attempts::Target, error::AuthError, password::Verdict, secret};
 
 impl Auth {
     /// Trades a name, or an e-mail address, and its password for a session. `address` is the
@@ -28,26 +29,47 @@ impl Auth {
         address: Option<IpAddr>,
     ) -> Result<Login, AuthError> {
         let login = normalise_login(login);
+        let limited = |retry_after| AuthError::Limited { retry_after };
         if let Some(attempts) = &self.attempts {
-            attempts
-                .sign_in(&login, address, self.clock.now())
-                .map_err(|retry_after| AuthError::Limited { retry_after })?;
+            attempts.from(address, self.clock.monotonic()).map_err(limited)?;
         }
-        let result = self.check_and_open(&login, password, kind).await;
+        let result = self.try_password(&login, password, kind).await;
         if let Some(attempts) = &self.attempts
             && !matches!(result, Err(AuthError::BadCredentials))
         {
-            attempts.forgive(&login, address);
+            attempts.forgive_from(address);
         }
         result
     }
 
-    async fn check_and_open(&self, login: &str, password: SecretString, kind: SessionKind) -> Result<Login, AuthError> {
-        // No account has such a password, so nothing is given away by not hashing it.
-        if password.expose_secret().chars().count() > PASSWORD_LENGTH.1 {
+    /// Counts the try at its account, which has one count whatever it is called by.
+    async fn try_password(&self, login: &str, password: SecretString, kind: SessionKind) -> Result<Login, AuthError> {
+        // No account has such a name or password. That is no guess at any, so it is counted at none, and nothing
+        // is given away by not hashing it.
+        if login.chars().count() > EMAIL_LENGTH || password.expose_secret().chars().count() > PASSWORD_LENGTH.1 {
             return Err(AuthError::BadCredentials);
         }
-        let credentials = self.store.user_by_login(login).await?;
+        let found = self.store.user_by_login(login).await?;
+        let target = found.as_ref().map_or(Target::Nobody(login), |found| Target::Account(found.user.id));
+        if let Some(attempts) = &self.attempts {
+            let counted = attempts.at(target, self.clock.monotonic());
+            counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
+        }
+        let result = self.check_and_open(found, password, kind).await;
+        if let Some(attempts) = &self.attempts
+            && !matches!(result, Err(AuthError::BadCredentials))
+        {
+            attempts.forgive_at(target);
+        }
+        result
+    }
+
+    async fn check_and_open(
+        &self,
+        credentials: Option<Credentials>,
+        password: SecretString,
+        kind: SessionKind,
+    ) -> Result<Login, AuthError> {
         let (user, stored) = credentials.map(|found| (found.user, found.password_hash)).unzip();
         let verdict = self.passwords.verify(password.clone(), stored.clone()).await?;
         let (Verdict::Right { outdated }, Some(user), Some(stored)) = (verdict, user, stored) else {

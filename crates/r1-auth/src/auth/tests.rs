@@ -176,7 +176,37 @@ async fn logout_is_at_once_here_and_within_five_seconds_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_database_is_asked_once_in_five_seconds() {
+async fn streams_learn_of_what_ended_elsewhere() {
+    let b = bench(config());
+    b.demo().await;
+    let elsewhere = node(&b.store, &b.clock, config());
+    let (login, access, _) = b.bearer().await;
+    let (other, _) = b.cookie().await;
+    let generation = r1_domain::id::GenerationId::new(b.clock.now());
+    let watch = |login: &Login| elsewhere.watch(login.session_id, login.user.id, generation);
+    let (ends, stays) = (watch(&login), watch(&other));
+    elsewhere.authenticate_bearer(&access).await.unwrap();
+    assert_eq!(elsewhere.look_again(&[]).await.unwrap(), []);
+    b.auth.logout(login.user.id, login.session_id).await.unwrap();
+    assert!(!ends.is_over());
+    assert_eq!(elsewhere.look_again(&[]).await.unwrap(), []);
+    assert!(ends.is_over() && !stays.is_over());
+    refused!(elsewhere.authenticate_bearer(&access).await, AuthError::SessionEnded);
+    // By itself it just ends: what is being followed is followed to its end.
+    b.clock.forward(31 * DAY);
+    elsewhere.look_again(&[]).await.unwrap();
+    assert!(!stays.is_over());
+    b.auth.set_disabled("demo_user", true).await.unwrap();
+    assert_eq!(elsewhere.look_again(&[login.user.id]).await.unwrap(), [login.user.id]);
+    assert!(stays.is_over());
+    drop((ends, stays));
+    assert_eq!(elsewhere.look_again(&[]).await.unwrap(), []);
+    b.store.break_down();
+    refused!(elsewhere.look_again(&[login.user.id]).await, AuthError::Store(_));
+}
+
+#[tokio::test]
+async fn the_database_is_asked_once_in_three_seconds() {
     let b = bench(config());
     b.demo().await;
     let (_, access, _) = b.bearer().await;
@@ -184,7 +214,7 @@ async fn the_database_is_asked_once_in_five_seconds() {
         b.auth.authenticate_bearer(&access).await.unwrap();
     }
     assert_eq!(b.store.lookups(), 1);
-    b.clock.forward(Duration::from_secs(5));
+    b.clock.forward(Duration::from_secs(3));
     b.auth.authenticate_bearer(&access).await.unwrap();
     assert_eq!(b.store.lookups(), 2);
 }
@@ -282,6 +312,26 @@ async fn guessing_is_limited_and_knowing_is_not() {
     };
     assert_eq!(retry_after, Duration::from_secs(20));
     b.clock.forward(retry_after);
+    b.bearer().await;
+
+    // One account, whatever it is called; and time passes, whatever the clock says.
+    b.clock.forward(DAY);
+    b.clock.set_back(DAY);
+    for login in ["demo_user", "demo@example.com", "Demo@Example.com"] {
+        refused!(b.login(login, "wrong-password", SessionKind::Bearer).await, AuthError::BadCredentials);
+    }
+    for login in ["demo_user", "demo@example.com"] {
+        refused!(b.login(login, "demo123456", SessionKind::Bearer).await, AuthError::Limited { .. });
+    }
+    b.clock.set_back(DAY);
+    let limited = b.login("demo_user", "demo123456", SessionKind::Bearer).await.unwrap_err();
+    assert!(matches!(limited, AuthError::Limited { retry_after } if retry_after <= Duration::from_secs(20)));
+    b.clock.forward(Duration::from_secs(60));
+    // What can be no account's name or password is no guess at one.
+    for _ in 0..10 {
+        refused!(b.login("demo_user", &"x".repeat(257), SessionKind::Bearer).await, AuthError::BadCredentials);
+        refused!(b.login(&"x".repeat(255), "demo123456", SessionKind::Bearer).await, AuthError::BadCredentials);
+    }
     b.bearer().await;
 
     let address = Some(std::net::IpAddr::from([10, 0, 0, 1]));

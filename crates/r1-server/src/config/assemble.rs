@@ -29,6 +29,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// One user has such a part of all request bodies in flight at most.
+const BODY_SHARES: usize = 4;
+
 /// Reads every setting. With any fault noted in `reader`, the result is not to be used.
 pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) -> Config {
     let data_dir = data_dir(reader, environment);
@@ -131,7 +134,18 @@ fn server(reader: &mut Reader) -> ServerConfig {
     }
     let shutdown_deadline = reader.duration("server.shutdown_deadline", SECOND, HOUR);
     let request_timeout = reader.duration("server.request_timeout", SECOND, HOUR);
-    ServerConfig { api, web, metrics, public_url, cors_origins, trusted_proxies, shutdown_deadline, request_timeout }
+    let connections = Some(reader.number("server.connections", 0, 1_000_000)).filter(|number| *number > 0);
+    ServerConfig {
+        api,
+        web,
+        metrics,
+        public_url,
+        cors_origins,
+        trusted_proxies,
+        shutdown_deadline,
+        connections,
+        request_timeout,
+    }
 }
 
 fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> DatabaseConfig {
@@ -218,8 +232,11 @@ fn auth(reader: &mut Reader, limits_enabled: bool) -> (AuthConfig, Option<Signin
 
 fn limits(reader: &mut Reader, enabled: bool) -> LimitsConfig {
     let per_user = |reader: &mut Reader, key| Some(reader.number(key, 1, 1_000_000)).filter(|_| enabled);
+    let bodies_in_flight = usize_of(reader.size("limits.bodies_in_flight", 4 * KIB, 64 * GIB));
     let config = LimitsConfig {
         body: usize_of(reader.size("limits.body", KIB, GIB)),
+        bodies_in_flight,
+        bodies_in_flight_per_user: Some(bodies_in_flight / BODY_SHARES).filter(|_| enabled),
         message_chars: reader.number("limits.message_chars", 1, 100_000_000),
         runs_per_user: per_user(reader, "limits.runs_per_user"),
         attaches_per_user: per_user(reader, "limits.attaches_per_user"),
@@ -229,6 +246,10 @@ fn limits(reader: &mut Reader, enabled: bool) -> LimitsConfig {
         max_tokens: reader.number("limits.max_tokens", 1, 10_000_000),
         max_tokens_given: reader.is_given("limits.max_tokens"),
     };
+    if config.body > bodies_in_flight / BODY_SHARES {
+        let problem = format!("is less than {BODY_SHARES} times limits.body ({} bytes)", config.body);
+        reader.fault("limits.bodies_in_flight", problem, "make it larger, or limits.body smaller");
+    }
     if config.message_chars > config.body {
         let problem = format!("is larger than what limits.body ({} bytes) lets through", config.body);
         reader.fault("limits.message_chars", problem, "make limits.body larger, or this smaller");

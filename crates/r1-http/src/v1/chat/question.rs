@@ -56,7 +56,7 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
     faults.check_model(request.model.as_deref());
     faults.into_result()?;
     Ok(Question {
-        idempotency: idempotency_key(headers, route, &body.0)?,
+        idempotency: idempotency_key(headers, route, &body.bytes)?,
         text: request.message,
         conversation_id,
         parent_id,
