@@ -24,6 +24,7 @@ pub mod page;
 pub mod provider;
 pub mod session;
 pub mod store;
+pub mod text;
 pub mod time;
 pub mod token_ids;
 pub mod transfer;
