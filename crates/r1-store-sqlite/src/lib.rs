@@ -21,6 +21,7 @@ mod conversation;
 mod error;
 pub mod export;
 mod files;
+mod folding;
 mod generation;
 mod idempotency;
 mod journal;
