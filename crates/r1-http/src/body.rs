@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     app::App,
     error::{ApiError, FieldProblem},
+    surrogates,
 };
 
 /// Largest form, in bytes, where questions may not be smaller still.
@@ -127,7 +128,8 @@ async fn read(mut request: Request, app: &App, limit: usize) -> Result<Bytes, Ap
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let body = surrogates::mend(body);
+    let mut json = serde_json::Deserializer::from_slice(&body);
     let value = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| if error.inner().is_data() { field_error(&error) } else { malformed_json(error.inner()) })?;
     json.end().map_err(|error| malformed_json(&error))?;
@@ -195,5 +197,10 @@ mod tests {
         assert_eq!(problem(r#"{"message":1}"#).1, "message");
         assert_eq!(problem(r#"{"message":"x","temperature":"hot"}"#).1, "temperature");
         assert_eq!(problem("\u{0}").0, 400);
+        // Beside half a pair, which is none.
+        assert_eq!(problem(r#"{"message":"\ud83d","extra":1}"#).1, "extra");
+        assert_eq!(problem(r#"{"\ud83d":"x"}"#).1, "\u{fffd}");
+        assert_eq!(problem(r#"{"message":"\ud83d""#).2, "The body is not JSON: line 1, column 19.");
+        assert_eq!(problem(r#"{"message":"\ud83"}"#).0, 400);
     }
 }

@@ -15,11 +15,13 @@ mod error;
 mod host;
 mod limits;
 mod listing;
+mod origin;
 mod problem;
 mod retry_body;
 mod router;
 mod session;
 mod sse;
+mod surrogates;
 mod text;
 mod v1;
 
