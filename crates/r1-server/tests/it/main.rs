@@ -8,6 +8,7 @@ mod bad_input;
 mod chat;
 mod cli;
 mod conversations;
+mod cookies;
 mod crash;
 mod database_lock;
 mod documents;
@@ -31,6 +32,7 @@ mod stop;
 mod storage;
 mod streams;
 mod support;
+mod texts;
 #[cfg(feature = "otel")]
 mod traces;
 mod upstream_faults;
