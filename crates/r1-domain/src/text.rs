@@ -33,18 +33,32 @@ pub fn nfkc(text: &str) -> Cow<'_, str> {
 }
 
 /// The form in which names and addresses are the same for everybody: without regard to case, spelling
-/// and invisible characters (Unicode, D146: a compatibility caseless match; UAX #31, 5.3).
+/// and invisible characters (Unicode, D146: a compatibility caseless match; UAX #31, 5.3). Of an
+/// address, the domain has its own rules (UTS #46): some browsers write `exämple.com` as
+/// `xn--exmple-cua.com`.
 ///
 /// `fold_login(text)` equals `fold_login(&text.to_lowercase())`.
 #[must_use]
 pub fn fold_login(login: &str) -> String {
-    if login.is_ascii() {
-        return login.trim().to_ascii_lowercase();
-    }
-    let case = CaseMapper::new();
     // Lower case first: what is compared may have been stored in it.
-    let lower = login.to_lowercase();
-    let decomposed = DecomposingNormalizer::new_nfd().normalize(&lower);
+    let lower = login.trim().to_lowercase();
+    if lower.is_ascii() && !lower.contains("xn--") {
+        return lower;
+    }
+    let folded = fold(&lower);
+    let Some((local, _)) = folded.rsplit_once('@') else { return folded };
+    // Not the folded one: a domain with ß is another than that with ss.
+    let plain = nfkc(&lower);
+    let domain = plain.rsplit_once('@').map_or("", |(_, domain)| domain);
+    match idna::domain_to_unicode(domain) {
+        (domain, Ok(())) => format!("{local}@{domain}"),
+        (_, Err(_)) => folded,
+    }
+}
+
+fn fold(lower: &str) -> String {
+    let case = CaseMapper::new();
+    let decomposed = DecomposingNormalizer::new_nfd().normalize(lower);
     let once = case.fold_string(&decomposed);
     let once = nfkc(&once);
     let twice = case.fold_string(&once);

@@ -30,7 +30,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends the session: access token, refresh token and cookie are worth nothing from now on. */
+        /**
+         * Ends the session: access token, refresh token and cookie are worth nothing from now on. Where a cookie
+         *     said who it is, every session whose cookie the request has ends, and the cookie is taken back.
+         */
         post: operations["logout"];
         delete?: never;
         options?: never;

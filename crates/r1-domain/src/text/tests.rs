@@ -17,13 +17,25 @@ fn one_name_in_many_spellings() {
         ("한글", &["\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"]),
         ("ガス", &["ｶﾞｽ"]),
         ("\u{915}\u{93c}", &["\u{958}"]),
-        ("me@exämple.com", &["ME@EXA\u{308}MPLE.COM"]),
+        (
+            "me@exämple.com",
+            &["ME@EXA\u{308}MPLE.COM", "me@xn--exmple-cua.com", "Me@XN--exmple-cua.COM", "me＠exämple.com"],
+        ),
+        ("jose\u{301}@straße.example", &["josé@xn--strae-oqa.example", "JOSÉ@STRAẞE.example"]),
+        ("me@example.com", &["ＭＥ＠ＥＸＡＭＰＬＥ．ＣＯＭ", "me@example.com\u{200b}"]),
     ] {
         for other in others {
             assert_eq!(fold_login(other), fold_login(name), "{other:?} is {name:?}");
         }
     }
-    for (a, b) in [("jose", "josé"), ("i", "ı"), ("ada", "аda"), ("a.b", "ab"), ("e\u{301}", "e\u{300}")] {
+    for (a, b) in [
+        ("jose", "josé"),
+        ("i", "ı"),
+        ("ada", "аda"),
+        ("a.b", "ab"),
+        ("e\u{301}", "e\u{300}"),
+        ("me@straße.example", "me@strasse.example"),
+    ] {
         assert_ne!(fold_login(a), fold_login(b));
     }
 }
@@ -102,6 +114,10 @@ fn every_character_has_one_form() {
         assert_eq!(fold_login(&folded), folded, "{c:?}");
         assert_eq!(fold_login(&text.to_lowercase()), folded, "{c:?}");
         assert_eq!(fold_login(&text.to_uppercase().to_lowercase()), fold_login(&text.to_uppercase()), "{c:?}");
+        let address = format!("{text}@{text}.com");
+        let folded_address = fold_login(&address);
+        assert_eq!(fold_login(&folded_address), folded_address, "{c:?}");
+        assert_eq!(fold_login(&address.to_lowercase()), folded_address, "{c:?}");
         let prepared = prepare_password(&text).into_owned();
         assert_eq!(prepare_password(&prepared), prepared, "{c:?}");
         if c != '@' && crate::user::check_username(&crate::user::prepare_username(&text)).is_ok() {
@@ -117,6 +133,9 @@ proptest! {
             let folded = fold_login(&text);
             prop_assert_eq!(&fold_login(&folded), &folded);
             prop_assert_eq!(fold_login(&text.to_lowercase()), folded.clone());
+            let address = format!("{text}@ex{text}mple.com");
+            prop_assert_eq!(fold_login(&fold_login(&address)), fold_login(&address));
+            prop_assert_eq!(fold_login(&address.to_lowercase()), fold_login(&address));
             prop_assert_eq!(fold_login(&nfkc(&text)), folded.clone());
             prop_assert_eq!(fold_login(&DecomposingNormalizer::new_nfkd().normalize(&text)), folded);
             let prepared = prepare_password(&text).into_owned();

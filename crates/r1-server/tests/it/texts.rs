@@ -47,6 +47,12 @@ async fn names_and_passwords_are_the_same_on_all_systems() -> Result<()> {
         let wrong = json!({"username": name, "password": "another one"});
         expect_problem(client.post("/auth/login", &wrong).await?, 401, "bad_credentials").await?;
     }
+    // Some browsers write an address's domain as name servers know it, and only in a field for addresses.
+    let form = json!({"username": "idn", "email": "me@xn--exmple-cua.com", "password": "correct horse"});
+    expect(client.post("/auth/register", &form).await?, StatusCode::CREATED).await?;
+    client.sign_in("Me@EXA\u{308}MPLE.com", "correct horse").await?;
+    let again = json!({"username": "idn2", "email": "me@exämple.com", "password": "correct horse"});
+    expect_problem(client.post("/auth/register", &again).await?, 409, "taken").await?;
     // A form says it with its own escapes.
     let request = client.request(Method::POST, "/auth/login");
     let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
