@@ -154,7 +154,7 @@ async fn json_body(client: &Client, method: Method, path: &str, body: &str) -> R
 #[tokio::test]
 async fn what_can_not_be_seen_is_empty() -> Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.respond_with(|request| Script::text(&request.question()));
+    upstream.respond_with(|request| Script::text(request.question()));
     let server = Setup::with_upstream(&upstream)?.start().await?;
     let client = server.user("ada").await?;
     let id = client.conversation().await?;
@@ -199,7 +199,7 @@ async fn a_title_is_cut_between_characters() -> Result<()> {
 #[tokio::test]
 async fn half_a_surrogate_pair_is_read_as_a_replacement_character() -> Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.respond_with(|request| Script::text(&request.question()));
+    upstream.respond_with(|request| Script::text(request.question()));
     let server = Setup::with_upstream(&upstream)?.start().await?;
     let client = server.user("ada").await?;
     for (message, text) in [

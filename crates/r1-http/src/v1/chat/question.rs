@@ -12,7 +12,7 @@ use crate::{app::App, body::RawJson, error::ApiError, problem::RequestId};
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChatRequest {
-    /// The question.
+    /// The question. One with nothing to be seen is empty.
     #[schema(
         example = "Explain quantum computing in exactly 3 short paragraphs",
         min_length = 1,
