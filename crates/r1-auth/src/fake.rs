@@ -16,6 +16,7 @@ use r1_domain::{
         AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreError,
         StoreResult, StoredLog, TurnOutcome,
     },
+    text::fold_login,
     time::{Clock, Timestamp},
     user::{NewUser, User, normalise_login},
 };
@@ -108,10 +109,10 @@ impl Store for FakeStore {
     async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User> {
         let mut tables = self.0.lock();
         for found in &tables.users {
-            if normalise_login(&found.user.username) == normalise_login(&user.username) {
+            if fold_login(&found.user.username) == fold_login(&user.username) {
                 return Err(StoreError::Taken { field: "username" });
             }
-            if normalise_login(&found.user.email) == normalise_login(&user.email) {
+            if fold_login(&found.user.email) == fold_login(&user.email) {
                 return Err(StoreError::Taken { field: "email" });
             }
         }
@@ -129,10 +130,11 @@ impl Store for FakeStore {
         if tables.broken {
             return Err(StoreError::Unavailable("on purpose".into()));
         }
-        let found = tables.users.iter().find(|found| {
-            normalise_login(&found.user.username) == login || normalise_login(&found.user.email) == login
-        });
-        Ok(found.cloned())
+        let by = |form: fn(&str) -> String| {
+            let is = |name: &str| form(name) == form(login);
+            tables.users.iter().find(|found| is(&found.user.username) || is(&found.user.email))
+        };
+        Ok(by(normalise_login).or_else(|| by(fold_login)).cloned())
     }
 
     async fn user_rehash(&self, id: UserId, old: &SecretString, new: SecretString) -> StoreResult<()> {
@@ -147,7 +149,7 @@ impl Store for FakeStore {
     async fn user_set_disabled(&self, login: &str, disabled: bool, _now: Timestamp) -> StoreResult<User> {
         let mut tables = self.0.lock();
         let tables = &mut *tables;
-        let found = tables.users.iter_mut().find(|found| normalise_login(&found.user.username) == login);
+        let found = tables.users.iter_mut().find(|found| fold_login(&found.user.username) == fold_login(login));
         let user = &mut found.ok_or(StoreError::NotFound)?.user;
         user.disabled = disabled;
         for row in tables.sessions.iter_mut().filter(|row| row.session.user_id == user.id) {

@@ -26,6 +26,7 @@ pub mod provider;
 pub mod session;
 pub mod spelling;
 pub mod store;
+pub mod text;
 pub mod time;
 pub mod token_ids;
 pub mod transfer;

@@ -12,6 +12,8 @@ use std::borrow::Cow;
 
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
+use crate::text::{Mark, mark};
+
 /// Says what in a name can deceive, if anything.
 ///
 /// # Errors
@@ -23,8 +25,10 @@ pub fn check_spelling(name: &str) -> Result<(), String> {
     if name.chars().any(is_unseen) {
         return Err("must not contain invisible characters".to_owned());
     }
-    // Which of ASCII's marks may stand in it is another rule's business; all of them belong to every script.
-    let letters: String = name.chars().filter(|c| !c.is_ascii() || c.is_ascii_alphabetic()).collect();
+    // Which of ASCII's marks may stand in it, and how many points and accents a letter may have, is another rule's
+    // business; they belong to the script of what they stand with.
+    let counts = |c: &char| if c.is_ascii() { c.is_ascii_alphabetic() } else { mark(*c) != Some(Mark::Nonspacing) };
+    let letters: String = name.chars().filter(counts).collect();
     if letters.as_str().check_restriction_level(RestrictionLevel::HighlyRestrictive) {
         Ok(())
     } else {

@@ -22,6 +22,7 @@ use crate::{
     error::{ApiError, FieldProblem},
     in_flight::{Held, Sender},
     strict::Strict,
+    surrogates,
 };
 
 /// Largest form, in bytes, where questions may not be smaller still.
@@ -180,7 +181,8 @@ async fn collect(mut body: Body, mut held: Held, limit: usize) -> Result<(Bytes,
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let body = surrogates::mend(body);
+    let mut json = serde_json::Deserializer::from_slice(&body);
     let value = serde_path_to_error::deserialize(Strict(&mut json))
         .map_err(|error| if error.inner().is_data() { field_error(&error) } else { malformed_json(error.inner()) })?;
     json.end().map_err(|error| malformed_json(&error))?;
@@ -252,5 +254,10 @@ mod tests {
         assert_eq!(problem(r#"{"message":1}"#).1, "message");
         assert_eq!(problem(r#"{"message":"x","temperature":"hot"}"#).1, "temperature");
         assert_eq!(problem("\u{0}").0, 400);
+        // Beside half a pair, which is none.
+        assert_eq!(problem(r#"{"message":"\ud83d","extra":1}"#).1, "extra");
+        assert_eq!(problem(r#"{"\ud83d":"x"}"#).1, "\u{fffd}");
+        assert_eq!(problem(r#"{"message":"\ud83d""#).2, "The body is not JSON: line 1, column 19.");
+        assert_eq!(problem(r#"{"message":"\ud83"}"#).0, 400);
     }
 }

@@ -24,6 +24,7 @@ use tower::{Layer, Service};
 use crate::{
     client::Arrival,
     error::{ApiError, ApiResult},
+    origin::{self, Host},
     problem,
 };
 
@@ -116,20 +117,17 @@ fn authority<B>(request: &http::Request<B>) -> ApiResult<Option<Authority>> {
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version() < Version::HTTP_11 => Ok(None),
         // RFC 9112 §3.2: exactly one, and a valid one.
-        (Some(host), None) => {
-            let authority = Authority::try_from(host.as_bytes()).ok().filter(|a| !a.as_str().contains('@'));
-            authority.map(Some).ok_or_else(|| ApiError::malformed("The Host header is not valid."))
-        }
+        (Some(host), None) => origin::authority(host.as_bytes())
+            .map(Some)
+            .ok_or_else(|| ApiError::malformed("The Host header is not valid.")),
         _ => Err(ApiError::malformed("An HTTP/1.1 request has exactly one Host header.")),
     }
 }
 
 /// With any port: a rebound name keeps its name, and proxies and tunnels change the port.
 fn is_own(host: &str, public_url: Option<&Uri>) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
-        || public_url.and_then(Uri::host).is_some_and(|own| own.eq_ignore_ascii_case(host))
+    let host = Host::of(host);
+    host.is_loopback() || public_url.and_then(Uri::host).is_some_and(|own| Host::of(own) == host)
 }
 
 #[cfg(test)]
@@ -159,7 +157,13 @@ mod tests {
             ("[::1]:3000", 200),
             ("chat.example.com", 200),
             ("CHAT.example.com:8443", 200),
+            ("chat.example.com.", 200),
+            ("localhost.:3000", 200),
+            ("[0:0:0:0:0:0:0:1]:3000", 200),
+            ("[::ffff:127.0.0.1]", 200),
             ("evil.example", 421),
+            ("chat.example.com..", 421),
+            ("localhost..", 421),
             ("evil.example:3000", 421),
             ("localhost.evil.example", 421),
             ("127.0.0.1.evil.example", 421),

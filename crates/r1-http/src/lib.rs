@@ -16,12 +16,14 @@ mod host;
 mod in_flight;
 mod limits;
 mod listing;
+mod origin;
 mod problem;
 mod retry_body;
 mod router;
 mod session;
 mod sse;
 mod strict;
+mod surrogates;
 mod text;
 mod v1;
 

@@ -17,6 +17,7 @@ mod column;
 mod connection;
 mod conversation;
 mod error;
+mod folding;
 mod generation;
 mod idempotency;
 pub mod import;

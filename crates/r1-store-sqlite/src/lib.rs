@@ -22,6 +22,7 @@ mod conversation;
 mod error;
 pub mod export;
 mod files;
+mod folding;
 mod generation;
 mod idempotency;
 mod journal;

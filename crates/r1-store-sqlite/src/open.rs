@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::{
     connection::{self, Purpose},
-    leftover,
+    folding, leftover,
     migration::{self, NEWEST, Schema},
 };
 
@@ -236,6 +236,7 @@ fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connect
         if may_migrate && matches!(schema, Schema::Current | Schema::Older) {
             db.pragma_update(None, "journal_mode", "wal")?;
             migration::run(&mut db)?;
+            folding::fill(&mut db)?;
             return Ok((db, Schema::Current));
         }
         Ok((db, schema))

@@ -48,6 +48,7 @@ macro_rules! store_contract {
     ($open:path) => {
         $crate::store_contract! { @tests $open;
             account::names_and_addresses_are_unique_without_regard_to_case
+            account::names_and_addresses_are_one_in_all_spellings
             account::a_setup_code_makes_one_administrator
             account::a_new_setup_code_replaces_the_old_one
             account::an_administrator_made_otherwise_ends_the_setup_code

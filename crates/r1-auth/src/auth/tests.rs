@@ -363,6 +363,67 @@ async fn a_sign_in_renews_an_outdated_hash() {
 }
 
 #[tokio::test]
+async fn text_is_one_on_all_systems() {
+    let b = bench(config());
+    let typed = form(" JOSE\u{301} ".trim(), "jose\u{301}@example.com", "pa\u{308}ss wo\u{308}rter");
+    let user = b.auth.register(typed, None, None).await.unwrap();
+    assert_eq!((user.username.as_str(), user.email.as_str()), ("JOSÉ", "josé@example.com"));
+    for name in ["josé", "jose\u{301}", "JOSÉ@example.com", "ｊｏｓé"] {
+        for password in ["pa\u{308}ss wo\u{308}rter", "päss wörter", "p\u{e4}ss\u{a0}wo\u{308}rter"] {
+            let login = b.login(name, password, SessionKind::Bearer).await;
+            assert_eq!(login.unwrap().user, user, "{name} {password:?}");
+        }
+    }
+    refused!(b.login("josé", "pass worter", SessionKind::Bearer).await, AuthError::BadCredentials);
+    refused!(b.login("jose", "päss wörter", SessionKind::Bearer).await, AuthError::BadCredentials);
+    let again = form("ＪＯＳÉ", "other@example.com", "demo123456");
+    refused!(b.auth.register(again, None, None).await, AuthError::Taken { field: "username" });
+    let again = form("other", "JOSE\u{301}@example.com", "demo123456");
+    refused!(b.auth.register(again, None, None).await, AuthError::Taken { field: "email" });
+    assert!(b.auth.set_disabled("ｊｏｓé", true).await.unwrap().disabled);
+}
+
+#[tokio::test]
+async fn a_password_that_was_hashed_as_it_was_typed_still_opens_and_is_hashed_anew() {
+    let b = bench(config());
+    for (name, old, other) in [
+        ("mac", "pa\u{308}sswort", "pässwort"),
+        ("linux", "pässwort", "pa\u{308}sswort"),
+        ("nbsp", "correct\u{a0}horse", "correct horse"),
+        ("korean", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}!!", "한글!!"),
+        ("angstrom", "\u{212b}ngstrom", "Ångstrom"),
+    ] {
+        let now = b.clock.now();
+        let password_hash = b.auth.passwords.hash(SecretString::from(old)).await.unwrap();
+        let email = format!("{name}@example.com");
+        let (id, username) = (r1_domain::id::UserId::new(now), name.to_owned());
+        let user = r1_domain::user::NewUser { id, username, email, password_hash, is_admin: false, created_at: now };
+        b.store.user_create(user, None).await.unwrap();
+        let before = b.store.hash_of(name);
+        refused!(b.login(name, "another one", SessionKind::Bearer).await, AuthError::BadCredentials);
+        b.login(name, old, SessionKind::Bearer).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let after = b.store.hash_of(name);
+        assert_eq!(before != after, name != "linux", "{name}: the hash is of today's form");
+        for password in [other, old] {
+            b.login(name, password, SessionKind::Bearer).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        }
+        assert_eq!(b.store.hash_of(name), after, "{name}: once");
+    }
+}
+
+#[tokio::test]
+async fn all_spellings_of_a_name_have_one_count() {
+    let rate = |attempts| Rate { attempts, per: Duration::from_secs(60) };
+    let limits = AttemptLimits { per_login: rate(3), per_address: rate(100), registrations: rate(2) };
+    let b = bench(AuthConfig { attempts: Some(limits), ..config() });
+    b.demo().await;
+    for name in ["demo_user", "ＤＥＭＯ_user", "demo_u\u{17f}er"] {
+        refused!(b.login(name, "wrong-password", SessionKind::Bearer).await, AuthError::BadCredentials);
+    }
+    refused!(b.login("ｄemo_user", "wrong-password", SessionKind::Bearer).await, AuthError::Limited { .. });
+}
+
+#[tokio::test]
 async fn a_broken_store_is_not_a_wrong_password() {
     let b = bench(config());
     b.demo().await;

@@ -105,14 +105,17 @@ fn server(reader: &mut Reader) -> ServerConfig {
         Some("") => Ok(None),
         Some(text) => match providers::web_url(text)? {
             url if url.path() == "/" => Ok(Some(url)),
-            _ => Err(Wrong::new("must not have a path", "write it like \"https://chat.example.com\"")),
+            _ => Err(Wrong::new(
+                "has a path, and GPT.R1 can't be served below one",
+                "give it a host name of its own, such as \"https://chat.example.com\", all paths of which the proxy passes on",
+            )),
         },
         None => Err(Wrong::not("a URL", value, "write it like \"https://chat.example.com\"")),
     });
     let mut cors_origins = Vec::new();
     for text in reader.list("server.cors_origins") {
         let origin = providers::web_url(&text).ok().filter(|uri| uri.path() == "/" && !text.ends_with('/'));
-        match origin.and_then(|_| http::HeaderValue::from_str(&text).ok()) {
+        match origin.and_then(|uri| http::HeaderValue::from_str(&as_browsers_say(&uri)).ok()) {
             Some(origin) => cors_origins.push(origin),
             None => {
                 let problem = format!("has {text:?}, which is no origin");
@@ -146,6 +149,15 @@ fn server(reader: &mut Reader) -> ServerConfig {
         connections,
         request_timeout,
     }
+}
+
+/// An origin as browsers send it, which is compared letter by letter: in small letters, without the
+/// scheme's own port.
+fn as_browsers_say(origin: &http::Uri) -> String {
+    let (scheme, host) = (origin.scheme_str().unwrap_or_default(), origin.host().unwrap_or_default());
+    let port = origin.port_u16().filter(|port| (scheme, *port) != ("http", 80) && (scheme, *port) != ("https", 443));
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}").to_ascii_lowercase()
 }
 
 fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> DatabaseConfig {

@@ -9,6 +9,7 @@ mod bounds;
 mod chat;
 mod cli;
 mod conversations;
+mod cookies;
 mod crash;
 mod database_lock;
 mod documents;
@@ -33,6 +34,7 @@ mod stop;
 mod storage;
 mod streams;
 mod support;
+mod texts;
 #[cfg(feature = "otel")]
 mod traces;
 mod upstream_faults;
