@@ -686,7 +686,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Too many requests. */
+        /** @description Too many requests; or (`code` is `too_many_bodies`) too much that this account, or this address, has sent is still being read. */
         RateLimited: {
             headers: {
                 /** @description Seconds until it may go better. */
@@ -912,6 +912,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             421: components["responses"]["UnknownHost"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StorageFull"];

@@ -157,6 +157,22 @@ test('a session that ends in mid-chat keeps the place and the draft', async () =
   expect(await tab.composer.inputValue()).toBe('not sent yet');
 });
 
+test('signed out from elsewhere while an answer streams: the page says so by itself', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await tab.send('words 60 every 10 hold 30 elsewhere');
+  await expect.poll(() => tab.answer(), { timeout: 15_000 }).toContain('w30');
+  const cookies = await tab.page.context().cookies();
+  const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
+  const headers = { cookie, origin: tab.origin };
+  const signedOut = await fetch(`${tab.origin}/api/v1/auth/logout`, { method: 'POST', headers });
+  expect(signedOut.status).toBe(204);
+  await signInAgain(tab);
+  // The answer was the server's all the time.
+  world.upstream.open('elsewhere');
+  await tab.expectWords(user, 60);
+});
+
 test('signing out in one tab signs the others out', async () => {
   const user = await world.user();
   const tab = await world.tab('/', { user });

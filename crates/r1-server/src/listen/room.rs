@@ -204,6 +204,7 @@ impl Seat {
         self.wait_again(&mut state);
         drop(state);
         self.has_head.store(true, Ordering::Relaxed);
+        self.has_body_left.store(false, Ordering::Relaxed);
         Some(Exchange { seat: self.clone(), whole: AtomicBool::new(false) })
     }
 
