@@ -11,16 +11,10 @@ export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
-let segmenter: Intl.Segmenter | null | undefined;
-
 /** The characters of a text as people see them; in a browser that can't tell (Firefox before 125), code points. */
-export function characters(text: string): Iterable<string> {
-  segmenter ??= 'Segmenter' in Intl ? new Intl.Segmenter(undefined, { granularity: 'grapheme' }) : null;
-  if (segmenter === null) return text;
-  const segments = segmenter.segment(text);
-  return (function* () {
-    for (const { segment } of segments) yield segment;
-  })();
+export function characters(text: string): string[] {
+  if (!('Segmenter' in Intl)) return [...text];
+  return Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
 }
 
 /**
@@ -29,14 +23,11 @@ export function characters(text: string): Iterable<string> {
  */
 export function prefix(text: string, most: number): string {
   if (text.length <= most) return text;
-  let end = 0;
-  // What comes later has no say in where the first ones end, but for the very next.
-  for (const character of characters(text.slice(0, 2 * most + 2))) {
-    if (end + character.length > most) break;
-    end += character.length;
+  let cut = '';
+  // Where a character ends, what comes much later has no say in.
+  for (const character of characters(text.slice(0, 2 * most))) {
+    if (cut.length + character.length > most) break;
+    cut += character;
   }
-  if (end > 0) return text.slice(0, end);
-  const [low, high] = [text.charCodeAt(most), text.charCodeAt(most - 1)];
-  const isWithinPair = low >= 0xdc00 && low < 0xe000 && high >= 0xd800 && high < 0xdc00;
-  return text.slice(0, isWithinPair ? most - 1 : most);
+  return cut || text.slice(0, most).replace(/\p{Surrogate}$/u, '');
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { faultsOf, returnPath, signInPath } from '$/features/auth/form';
+import { faultsOf } from '$/features/auth/form';
+import { returnPath, signInPath } from '$/features/auth/way_back';
 
 const filled = {
   username: 'mara_lind',
