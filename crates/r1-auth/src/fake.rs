@@ -7,8 +7,9 @@ use parking_lot::Mutex;
 use r1_domain::{
     conversation::Conversation,
     generation::Generation,
+    history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
-    message::{Message, Turn},
+    message::Message,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
@@ -261,7 +262,7 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
-    async fn history(&self, _: UserId, _: MessageId, _: usize) -> StoreResult<Vec<Turn>> {
+    async fn history(&self, _: UserId, _: MessageId, _: usize) -> StoreResult<History> {
         Err(StoreError::NotFound)
     }
 

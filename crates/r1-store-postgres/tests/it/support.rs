@@ -9,6 +9,7 @@ pub(crate) async fn database() -> Result<TestDatabase> {
     let migrations = concat!(
         include_str!("../../migrations/0001_initial.sql"),
         include_str!("../../migrations/0002_nodes.sql"),
+        include_str!("../../migrations/0003_memory.sql"),
         include_str!("../../src/migration.rs")
     );
     let version: u64 =
