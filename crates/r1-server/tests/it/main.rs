@@ -14,6 +14,7 @@ mod documents;
 mod idempotency;
 mod leavers;
 mod local_model;
+mod memory;
 mod metrics;
 mod migrate;
 mod nodes;
