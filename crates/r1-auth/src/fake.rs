@@ -8,8 +8,9 @@ use r1_domain::{
     access::Access,
     conversation::Conversation,
     generation::Generation,
+    history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
-    message::{Message, Turn},
+    message::Message,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
@@ -288,7 +289,7 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
-    async fn history(&self, _: UserId, _: MessageId, _: usize) -> StoreResult<Vec<Turn>> {
+    async fn history(&self, _: UserId, _: MessageId, _: usize) -> StoreResult<History> {
         Err(StoreError::NotFound)
     }
 

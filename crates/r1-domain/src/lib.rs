@@ -15,6 +15,7 @@ pub mod event;
 pub mod fold;
 pub mod frame;
 pub mod generation;
+pub mod history;
 pub mod id;
 pub mod leb128;
 pub mod log;

@@ -59,6 +59,9 @@ pub struct Message {
     pub finish_reason: Option<String>,
     /// Code of the error that ended it, when one did.
     pub error_code: Option<String>,
+    /// Of an answer that has ended: the oldest message that its model was given. None where that was the whole
+    /// path, or nobody knows.
+    pub remembers_from: Option<MessageId>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -109,9 +112,45 @@ pub struct Turn {
     pub content: String,
 }
 
+impl Turn {
+    /// Whether nothing of it can be seen.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.content.chars().all(is_invisible)
+    }
+}
+
+/// White space, control characters, and what Unicode says to draw nothing for (`Default_Ignorable_Code_Point`);
+/// and the blank pattern of Braille.
+fn is_invisible(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blank_is_what_nobody_sees() {
+        let blank = |content: &str| Turn { role: Role::User, content: content.to_owned() }.is_blank();
+        for content in
+            ["", " ", "\n\t ", "\u{a0}\u{3000}", "\u{200b}\u{feff}", "\u{3164}", "\u{2800}", "\u{e0041}", "\0"]
+        {
+            assert!(blank(content), "{content:?}");
+        }
+        for content in [".", " a ", "\u{200b}漢", "👩\u{200d}💻", "\u{301}", "\u{fffd}"] {
+            assert!(!blank(content), "{content:?}");
+        }
+    }
 
     #[test]
     fn what_ended_early_and_has_text_may_go_on() {
@@ -126,6 +165,7 @@ mod tests {
             last_event: None,
             finish_reason: finish_reason.map(str::to_owned),
             error_code: None,
+            remembers_from: None,
             created_at: Timestamp::from_micros(1),
         };
         for state in [State::Stopped, State::Interrupted, State::Failed] {

@@ -165,6 +165,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Whether it can go on from a partial answer.
     fn can_continue(&self) -> bool;
+
+    /// Whether it fits a history into its model's context itself, with the model's own tokens: then nobody
+    /// shortens one for it by estimates.
+    fn fits_history(&self) -> bool {
+        false
+    }
 }
 
 /// A model that was asked for, found.

@@ -12,8 +12,9 @@ use crate::{
     conversation::Conversation,
     event::{Failure, Usage},
     generation::{Generation, GenerationRequest, State},
+    history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
-    message::{Message, Turn},
+    message::Message,
     nodes::Nodes,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
@@ -229,6 +230,8 @@ pub struct Terminal {
     pub failure: Option<Failure>,
     /// Tokens used.
     pub usage: Option<Usage>,
+    /// The oldest message that the model was given, where that was not all of them.
+    pub remembers_from: Option<MessageId>,
     /// Now.
     pub ended_at: Timestamp,
 }
@@ -257,7 +260,7 @@ pub struct StoredLog {
 }
 
 /// A [`Store::history`] that is being read.
-pub type HistoryRead = BoxFuture<'static, StoreResult<Vec<Turn>>>;
+pub type HistoryRead = BoxFuture<'static, StoreResult<History>>;
 
 /// Connections that requests share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -406,9 +409,10 @@ pub trait Store: Send + Sync + 'static {
     async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome>;
 
     /// The path from the question that `answer` answers up to the root, given back oldest first:
-    /// the newest turns whose text adds up to at most `max_bytes`, the question always among them.
+    /// the newest turns whose text adds up to at most `max_bytes`, the question always among them, and
+    /// so is a system turn with which the conversation begins.
     /// Cost: by what is given back, not by the length of the conversation.
-    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>>;
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<History>;
 
     /// Appends to any number of logs in one commit, and ends those that have a `terminal`: state,
     /// text, usage and search index go into the same commit. One outcome per append, in order.

@@ -94,7 +94,8 @@ pub const TABLES: [Table; 8] = [
         name: "message",
         columns: columns!(
             id: Id, conversation_id: Id, owner_id: Id, parent_id: Id, role: Text, content: Text, state: Text,
-            model: Text, generation_id: Id, finish_reason: Text, error_code: Text, created_at: Number
+            model: Text, generation_id: Id, finish_reason: Text, error_code: Text,
+            remembers_from: Id, created_at: Number
         ),
         key: 1,
     },

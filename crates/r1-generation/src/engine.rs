@@ -354,6 +354,7 @@ impl Engine {
             before: running.log.head(),
             partial_answer,
             partial_ids: None,
+            remembers_from: Default::default(),
             stop: running.stop.clone(),
             abort: self.abort.clone(),
             begun: Instant::now(),

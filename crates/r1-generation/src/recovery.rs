@@ -149,6 +149,7 @@ impl Engine {
                     finish_reason: None,
                     failure: Some(failure),
                     usage: None,
+                    remembers_from: None,
                     ended_at: self.clock.now(),
                 };
                 if log.append_terminal(&event, terminal) {

@@ -4,10 +4,13 @@
 //! stop, a limit or the server's shutdown.
 
 mod asking;
+mod history;
+mod tokens;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt;
+use parking_lot::Mutex;
 use r1_domain::{
     cursor::Cursor,
     event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
@@ -54,6 +57,8 @@ pub(crate) struct Run {
     pub(crate) partial_answer: Option<String>,
     /// The tokens of its end, of a run that is taken over, where the log has them all.
     pub(crate) partial_ids: Option<Arc<[u32]>>,
+    /// The oldest message that the model was given, where that was not all of them.
+    pub(crate) remembers_from: Mutex<Option<MessageId>>,
     /// Cancelled = stopped by the user.
     pub(crate) stop: CancellationToken,
     /// Cancelled = the server goes down and will wait no longer.
@@ -187,6 +192,7 @@ impl Run {
             finish_reason,
             failure,
             usage,
+            remembers_from: *self.remembers_from.lock(),
             ended_at: self.clock.now(),
         };
         if self.log.append_terminal(&event, terminal) {

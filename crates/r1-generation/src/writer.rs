@@ -209,6 +209,7 @@ impl Writer {
                 finish_reason: None,
                 failure: Some(failure),
                 usage: None,
+                remembers_from: None,
                 ended_at: self.clock.now(),
             };
             log.fail(&event, terminal);

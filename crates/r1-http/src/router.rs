@@ -40,6 +40,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(v1(routes!(conversations::list_messages::list_messages)))
         .routes(v1(routes!(chat::create_stream::create_stream, chat::attach_stream::attach_stream)))
         .routes(v1(routes!(chat::create_answer::create_answer)))
+        .routes(v1(routes!(chat::get_generation::get_generation)))
         .routes(v1(routes!(chat::stop_generation::stop_generation)))
         .routes(v1(routes!(chat::continue_generation::continue_generation)))
         .routes(v1(routes!(chat::retry_generation::retry_generation)))

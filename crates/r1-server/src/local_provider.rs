@@ -120,6 +120,10 @@ impl Provider for LocalModel {
     fn can_continue(&self) -> bool {
         self.0.continues != Continues::None
     }
+
+    fn fits_history(&self) -> bool {
+        true
+    }
 }
 
 impl LocalProvider for LocalModel {

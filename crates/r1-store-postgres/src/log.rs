@@ -150,12 +150,14 @@ impl Writer {
             let reasons: Vec<_> = ends.iter().map(|(_, end)| end.finish_reason.as_deref().map(text)).collect();
             let codes: Vec<_> =
                 ends.iter().map(|(_, end)| end.failure.as_ref().map(|failure| text(&failure.code))).collect();
+            let memories: Vec<Option<Uuid>> =
+                ends.iter().map(|(_, end)| end.remembers_from.map(|id| id.as_uuid())).collect();
             let words: Vec<_> = ends.iter().map(|(_, end)| indexed(&end.text)).collect();
             db.all(
                 APPEND_AND_END,
                 &[
                     &ids, &epochs, &first, &next, &records, &ended, &states, &usages, &payloads, &times, &texts,
-                    &reasons, &codes, &words,
+                    &reasons, &codes, &words, &memories,
                 ],
             )
             .await?
@@ -257,16 +259,16 @@ const APPEND_AND_END: &str = concat!(
     ", ended AS (
         UPDATE generation g SET state = e.state, usage = e.usage, terminal = e.payload, ended_at = e.ended_at
         FROM stored JOIN unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-                                $12::text[], $13::text[], $14::text[])
-            AS e (id, state, usage, payload, ended_at, content, finish_reason, error_code, words)
+                                $12::text[], $13::text[], $14::text[], $15::uuid[])
+            AS e (id, state, usage, payload, ended_at, content, finish_reason, error_code, words, remembers_from)
             ON e.id = stored.generation_id
         WHERE g.id = e.id
         RETURNING g.message_id, g.conversation_id, g.owner_id, e.state, e.ended_at, e.content, e.finish_reason,
-                  e.error_code, e.words
+                  e.error_code, e.words, e.remembers_from
     ),
     told AS (
         UPDATE message m SET content = e.content, state = e.state, finish_reason = e.finish_reason,
-                             error_code = e.error_code
+                             error_code = e.error_code, remembers_from = e.remembers_from
         FROM ended e WHERE m.id = e.message_id
     ),
     touched AS (

@@ -2,6 +2,7 @@
 
 use r1_domain::{
     generation::State,
+    history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, UserId},
     message::{Message, Role, Turn},
     page::{Page, PageCursor, PageRequest},
@@ -9,6 +10,7 @@ use r1_domain::{
     time::Timestamp,
 };
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::{
     column::{self, text},
@@ -32,7 +34,8 @@ fn from_row(row: &Row) -> Result<Message, Fault> {
         last_event: None,
         finish_reason: column::optional_string(row, 7)?,
         error_code: column::optional_string(row, 8)?,
-        created_at: column::time(row, 9)?,
+        remembers_from: column::optional_id(row, 9, MessageId::from_uuid)?,
+        created_at: column::time(row, 10)?,
     })
 }
 
@@ -87,7 +90,7 @@ pub(crate) async fn insert(db: &Db, message: &NewMessage, written: Written<'_>) 
 
 /// The texts' lengths are known without reading them; only those of the page are sent.
 const LIST: &str = "SELECT id, parent_id, role, CASE WHEN bytes <= $6 OR number = 1 THEN content END, state, model,
-        generation_id, finish_reason, error_code, created_at
+        generation_id, finish_reason, error_code, remembers_from, created_at
     FROM (SELECT *, sum(octet_length(content)) OVER page AS bytes, row_number() OVER page AS number
           FROM message
           WHERE conversation_id = $1 AND owner_id = $2 AND (created_at, id) > ($3, $4)
@@ -119,7 +122,7 @@ pub(crate) async fn list(
 }
 
 const GET: &str = "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
-        m.error_code, m.created_at
+        m.error_code, m.remembers_from, m.created_at
     FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
     WHERE m.id = $1 AND m.owner_id = $2";
 
@@ -129,7 +132,7 @@ pub(crate) async fn get(db: &Db, owner: UserId, id: MessageId) -> Result<Message
 }
 
 /// Up from the answer (0) to its question (1) and on, until the next turn is one too many: the lengths
-/// are known without reading the texts. The question goes along whatever its size.
+/// are known without reading the texts. The question and the instructions go along whatever their size.
 const HISTORY: &str = "WITH RECURSIVE path (number, id, parent_id, bytes) AS (
         SELECT 0, m.id, m.parent_id, 0::bigint
         FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
@@ -137,14 +140,35 @@ const HISTORY: &str = "WITH RECURSIVE path (number, id, parent_id, bytes) AS (
       UNION ALL
         SELECT path.number + 1, m.id, m.parent_id, path.bytes + octet_length(m.content)
         FROM path JOIN message m ON m.id = path.parent_id AND m.owner_id = $2
-        WHERE path.number = 0 OR path.bytes + octet_length(m.content) <= $3
+        WHERE path.number = 0 OR m.role = 'system' OR path.bytes + octet_length(m.content) <= $3
     )
-    SELECT path.number, m.role, CASE WHEN path.number > 0 THEN m.content END
+    SELECT path.id, m.role, CASE WHEN path.number > 0 THEN m.content END, m.parent_id, m.conversation_id
     FROM path JOIN message m ON m.id = path.id ORDER BY path.number DESC";
 
-pub(crate) async fn history(db: &Db, owner: UserId, answer: MessageId, max_bytes: usize) -> Result<Vec<Turn>, Fault> {
+/// The first message of a conversation.
+const FIRST: &str = "SELECT id, role, content FROM message WHERE conversation_id = $1 AND owner_id = $2
+    ORDER BY created_at, id LIMIT 1";
+
+pub(crate) async fn history(db: &Db, owner: UserId, answer: MessageId, max_bytes: usize) -> Result<History, Fault> {
     let rows = db.all(HISTORY, &[&answer.as_uuid(), &owner.as_uuid(), &column::signed(max_bytes)]).await?;
     // The answer itself is the last.
-    let Some((_, turns)) = rows.split_last() else { return Err(StoreError::NotFound.into()) };
-    turns.iter().map(|row| Ok(Turn { role: column::role(row, 1)?, content: column::string(row, 2)? })).collect()
+    let Some((_, path)) = rows.split_last() else { return Err(StoreError::NotFound.into()) };
+    let Some(oldest) = path.first() else { return Ok(History { turns: Vec::new(), whole: true }) };
+    let whole = column::get::<Option<Uuid>>(oldest, 3)?.is_none();
+    let mut turns = Vec::with_capacity(path.len() + 1);
+    if !whole {
+        let conversation: Uuid = column::get(oldest, 4)?;
+        // The system turn with which the conversation begins, if it does.
+        let first = db.maybe(FIRST, &[&conversation, &owner.as_uuid()]).await?.as_ref().map(past_turn).transpose()?;
+        turns.extend(first.filter(|first| first.turn.role == Role::System));
+    }
+    for row in path {
+        turns.push(past_turn(row)?);
+    }
+    Ok(History { turns, whole })
+}
+
+fn past_turn(row: &Row) -> Result<PastTurn, Fault> {
+    let turn = Turn { role: column::role(row, 1)?, content: column::string(row, 2)? };
+    Ok(PastTurn { id: column::id(row, 0, MessageId::from_uuid)?, turn })
 }

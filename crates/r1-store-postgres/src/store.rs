@@ -6,8 +6,9 @@ use r1_domain::{
     access::Access,
     conversation::Conversation,
     generation::Generation,
+    history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
-    message::{Message, Turn},
+    message::Message,
     nodes::{Bus, Nodes},
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
@@ -245,7 +246,7 @@ impl Store for PostgresStore {
         self.accept(new.generation_id, new.node_id, |db| async move { generation::begin(&db, new).await }).await
     }
 
-    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<History> {
         self.pool.read(|db| async move { message::history(&db, owner, answer, max_bytes).await }).await
     }
 

@@ -225,7 +225,8 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
         })?;
     let (number, owner): (i64, UserId) = db
         .prepare_cached(
-            "UPDATE message SET content = ?2, state = ?3, finish_reason = ?4, error_code = ?5 WHERE id = ?1
+            "UPDATE message SET content = ?2, state = ?3, finish_reason = ?4, error_code = ?5, remembers_from = ?6
+             WHERE id = ?1
              RETURNING number, owner_id",
         )?
         .query_row(
@@ -234,7 +235,8 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
                 terminal.text,
                 state,
                 terminal.finish_reason,
-                terminal.failure.as_ref().map(|failure| &failure.code)
+                terminal.failure.as_ref().map(|failure| &failure.code),
+                terminal.remembers_from.map(|id| id.blob()),
             ],
             |row| Ok((row.get(0)?, column::id(row, 1)?)),
         )?;

@@ -2,6 +2,7 @@
 
 use r1_domain::{
     generation::State,
+    history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, UserId},
     message::{Message, Role, Turn},
     page::{Page, PageCursor, PageRequest},
@@ -31,7 +32,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         last_event: None,
         finish_reason: row.get(7)?,
         error_code: row.get(8)?,
-        created_at: column::time(row, 9)?,
+        remembers_from: column::optional_id(row, 9)?,
+        created_at: column::time(row, 10)?,
     })
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn insert(db: &Connection, message: &NewMessage, written: Written<'_>
 }
 
 pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,
-            error_code, created_at
+            error_code, remembers_from, created_at
      FROM message
      WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) > (?3, ?4)
      ORDER BY created_at, id LIMIT ?5";
@@ -121,7 +123,7 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: MessageId) -> Result<Messa
     let found = db
         .prepare_cached(
             "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
-                    m.error_code, m.created_at
+                    m.error_code, m.remembers_from, m.created_at
              FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
              WHERE m.id = ?1 AND m.owner_id = ?2",
         )?
@@ -139,11 +141,14 @@ pub(crate) const HISTORY_PLACE: &str =
 pub(crate) const HISTORY_BACK: &str = "SELECT id, parent_id, role, content FROM message
      WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) <= (?3, ?4)
      ORDER BY created_at DESC, id DESC";
+/// The first message of a conversation.
+pub(crate) const FIRST: &str = "SELECT id, role, content FROM message
+     WHERE conversation_id = ?1 AND owner_id = ?2 ORDER BY created_at, id LIMIT 1";
 /// Messages in a row that are not on the path, after which its next one is looked up instead.
 const HISTORY_ASIDE: usize = 8;
 
 /// Reads from an answer's question up, newest first, until the next turn is one too many.
-pub(crate) fn history(db: &Connection, owner: UserId, answer: MessageId, max_bytes: usize) -> Result<Vec<Turn>, Fault> {
+pub(crate) fn history(db: &Connection, owner: UserId, answer: MessageId, max_bytes: usize) -> Result<History, Fault> {
     let question: Option<[u8; 16]> = db
         .prepare_cached(HISTORY_START)?
         .query_row([answer.blob(), owner.blob()], |row| row.get(0))
@@ -157,10 +162,10 @@ pub(crate) fn history_before(
     db: &Connection,
     owner: UserId,
     parent: MessageId,
-    question: Turn,
+    question: PastTurn,
     max_bytes: usize,
-) -> Result<Vec<Turn>, Fault> {
-    let left = max_bytes.saturating_sub(question.content.len());
+) -> Result<History, Fault> {
+    let left = max_bytes.saturating_sub(question.turn.content.len());
     path(db, owner, Some(parent.blob()), vec![question], left)
 }
 
@@ -175,11 +180,12 @@ fn path(
     db: &Connection,
     owner: UserId,
     mut next: Option<[u8; 16]>,
-    mut turns: Vec<Turn>,
+    mut turns: Vec<PastTurn>,
     mut left: usize,
-) -> Result<Vec<Turn>, Fault> {
+) -> Result<History, Fault> {
     let mut place = db.prepare_cached(HISTORY_PLACE)?;
     let mut back = db.prepare_cached(HISTORY_BACK)?;
+    let mut cut = None;
     'path: while let Some(from) = next {
         let (conversation, created_at): ([u8; 16], i64) =
             place.query_row([from, owner.blob()], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -195,19 +201,35 @@ fn path(
             }
             aside = 0;
             let content = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+            let role = column::role(row, 2)?;
             match left.checked_sub(content.len()) {
                 Some(rest) => left = rest,
-                // The question goes along whatever its size.
-                None if turns.is_empty() => left = 0,
-                None => break 'path,
+                // The question and the instructions go along whatever their size.
+                None if turns.is_empty() || role == Role::System => left = 0,
+                None => {
+                    cut = Some(conversation);
+                    break 'path;
+                }
             }
-            turns.push(Turn { role: column::role(row, 2)?, content: content.to_owned() });
+            turns.push(PastTurn { id: column::id(row, 0)?, turn: Turn { role, content: content.to_owned() } });
             next = row.get(1)?;
         }
         if next == Some(from) {
             return Err(Fault::Broken("a message is not found in its conversation"));
         }
     }
+    if let Some(conversation) = cut {
+        turns.extend(instructions(db, owner, conversation)?);
+    }
     turns.reverse();
-    Ok(turns)
+    Ok(History { turns, whole: cut.is_none() })
+}
+
+/// The system turn with which a conversation begins, if it does.
+fn instructions(db: &Connection, owner: UserId, conversation: [u8; 16]) -> Result<Option<PastTurn>, Fault> {
+    let first = db.prepare_cached(FIRST)?.query_row(params![conversation, owner.blob()], |row| {
+        let turn = Turn { role: column::role(row, 1)?, content: row.get(2)? };
+        Ok(PastTurn { id: column::id(row, 0)?, turn })
+    });
+    Ok(first.optional()?.filter(|first| first.turn.role == Role::System))
 }

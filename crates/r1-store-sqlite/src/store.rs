@@ -7,6 +7,7 @@ use r1_domain::{
     access::Access,
     conversation::Conversation,
     generation::Generation,
+    history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     message::{Message, Role, Turn},
     page::{Page, PageRequest},
@@ -238,13 +239,14 @@ impl Store for SqliteStore {
     ) -> StoreResult<(TurnOutcome, Option<HistoryRead>)> {
         let (tell, follows) = oneshot::channel();
         let (owner, readers) = (turn.owner, self.readers.clone());
-        let question = Turn { role: Role::User, content: turn.question.clone() };
+        let question =
+            PastTurn { id: turn.question_id, turn: Turn { role: Role::User, content: turn.question.clone() } };
         let mut read: HistoryRead = Box::pin(async move {
             match follows.await {
                 Ok(Some(parent)) => {
                     readers.read(move |db| message::history_before(db, owner, parent, question, max_bytes)).await
                 }
-                Ok(None) => Ok(vec![question]),
+                Ok(None) => Ok(History { turns: vec![question], whole: true }),
                 Err(_) => Err(StoreError::NotFound),
             }
         });
@@ -271,7 +273,7 @@ impl Store for SqliteStore {
         self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin).await
     }
 
-    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<History> {
         self.readers.read(move |db| message::history(db, owner, answer, max_bytes)).await
     }
 

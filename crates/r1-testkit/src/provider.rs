@@ -278,6 +278,7 @@ fn truncated() -> ProviderError {
 /// The one provider `test` with the one model `test/scripted`, which is the default.
 pub struct ScriptedModels {
     provider: Arc<dyn Provider>,
+    abilities: Abilities,
     warmed: AtomicU64,
 }
 
@@ -288,7 +289,13 @@ impl ScriptedModels {
     /// Around this provider.
     #[must_use]
     pub fn new(provider: Arc<dyn Provider>) -> Arc<Self> {
-        Arc::new(Self { provider, warmed: AtomicU64::new(0) })
+        Self::with_abilities(provider, Abilities::default())
+    }
+
+    /// The same, and this is known of the model.
+    #[must_use]
+    pub fn with_abilities(provider: Arc<dyn Provider>, abilities: Abilities) -> Arc<Self> {
+        Arc::new(Self { provider, abilities, warmed: AtomicU64::new(0) })
     }
 
     /// How often somebody called [`Models::warm`].
@@ -305,7 +312,7 @@ impl Models for ScriptedModels {
                 provider: self.provider.clone(),
                 name: Self::MODEL.to_owned(),
                 upstream_name: "scripted".to_owned(),
-                abilities: Abilities::default(),
+                abilities: self.abilities,
                 default_max_tokens: None,
             }),
             Some(name) => Err(UnknownModel { name: name.to_owned() }),
@@ -318,7 +325,7 @@ impl Models for ScriptedModels {
             provider: "test".to_owned(),
             is_default: true,
             description: Some("Says what a test says.".to_owned()),
-            abilities: Abilities::default(),
+            abilities: self.abilities,
         };
         Box::pin(std::future::ready(vec![model]))
     }

@@ -99,6 +99,7 @@ macro_rules! store_contract {
             history::a_path_among_many_branches
             history::a_path_whose_clock_was_set_back
             history::what_is_read_on_the_way_is_the_history
+            history::where_a_memory_begins_is_kept_with_the_answer
             log_append::what_is_appended_is_read_back
             log_append::an_append_goes_in_once_and_in_order
             log_append::a_fenced_append_does_not_hold_up_the_others
@@ -357,6 +358,7 @@ fn terminal_append(
             Event::End(end) => end.usage,
             _ => None,
         },
+        remembers_from: None,
         ended_at: now,
     };
     LogAppend {

@@ -13,6 +13,7 @@ export type MessagePage = Schemas['MessagePage'];
 export type Model = Schemas['Model'];
 export type ModelList = Schemas['ModelList'];
 export type Generation = Schemas['Generation'];
+export type GenerationDetails = Schemas['GenerationDetails'];
 
 export interface Options {
   signal?: AbortSignal;
@@ -164,6 +165,14 @@ export function listMessages(id: string, { signal, ...query }: PageOptions = {})
 
 export function listModels({ signal }: Options = {}): Promise<ModelList> {
   return call((signal) => client.GET('/api/v1/models', { signal }), signal);
+}
+
+/** How an answer stands, without its text. */
+export function getGeneration(id: string, { signal }: Options = {}): Promise<GenerationDetails> {
+  return call(
+    (signal) => client.GET('/api/v1/chat/generations/{id}', { params: { path: { id } }, signal }),
+    signal,
+  );
 }
 
 /** Ends an answer, which keeps its text. Of one that has ended already: how it did. */

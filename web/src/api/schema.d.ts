@@ -109,6 +109,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/chat/generations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how an answer stands, without its text. */
+        get: operations["get_generation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/chat/generations/{id}/continue": {
         parameters: {
             query?: never;
@@ -440,8 +457,16 @@ export interface components {
             generation_id: string;
             /** @description Its message. */
             message_id: string;
-            /** @description `stopped`, or how it had ended before. */
+            /** @description `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`; never one of the first two after a stop. */
             status: string;
+        };
+        /** @description How a generation stands, and what its model was given. */
+        GenerationDetails: components["schemas"]["Generation"] & {
+            /**
+             * @description Once its message has ended: the oldest message that the model was given. Absent where it was given all that
+             *     was said before.
+             */
+            remembers_from?: string | null;
         };
         /** @description How the server is. */
         Health: {
@@ -493,6 +518,11 @@ export interface components {
             model?: string | null;
             /** @description The message that this one follows; null for a first one. Siblings are branches. */
             parent_id?: string | null;
+            /**
+             * @description Of an answer that has ended: the oldest message that the model was given. Absent where it was given all
+             *     that was said before.
+             */
+            remembers_from?: string | null;
             /** @description `user`, `assistant` or `system`. */
             role: string;
             /** @description `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`. */
@@ -1057,6 +1087,43 @@ export interface operations {
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StorageFull"];
+        };
+    };
+    get_generation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The generation. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GenerationDetails"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            /** @description There is none with this id, or it is not yours. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            421: components["responses"]["UnknownHost"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     continue_generation: {

@@ -42,6 +42,8 @@ export class MessageView {
   generationId = $state<string | null>(null);
   finishReason = $state<string | null>(null);
   error = $state.raw<AnswerError | null>(null);
+  /** Id of the oldest message that the model was given; null where it was given all of them. */
+  remembersFrom = $state<string | null>(null);
   /** Where its stream is; null without one. */
   phase = $state<Phase | null>(null);
   /** Characters (UTF-16 code units) of the text, updated at most once a frame. */
@@ -99,6 +101,7 @@ export class MessageView {
     this.createdAt = message.created_at;
     this.generationId = message.generation_id ?? null;
     this.finishReason = message.finish_reason ?? null;
+    this.remembersFrom = message.remembers_from ?? null;
     this.error = message.error_code
       ? errorOf({ code: message.error_code, message: '', retryable: true })
       : null;

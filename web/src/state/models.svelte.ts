@@ -4,25 +4,46 @@ import { readStored, writeStored } from '$/lib/storage';
 
 const STORED = 'model';
 
+/** A model of the list, with what is known of it. */
+export interface ListedModel extends Model {
+  /** What people call it. */
+  name?: string | null;
+  /** Tokens of question, history and answer together. */
+  context_tokens?: number | null;
+  images?: boolean | null;
+  tools?: boolean | null;
+  reasoning?: boolean | null;
+}
+
 export interface ModelDescription {
-  /** The model's own name, without the provider. */
+  /** What people call it; else its own name, without the provider. */
   name: string;
   provider: string | null;
   description: string | null;
 }
 
 class Models {
-  items = $state.raw<readonly Model[]>([]);
+  /** Each id once. */
+  items = $state.raw<readonly ListedModel[]>([]);
   status = $state<'idle' | 'loading' | 'ready' | 'failed'>('idle');
   error = $state<string | null>(null);
   #chosen = $state<string | null>(readStored('local', STORED));
   #load: Promise<void> | null = null;
+  readonly #byId = $derived(new Map(this.items.map((model) => [model.id, model])));
 
-  /** The model to ask: the remembered one while it is to be had, else the server's default; null before the list is there. */
+  /**
+   * The model of a new chat: the one that was chosen last, whether it is listed or not, else the server's default. Null
+   * before there is either.
+   */
   get selected(): string | null {
-    const chosen = this.items.find((model) => model.id === this.#chosen);
+    if (this.#chosen !== null) return this.#chosen;
     const fallback = this.items.find((model) => model.default) ?? this.items[0];
-    return (chosen ?? fallback)?.id ?? null;
+    return fallback?.id ?? null;
+  }
+
+  /** Whether the list is there and does not have it: its provider may be away, or gone. */
+  isMissing(id: string): boolean {
+    return this.status === 'ready' && !this.#byId.has(id);
   }
 
   /** Reads the list. Never rejects: `status` and `error` tell. Calls while one runs share it. */
@@ -39,10 +60,10 @@ class Models {
   }
 
   describe(id: string): ModelDescription {
-    const model = this.items.find((item) => item.id === id);
+    const model = this.#byId.get(id);
     const slash = id.indexOf('/');
     return {
-      name: slash === -1 ? id : id.slice(slash + 1),
+      name: model?.name || (slash === -1 ? id : id.slice(slash + 1)) || id,
       provider: model?.provider ?? (slash === -1 ? null : id.slice(0, slash)),
       description: model?.description ?? null,
     };
@@ -57,7 +78,11 @@ class Models {
   async #read(): Promise<void> {
     if (this.items.length === 0) this.status = 'loading';
     try {
-      this.items = (await listModels()).models;
+      const { models } = await listModels();
+      // A list that names one twice would break every place that shows it.
+      const byId = new Map<string, ListedModel>();
+      for (const model of models) if (model.id && !byId.has(model.id)) byId.set(model.id, model);
+      this.items = [...byId.values()];
       this.status = 'ready';
       this.error = null;
     } catch (error) {

@@ -6,40 +6,17 @@ import { isBlank, wellFormed } from '$/lib/text';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
+import { lastModel, memoryFrom } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
+import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
+import { remember } from './memory';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { titleOf } from './title';
 import { toasts } from './toasts.svelte';
 import { MessageTree } from './tree.svelte';
-
-/** A question that was not accepted: its text goes back to the composer. */
-export interface Refusal {
-  text: string;
-  message: string;
-}
-
-type Fault = ApiError | NetworkError;
-/** Undoes what was shown of a request that the server refuses. */
-type Undo = (fault: Fault) => void;
-
-/** A stream and the message that it writes. */
-interface Link {
-  stream: AnswerStream;
-  message: MessageView;
-  /** The server has it: from then on it may be left alone. An attach is accepted by nature. */
-  accepted: boolean;
-  undo: Undo;
-  /** Accepted, refused or taken back. */
-  decided(): void;
-}
-
-export interface ThreadHost {
-  /** A new chat has got its conversation. */
-  named(thread: Thread): void;
-}
 
 /** One chat: its messages, the branch that is shown, the answer that is being written. No method rejects. */
 export class Thread {
@@ -51,6 +28,8 @@ export class Thread {
   /** Stop was asked for, and the answer has not ended yet. */
   stopping = $state(false);
   #title = $state('');
+  /** Chosen here, and not asked yet. */
+  #picked = $state<string | null>(null);
 
   readonly #tree = new MessageTree();
   readonly #host: ThreadHost;
@@ -90,6 +69,22 @@ export class Thread {
     return this.refusal !== null || this.#unaccepted;
   }
 
+  /** The model that is asked next: the one chosen here, else the branch's last one, and only in a new chat that of those. */
+  get model(): string | null {
+    return this.#picked ?? lastModel(this.path) ?? models.selected;
+  }
+
+  /** Chooses the model for what is asked next, here and in new chats. */
+  pick(model: string): void {
+    this.#picked = model;
+    models.select(model);
+  }
+
+  /** The message with which the model's memory begins; null where it was given all of them. */
+  get memoryFrom(): MessageView | null {
+    return memoryFrom(this.path);
+  }
+
   canRetry(message: MessageView): boolean {
     if (message.role !== 'assistant' || !message.stored || message.generationId === null) return false;
     return this.running === null && this.status === 'ready';
@@ -124,7 +119,7 @@ export class Thread {
     const before = this.#tree.standing();
     const status = this.status;
     const parent = this.#tree.parentOfNext;
-    const model = models.selected;
+    const { model } = this;
     const question = this.#tree.echoQuestion(text);
     const answer = this.#tree.echoAnswer(question.id, model);
     if (status === 'new') this.status = 'ready';
@@ -350,6 +345,7 @@ export class Thread {
 
   /** The server has accepted a question, a retry or a continuation of this page. */
   #asked(start: Start): void {
+    this.#picked = null;
     const id = start.conversationId;
     const isNew = this.conversationId === null;
     this.conversationId = id;
@@ -374,6 +370,7 @@ export class Thread {
     this.#backoff.succeed();
     message.end(end);
     this.#tree.touch(message);
+    void remember(message, this.path);
     const id = this.conversationId;
     if (id !== null) {
       conversations.upsert({ id, generation_id: null });

@@ -43,6 +43,7 @@ fn terminal(event: &Event) -> Terminal {
         finish_reason: None,
         failure: None,
         usage: None,
+        remembers_from: None,
         ended_at: Timestamp::from_micros(2),
     }
 }

@@ -14,7 +14,10 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
-use super::{Ending, Run};
+use super::{
+    Ending, Run,
+    history::{Past, room},
+};
 use crate::log::Refused;
 
 /// A request that failed in a way that may pass is sent again so often, if nothing came.
@@ -45,9 +48,8 @@ impl Run {
             Some(history) => history.await,
             None => self.store.history(self.owner, self.message_id, self.options.history_bytes).await,
         };
-        let mut turns = match history {
-            // An answer that failed before its first word is no turn: some providers refuse empty ones.
-            Ok(turns) => turns.into_iter().filter(|turn| !turn.content.is_empty()).collect::<Vec<_>>(),
+        let history = match history {
+            Ok(history) => history,
             Err(error) => {
                 tracing::error!(source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
                 return Ending::Failed(Failure {
@@ -58,18 +60,24 @@ impl Run {
                 });
             }
         };
+        let provider = &self.model.provider;
         let mut partial_answer = self.partial_answer.clone();
-        let mut overlap = None;
-        if !self.model.provider.can_continue()
+        let (mut overlap, mut tail) = (None, Vec::new());
+        if !provider.can_continue()
             && let Some(content) = partial_answer.take()
         {
-            overlap = Some(Overlap::new(&content));
-            turns.push(Turn { role: Role::Assistant, content });
-            turns.push(Turn { role: Role::User, content: GO_ON.to_owned() });
+            let said = Turn { role: Role::Assistant, content };
+            // Of an answer that is white space so far there is nothing to be shown: it is asked for anew.
+            if !said.is_blank() {
+                overlap = Some(Overlap::new(&said.content));
+                tail = vec![said, Turn { role: Role::User, content: GO_ON.to_owned() }];
+            }
         }
+        let past = Past::new(history, tail, partial_answer.as_deref());
+        let mut first = room(&self.model, self.request.max_tokens).map_or(0, |room| past.first_within(room, 0));
         let request = CompletionRequest {
             model: self.model.upstream_name.clone(),
-            turns,
+            turns: Vec::new(),
             partial_ids: self.partial_ids.clone().filter(|_| partial_answer.is_some()),
             partial_answer,
             temperature: self.request.temperature,
@@ -79,16 +87,29 @@ impl Run {
             request_id: self.request.request_id.clone(),
             use_invalid_key: self.request.use_invalid_key,
         };
-        let mut failures = 0;
+        let (mut failures, mut halved) = (0, false);
         loop {
             let before = self.log.head();
-            let error = match self.attempt(request.clone(), overlap.clone()).await {
+            *self.remembers_from.lock() = past.remembers_from(first);
+            let request = CompletionRequest { turns: past.given(first), ..request.clone() };
+            let error = match self.attempt(request, overlap.clone()).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
             };
             // Once a word is in the log there is no second try: it would be said twice.
+            let nothing_said = self.log.head() == before;
+            if error.code == ProviderErrorCode::ContextTooLong && nothing_said && !halved && !provider.fits_history() {
+                halved = true;
+                let less = past.first_within(past.tokens(first) / 2, first);
+                if less > first {
+                    self.observer.provider_failed(self.model.provider_name(), error.code, true);
+                    tracing::info!("generation {} is tried again with half of its history", self.generation_id);
+                    first = less;
+                    continue;
+                }
+            }
             let too_long = error.retry_after.is_some_and(|wait| wait > LONGEST_RETRY_AFTER);
-            let may_retry = error.retryable && failures < RETRIES && self.log.head() == before && !too_long;
+            let may_retry = error.retryable && failures < RETRIES && nothing_said && !too_long;
             self.observer.provider_failed(self.model.provider_name(), error.code, may_retry);
             if !may_retry {
                 tracing::warn!(

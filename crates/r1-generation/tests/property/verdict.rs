@@ -209,7 +209,17 @@ impl Said<'_> {
     fn was_asked(&self, call: &Call, before: &str) -> Result<()> {
         let (partial, request) = (call.partial(), &call.request);
         ensure!(partial == before, "life {} was to go on from {partial:?}; {before:?} is stored", call.life);
-        ensure!(request.turns.iter().any(|turn| turn.content == self.question), "asked {:?}", request.turns);
+        let turns = &request.turns;
+        // What asks to go on with an answer comes after it.
+        let question =
+            if partial.is_empty() || request.partial_answer.is_some() { turns.len() } else { turns.len() - 2 };
+        let asked =
+            turns.get(question.wrapping_sub(1)).filter(|turn| turn.role == Role::User).map(|turn| &turn.content);
+        // Behind questions that were not answered, maybe.
+        let asked = asked.and_then(|asked| asked.strip_suffix(&self.question));
+        ensure!(asked.is_some_and(|before| before.is_empty() || before.ends_with("\n\n")), "asked {turns:?}");
+        ensure!(turns.windows(2).all(|pair| pair[0].role != pair[1].role), "two of one role: {turns:?}");
+        ensure!(turns[0].role == Role::User && turns.iter().all(|turn| !turn.is_blank()), "asked {turns:?}");
         // Where it can't go on from a partial answer, only its user asks it to.
         let may = partial.is_empty() || request.partial_answer.is_some() || self.given.contains(&partial.len());
         ensure!(may, "life {} went on by itself, after {partial:?}", call.life);

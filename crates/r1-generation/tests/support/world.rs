@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use r1_domain::{
     id::{NodeId, UserId},
-    provider::Provider,
+    provider::{Abilities, Provider},
     store::Store,
     time::{Clock, SystemClock},
 };
@@ -32,19 +32,29 @@ pub(crate) struct World {
 }
 
 impl World {
+    #[allow(dead_code, reason = "not every test that includes this file uses it")]
     pub(crate) async fn new(provider: Arc<dyn Provider>, options: Options) -> Result<Self> {
+        Self::with_abilities(provider, options, Abilities::default()).await
+    }
+
+    /// The same, and this is known of the model.
+    pub(crate) async fn with_abilities(
+        provider: Arc<dyn Provider>,
+        options: Options,
+        abilities: Abilities,
+    ) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let store = ScriptedStore::new(Arc::new(SqliteStore::open(&SqliteOptions::new(dir.path()))?), 0);
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let user = user(&(store.clone() as Arc<dyn Store>), "ada").await?;
-        let engine = engine(&store, &clock, provider, options);
+        let engine = engine(&store, &clock, ScriptedModels::with_abilities(provider, abilities), options);
         Ok(Self { engine, store, clock, user, _dir: dir })
     }
 
     /// Ends this engine as a shutdown without patience does, and starts the next one.
     pub(crate) async fn restart(self, provider: Arc<dyn Provider>, options: Options) -> Result<Self> {
         self.engine.drain(Duration::ZERO).await;
-        let engine = engine(&self.store, &self.clock, provider, options);
+        let engine = engine(&self.store, &self.clock, ScriptedModels::new(provider), options);
         engine.recover().await?;
         Ok(Self { engine, ..self })
     }
@@ -53,9 +63,9 @@ impl World {
 fn engine(
     store: &Arc<ScriptedStore>,
     clock: &Arc<ManualClock>,
-    provider: Arc<dyn Provider>,
+    models: Arc<ScriptedModels>,
     options: Options,
 ) -> Engine {
     let node = NodeId::new(SystemClock.now());
-    Engine::new(store.clone(), ScriptedModels::new(provider), clock.clone(), node, None, Arc::new(()), options)
+    Engine::new(store.clone(), models, clock.clone(), node, None, Arc::new(()), options)
 }

@@ -6,6 +6,7 @@ pub(crate) mod continue_generation;
 pub(crate) mod create_answer;
 pub(crate) mod create_stream;
 mod faults;
+pub(crate) mod get_generation;
 pub(crate) mod idempotency;
 mod question;
 pub(crate) mod retry_generation;

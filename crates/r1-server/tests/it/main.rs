@@ -16,6 +16,7 @@ mod documents;
 mod idempotency;
 mod leavers;
 mod local_model;
+mod memory;
 mod metrics;
 mod migrate;
 mod nodes;

@@ -51,6 +51,7 @@ fn requests(client: &Client, things: &Things, own: &str) -> Vec<(String, Request
     add(Method::PATCH, thing.clone(), Some(json!({"title": "mine"})), &[]);
     add(Method::GET, format!("{thing}/messages"), None, &[]);
     add(Method::DELETE, thing, None, &[]);
+    add(Method::GET, format!("/chat/generations/{generation}"), None, &[]);
     for act in ["stop", "continue", "retry"] {
         let path = format!("/chat/generations/{generation}/{act}");
         add(Method::POST, path.clone(), None, &[]);

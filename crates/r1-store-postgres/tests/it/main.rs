@@ -3,6 +3,7 @@
 mod bus;
 mod contract;
 mod folding;
+mod history;
 mod nodes;
 mod opening;
 mod schema;

@@ -10,6 +10,7 @@ pub(crate) async fn database() -> Result<TestDatabase> {
         include_str!("../../migrations/0001_initial.sql"),
         include_str!("../../migrations/0002_nodes.sql"),
         include_str!("../../migrations/0003_folded_names.sql"),
+        include_str!("../../migrations/0004_memory.sql"),
         include_str!("../../src/migration.rs"),
         include_str!("../../src/folding.rs")
     );

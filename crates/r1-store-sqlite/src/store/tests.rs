@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use r1_domain::{
     fold::fold,
     generation::State,
-    id::{GenerationId, NodeId, UserId},
+    id::{GenerationId, MessageId, NodeId, UserId},
     store::{AppendOutcome, NewGeneration, NewTurn, Purpose, StoreError, TurnOutcome},
 };
 use r1_testkit::store_contract::{
@@ -82,7 +82,7 @@ async fn the_history_is_read_beside_the_commit() {
     let owner = user(&shared, "demo").await.unwrap();
     let first = new_turn(owner, "One?", at(1));
     let (_, read) = shared.turn_begin_with_history(first.clone(), 1000).await.unwrap();
-    assert_eq!(read.expect("of a new conversation").await.unwrap().len(), 1);
+    assert_eq!(read.expect("of a new conversation").await.unwrap().turns.len(), 1);
     answer(&shared, &first, "One.", at(2)).await.unwrap();
 
     // The only connection that reads is in use.
@@ -96,7 +96,7 @@ async fn the_history_is_read_beside_the_commit() {
     assert!(is_pending(read.as_mut()));
     let_go.send(()).unwrap();
     assert!(busy.await.unwrap());
-    assert_eq!(read.await.unwrap().len(), 3);
+    assert_eq!(read.await.unwrap().turns.len(), 3);
 }
 
 async fn find(store: &SqliteStore, owner: UserId, words: &str) -> usize {
@@ -388,4 +388,44 @@ async fn damage_is_logged_once_with_its_place() {
         lines.contains(&format!("the log of generation {id} is damaged: it has a gap; it ends after seq 2")),
         "{lines}"
     );
+}
+
+#[tokio::test]
+async fn the_instructions_stay_whatever_is_left_out() {
+    let (_dir, store, shared) = open();
+    let owner = user(&shared, "demo").await.unwrap();
+    let first = new_turn(owner, "question", at(1));
+    begin(&shared, &first).await.unwrap();
+    answer(&shared, &first, "answer", at(2)).await.unwrap();
+    let next = next_turn(owner, first.conversation_id, None, "next", at(3));
+    begin(&shared, &next).await.unwrap();
+    let said = async |max_bytes| {
+        let history = shared.history(owner, next.answer_id, max_bytes).await.unwrap();
+        (history.turns.into_iter().map(|past| past.turn.content).collect::<Vec<_>>(), history.whole)
+    };
+    assert_eq!(said(0).await, (vec!["next".to_owned()], false), "there are none");
+    let ids = [
+        MessageId::new(at(0)).as_uuid(),
+        first.conversation_id.as_uuid(),
+        owner.as_uuid(),
+        first.question_id.as_uuid(),
+    ];
+    let [system, conversation, owner_id, question] = ids.map(|id| id.into_bytes());
+    let written = store.writer.run(Synchronous::Normal, move |session| {
+        session.db.execute(
+            "INSERT INTO message (id, conversation_id, owner_id, role, content, state, created_at)
+             VALUES (?1, ?2, ?3, 'system', 'be brief', 'completed', 0)",
+            [system, conversation, owner_id],
+        )?;
+        Ok(session.db.execute("UPDATE message SET parent_id = ?1 WHERE id = ?2", [system, question])?)
+    });
+    assert_eq!(written.await.unwrap(), 1);
+    for (bytes, turns, whole) in [
+        (0, &["be brief", "next"][..], false),
+        (10, &["be brief", "answer", "next"], false),
+        (18, &["be brief", "question", "answer", "next"], true),
+        (100, &["be brief", "question", "answer", "next"], true),
+    ] {
+        assert_eq!(said(bytes).await, (turns.iter().map(|turn| (*turn).to_owned()).collect(), whole), "{bytes}");
+    }
 }

@@ -4,8 +4,9 @@ use r1_domain::{
     access::Access,
     conversation::Conversation,
     generation::Generation,
+    history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
-    message::{Message, Turn},
+    message::Message,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
     store::{
@@ -158,7 +159,7 @@ impl Store for ScriptedStore {
         commit!(self, &[], generation_begin(generation))
     }
 
-    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<Vec<Turn>> {
+    async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<History> {
         read!(self, history(owner, answer, max_bytes))
     }
 

@@ -147,7 +147,7 @@ pub async fn a_retry_is_a_sibling(store: SharedStore) -> anyhow::Result<()> {
     assert_eq!(sibling.generation_id, Some(retried.generation_id));
     assert_eq!(store.conversation_get(owner, turn.conversation_id).await?.head, Some(retried.answer_id));
     let history = store.history(owner, retried.answer_id, 1000).await?;
-    assert_eq!(history.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>(), ["One"]);
+    assert_eq!(history.turns.iter().map(|past| past.turn.content.as_str()).collect::<Vec<_>>(), ["One"]);
     answer(&store, &retried, "second", at(4)).await?;
     let texts = store.message_list(owner, turn.conversation_id, ALL).await?.items;
     assert_eq!(texts.iter().map(|m| m.content.as_str()).collect::<Vec<_>>(), ["One", "first", "second"]);

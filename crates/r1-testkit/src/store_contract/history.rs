@@ -1,12 +1,20 @@
 //! The path from an answer's question up to the root.
 
+use anyhow::Context;
 use r1_domain::{
+    history::History,
     id::MessageId,
-    message::{Role, Turn},
+    message::{Message, Role, Turn},
     store::{NewTurn, StoreError, TurnOutcome},
 };
 
-use super::{SharedStore, answer, at, begin, new_turn, next_turn, user};
+use super::{ALL, SharedStore, answer, at, begin, ending, new_turn, next_turn, stored, user};
+
+/// What the path says, and whether it is whole.
+async fn path(store: &SharedStore, turn: &NewTurn, max_bytes: usize) -> anyhow::Result<(Vec<Turn>, bool)> {
+    let History { turns, whole } = store.history(turn.owner, turn.answer_id, max_bytes).await?;
+    Ok((turns.into_iter().map(|past| past.turn).collect(), whole))
+}
 
 fn said(role: Role, content: &str) -> Turn {
     Turn { role, content: content.to_owned() }
@@ -30,11 +38,14 @@ async fn branched(store: &SharedStore) -> anyhow::Result<(NewTurn, NewTurn, NewT
 pub async fn the_path_goes_from_the_question_to_the_root(store: SharedStore) -> anyhow::Result<()> {
     let (root, left, right) = branched(&store).await?;
     let before = [said(Role::User, "question 0"), said(Role::Assistant, "answer 0")];
-    let of_right = store.history(root.owner, right.answer_id, 1000).await?;
-    assert_eq!(of_right, [&before[..], &[said(Role::User, "right")]].concat());
-    let of_left = store.history(root.owner, left.answer_id, 1000).await?;
-    assert_eq!(of_left, [&before[..], &[said(Role::User, "left")]].concat());
-    assert_eq!(store.history(root.owner, root.answer_id, 1000).await?, before[..1]);
+    let of_right = [&before[..], &[said(Role::User, "right")]].concat();
+    assert_eq!(path(&store, &right, 1000).await?, (of_right, true));
+    let of_left = [&before[..], &[said(Role::User, "left")]].concat();
+    assert_eq!(path(&store, &left, 1000).await?, (of_left, true));
+    assert_eq!(path(&store, &root, 1000).await?, (before[..1].to_vec(), true));
+    let turns = store.history(root.owner, right.answer_id, 1000).await?.turns;
+    let ids: Vec<_> = turns.iter().map(|past| past.id).collect();
+    assert_eq!(ids, [root.question_id, root.answer_id, right.question_id]);
     Ok(())
 }
 
@@ -43,14 +54,14 @@ pub async fn the_path_ends_where_the_bytes_do(store: SharedStore) -> anyhow::Res
     let (root, _, right) = branched(&store).await?;
     let whole = [said(Role::User, "question 0"), said(Role::Assistant, "answer 0"), said(Role::User, "right")];
     for (bytes, turns) in [(0, 1), (4, 1), (5, 1), (12, 1), (13, 2), (22, 2), (23, 3)] {
-        let path = store.history(root.owner, right.answer_id, bytes).await?;
-        assert_eq!(path, whole[3 - turns..], "{bytes} bytes");
+        let expected = (whole[3 - turns..].to_vec(), turns == 3);
+        assert_eq!(path(&store, &right, bytes).await?, expected, "{bytes} bytes");
     }
     answer(&store, &right, "of right", at(5)).await?;
     let umlauts = next_turn(root.owner, root.conversation_id, None, "äöü", at(6));
     begin(&store, &umlauts).await?;
-    assert_eq!(store.history(root.owner, umlauts.answer_id, 13).await?.len(), 1, "bytes, not characters");
-    assert_eq!(store.history(root.owner, umlauts.answer_id, 14).await?.len(), 2);
+    assert_eq!(path(&store, &umlauts, 13).await?.0.len(), 1, "bytes, not characters");
+    assert_eq!(path(&store, &umlauts, 14).await?.0.len(), 2);
     Ok(())
 }
 
@@ -76,7 +87,7 @@ async fn answered(store: &SharedStore, turn: NewTurn, now: i64) -> anyhow::Resul
 pub async fn a_path_among_many_branches(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
     let mut tip = answered(&store, new_turn(owner, "root", at(0)), 0).await?;
-    let mut path = vec![said(Role::User, "root"), said(Role::Assistant, "answer to root")];
+    let mut turns = vec![said(Role::User, "root"), said(Role::Assistant, "answer to root")];
     for depth in 1..4 {
         let mut goes_on = None;
         for branch in 0..30 {
@@ -84,18 +95,18 @@ pub async fn a_path_among_many_branches(store: SharedStore) -> anyhow::Result<()
             let turn = next_turn(owner, tip.conversation_id, Some(tip.answer_id), &question, at(now));
             let turn = answered(&store, turn, now).await?;
             if branch == 15 {
-                path.push(said(Role::User, &question));
-                path.push(said(Role::Assistant, &format!("answer to {question}")));
+                turns.push(said(Role::User, &question));
+                turns.push(said(Role::Assistant, &format!("answer to {question}")));
                 goes_on = Some(turn);
             }
         }
         tip = goes_on.unwrap_or(tip);
     }
-    path.pop();
-    assert_eq!(store.history(owner, tip.answer_id, 10_000).await?, path);
-    let newest: usize = path[3..].iter().map(|turn| turn.content.len()).sum();
-    assert_eq!(store.history(owner, tip.answer_id, newest).await?, path[3..]);
-    assert_eq!(store.history(owner, tip.answer_id, newest - 1).await?, path[4..]);
+    turns.pop();
+    assert_eq!(path(&store, &tip, 10_000).await?, (turns.clone(), true));
+    let newest: usize = turns[3..].iter().map(|turn| turn.content.len()).sum();
+    assert_eq!(path(&store, &tip, newest).await?, (turns[3..].to_vec(), false));
+    assert_eq!(path(&store, &tip, newest - 1).await?, (turns[4..].to_vec(), false));
     Ok(())
 }
 
@@ -103,14 +114,14 @@ pub async fn a_path_among_many_branches(store: SharedStore) -> anyhow::Result<()
 pub async fn a_path_whose_clock_was_set_back(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
     let mut turn = answered(&store, new_turn(owner, "0", at(50)), 50).await?;
-    let mut path = vec![said(Role::User, "0"), said(Role::Assistant, "answer to 0")];
+    let mut turns = vec![said(Role::User, "0"), said(Role::Assistant, "answer to 0")];
     for (question, now) in [("1", 60), ("2", 20), ("3", 30), ("4", 10), ("5", 55)] {
         turn = answered(&store, next_turn(owner, turn.conversation_id, None, question, at(now)), now).await?;
-        path.push(said(Role::User, question));
-        path.push(said(Role::Assistant, &format!("answer to {question}")));
+        turns.push(said(Role::User, question));
+        turns.push(said(Role::Assistant, &format!("answer to {question}")));
     }
-    path.pop();
-    assert_eq!(store.history(owner, turn.answer_id, 10_000).await?, path);
+    turns.pop();
+    assert_eq!(path(&store, &turn, 10_000).await?, (turns, true));
     Ok(())
 }
 
@@ -138,5 +149,20 @@ pub async fn what_is_read_on_the_way_is_the_history(store: SharedStore) -> anyho
             answer(&store, &turn, "Yes.", at(9)).await?;
         }
     }
+    Ok(())
+}
+
+/// It comes with the answer's end, and is the newest end's.
+pub async fn where_a_memory_begins_is_kept_with_the_answer(store: SharedStore) -> anyhow::Result<()> {
+    let (root, _, right) = branched(&store).await?;
+    assert_eq!(store.message_get(root.owner, root.answer_id).await?.remembers_from, None);
+    let mut end = ending(&right, 2, "", 2, &[], at(5));
+    end.terminal.as_mut().context("an end")?.remembers_from = Some(root.answer_id);
+    stored(&store, vec![end]).await?;
+    let listed = store.message_list(root.owner, root.conversation_id, ALL).await?.items;
+    let marks =
+        |messages: &[Message]| messages.iter().filter_map(|m| Some((m.id, m.remembers_from?))).collect::<Vec<_>>();
+    assert_eq!(marks(&listed), [(right.answer_id, root.answer_id)]);
+    assert_eq!(store.message_get(root.owner, right.answer_id).await?.remembers_from, Some(root.answer_id));
     Ok(())
 }

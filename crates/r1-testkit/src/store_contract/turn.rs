@@ -37,6 +37,7 @@ pub async fn a_new_turn_is_there_as_a_whole(store: SharedStore) -> anyhow::Resul
         last_event: None,
         finish_reason: None,
         error_code: None,
+        remembers_from: None,
         created_at: at(1),
     };
     let running = Message {
@@ -360,7 +361,7 @@ pub async fn any_text_comes_back(store: SharedStore) -> anyhow::Result<()> {
     assert_eq!(conversation.title.as_deref(), Some(TEXT));
     let texts = store.message_list(owner, turn.conversation_id, ALL).await?.items;
     assert_eq!(texts.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(), [TEXT, TEXT]);
-    assert_eq!(store.history(owner, turn.answer_id, 1000).await?[0].content, TEXT);
+    assert_eq!(store.history(owner, turn.answer_id, 1000).await?.turns[0].turn.content, TEXT);
     assert_eq!(store.log_read(owner, turn.generation_id).await?.text, TEXT);
     let renamed = store.conversation_rename(owner, turn.conversation_id, &TEXT[1..], at(3)).await?;
     assert_eq!(renamed.title.as_deref(), Some(&TEXT[1..]));

@@ -63,6 +63,7 @@ describe('requests', () => {
     await api.renameConversation('c1', 'T');
     await api.listMessages('c1', { cursor: 'x' });
     await api.listModels();
+    await api.getGeneration('g1');
     await api.stopGeneration('g1');
     answer = () => new Response(null, { status: 204 });
     await api.logout();
@@ -76,12 +77,13 @@ describe('requests', () => {
       'PATCH /conversations/c1',
       'GET /conversations/c1/messages?cursor=x',
       'GET /models',
+      'GET /chat/generations/g1',
       'POST /chat/generations/g1/stop',
       'POST /auth/logout',
       'DELETE /conversations/c1',
     ]);
     expect(seen[5]?.body).toBe('{"title":"T"}');
-    expect(seen.map(({ keepalive }) => keepalive).lastIndexOf(true)).toBe(10);
+    expect(seen.map(({ keepalive }) => keepalive).lastIndexOf(true)).toBe(11);
   });
 
   it('for streams carry their key and leave the body unread', async () => {

@@ -7,12 +7,17 @@ export class FakeThread {
   running = $state<MessageView | null>(null);
   refusal = $state.raw<{ text: string; message: string } | null>(null);
   stopping = $state(false);
+  model = $state<string | null>(null);
   readonly sent: string[] = [];
   stops = 0;
 
   send(text: string): Promise<void> {
     this.sent.push(text);
     return Promise.resolve();
+  }
+
+  pick(model: string): void {
+    this.model = model;
   }
 
   stop(): Promise<void> {

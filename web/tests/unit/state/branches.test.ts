@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { branchTo, newestTip, siblingsOf } from '$/state/branches';
+import { branchTo, lastModel, memoryFrom, newestTip, siblingsOf } from '$/state/branches';
 
 const node = (id: string, parentId: string | null) => ({
   id,
@@ -47,5 +47,40 @@ describe('branches', () => {
   test('siblings share parent and role', () => {
     expect(ids(siblingsOf(nodes, named('a1b')))).toEqual(['a1', 'a1b']);
     expect(ids(siblingsOf(nodes, named('q2')))).toEqual(['q2', 'q2b']);
+  });
+});
+
+describe('what a branch says of its models', () => {
+  const message = (id: string, more = {}) => ({
+    ...node(id, null),
+    model: id.startsWith('a') ? `model of ${id}` : null,
+    live: false,
+    remembersFrom: null as string | null,
+    ...more,
+  });
+
+  test('its model is that of its last answer', () => {
+    expect(lastModel([])).toBeNull();
+    expect(lastModel([message('q1')])).toBeNull();
+    expect(lastModel([message('q1'), message('a1'), message('q2'), message('a2'), message('q3')])).toBe(
+      'model of a2',
+    );
+    expect(lastModel([message('q1'), message('a1'), message('q2'), message('a2', { model: null })])).toBe(
+      'model of a1',
+    );
+  });
+
+  test('the memory begins where that of the newest finished answer does', () => {
+    const from = (...messages: ReturnType<typeof message>[]) => memoryFrom(messages)?.id ?? null;
+    const [q1, a1, q2] = [message('q1'), message('a1'), message('q2')];
+    expect(from(q1, a1, q2, message('a2'))).toBeNull();
+    expect(from(q1, a1, q2, message('a2', { remembersFrom: 'q2' }))).toBe('q2');
+    expect(from(q1, a1, q2, message('a2', { remembersFrom: 'q1' })), 'there is nothing above').toBeNull();
+    expect(from(q1, a1, q2, message('a2', { remembersFrom: 'elsewhere' }))).toBeNull();
+    const second = message('a2', { remembersFrom: 'q2' });
+    expect(from(q1, a1, q2, second, message('q3'), message('a3', { live: true })), 'not known yet').toBe(
+      'q2',
+    );
+    expect(from(q1, a1, q2, second, message('q3'), message('a3')), 'a model that reads more').toBeNull();
   });
 });

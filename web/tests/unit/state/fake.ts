@@ -40,6 +40,8 @@ class FakeServer {
   rows = new Map<string, Row>();
   messages = new Map<string, Message[]>();
   models: Model[] = [];
+  /** Where the memory of every answer begins that is asked about. */
+  remembersFrom: string | null = null;
   /** What was asked, as `name` or `name id`. */
   calls: string[] = [];
   streams: FakeStream[] = [];
@@ -131,6 +133,7 @@ class FakeServer {
     this.rows.clear();
     this.messages.clear();
     this.models = [];
+    this.remembersFrom = null;
     this.calls = [];
     this.streams = [];
     this.pageSize = 200;
@@ -192,6 +195,8 @@ export const client = {
       const [messages, next_cursor] = page(server.messages.get(server.row(id).id) ?? [], query);
       return { messages, next_cursor };
     }),
+  getGeneration: (id: string) =>
+    server.answer('getGeneration', id, () => ({ generation_id: id, remembers_from: server.remembersFrom })),
   stopGeneration: (id: string) => server.answer('stopGeneration', id, () => ({ generation_id: id })),
 };
 

@@ -11,7 +11,7 @@ const small = { id: 'local/small', provider: 'local', default: false, descriptio
 const big = { id: 'cloud/vendor/big', provider: 'cloud', default: true };
 
 describe('models', () => {
-  test('the default is asked until another one is chosen, and that is remembered while it exists', async () => {
+  test('the default is asked until another one is chosen, and that one whether it is listed or not', async () => {
     models.reset();
     expect(models.selected).toBeNull();
     server.models = [small, big];
@@ -19,9 +19,29 @@ describe('models', () => {
     expect(models.selected).toBe('cloud/vendor/big');
     models.select('local/small');
     expect([models.selected, localStorage.getItem('model')]).toEqual(['local/small', 'local/small']);
+    expect(models.isMissing('local/small')).toBe(false);
     server.models = [big];
     await models.load();
-    expect(models.selected).toBe('cloud/vendor/big');
+    expect([models.selected, models.isMissing('local/small')]).toEqual(['local/small', true]);
+    models.reset();
+    expect(models.isMissing('local/small'), 'nobody knows before there is a list').toBe(false);
+  });
+
+  test('an id that is listed twice is there once, and one without an id not at all', async () => {
+    server.models = [
+      big,
+      { ...small, id: '' },
+      { ...big, provider: 'other' },
+      { ...small, id: 'constructor' },
+    ];
+    await models.load();
+    expect(models.items.map(({ id, provider }) => [id, provider])).toEqual([
+      ['cloud/vendor/big', 'cloud'],
+      ['constructor', 'local'],
+    ]);
+    expect(models.describe('constructor').description).toBe('On this machine.');
+    expect([models.isMissing('__proto__'), models.isMissing('toString')]).toEqual([true, true]);
+    expect(models.describe('__proto__')).toEqual({ name: '__proto__', provider: null, description: null });
   });
 
   test('are described', async () => {
@@ -33,6 +53,9 @@ describe('models', () => {
       description: 'On this machine.',
     });
     expect(models.describe('cloud/vendor/big')).toMatchObject({ name: 'vendor/big', description: null });
+    server.models = [{ ...big, name: 'Big' } as typeof big];
+    await models.load();
+    expect(models.describe('cloud/vendor/big').name).toBe('Big');
     expect(models.describe('bare')).toEqual({ name: 'bare', provider: null, description: null });
   });
 

@@ -111,6 +111,13 @@ describe('Menu', () => {
     expect(focused()).toBe('Delete');
   });
 
+  it('shows two items of one name', async () => {
+    const menu = await open([item('Same', { detail: 'a' }), item('Same', { detail: 'b' })]);
+    expect([...menu.querySelectorAll('[role="menuitem"]')]).toHaveLength(2);
+    press(menu, 'ArrowDown');
+    expect(focused()).toMatch(/^Same\s+b$/);
+  });
+
   it('opens at its end by ArrowUp', async () => {
     show(MenuOf, { items: [item('Rename'), item('Delete')] });
     press(button('Options'), 'ArrowUp');

@@ -1,5 +1,5 @@
 use axum::extract::State;
-use r1_domain::id::GenerationId;
+use r1_domain::{generation::Generation, id::GenerationId};
 use serde::Serialize;
 
 use crate::{
@@ -19,8 +19,19 @@ pub(crate) struct GenerationBody {
     conversation_id: String,
     /// Its message.
     message_id: String,
-    /// `stopped`, or how it had ended before.
+    /// `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`; never one of the first two after a stop.
     status: &'static str,
+}
+
+impl From<Generation> for GenerationBody {
+    fn from(generation: Generation) -> Self {
+        Self {
+            generation_id: generation.id.to_string(),
+            conversation_id: generation.conversation_id.to_string(),
+            message_id: generation.message_id.to_string(),
+            status: generation.state.as_str(),
+        }
+    }
 }
 
 /// Stops an answer, from any device. The message keeps the text written so far.
@@ -38,11 +49,5 @@ pub(crate) async fn stop_generation(
     caller: Caller,
     PathId(id): PathId<GenerationId>,
 ) -> ApiResult<axum::Json<GenerationBody>> {
-    let generation = app.engine.stop(caller.id(), id).await?;
-    Ok(axum::Json(GenerationBody {
-        generation_id: generation.id.to_string(),
-        conversation_id: generation.conversation_id.to_string(),
-        message_id: generation.message_id.to_string(),
-        status: generation.state.as_str(),
-    }))
+    Ok(axum::Json(app.engine.stop(caller.id(), id).await?.into()))
 }

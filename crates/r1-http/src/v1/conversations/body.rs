@@ -68,6 +68,10 @@ pub(crate) struct MessageBody {
     /// Code of the error that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<String>,
+    /// Of an answer that has ended: the oldest message that the model was given. Absent where it was given all
+    /// that was said before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembers_from: Option<String>,
     /// When it was made.
     created_at: String,
 }
@@ -86,6 +90,7 @@ impl From<Message> for MessageBody {
             last_event_id: last_event.map(|(generation_id, cursor)| EventId { generation_id, cursor }.to_string()),
             finish_reason: message.finish_reason,
             error_code: message.error_code,
+            remembers_from: message.remembers_from.map(|id| id.to_string()),
             created_at: rfc3339(message.created_at),
         }
     }

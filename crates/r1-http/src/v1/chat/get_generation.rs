@@ -1,0 +1,45 @@
+use axum::extract::State;
+use r1_domain::id::GenerationId;
+use serde::Serialize;
+
+use super::stop_generation::GenerationBody;
+use crate::{
+    app::App,
+    error::{ApiResult, Problem},
+    session::Caller,
+    v1::params::PathId,
+};
+
+/// How a generation stands, and what its model was given.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = GenerationDetails)]
+pub(crate) struct GenerationDetailsBody {
+    #[serde(flatten)]
+    generation: GenerationBody,
+    /// Once its message has ended: the oldest message that the model was given. Absent where it was given all that
+    /// was said before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembers_from: Option<String>,
+}
+
+/// Says how an answer stands, without its text.
+#[utoipa::path(
+    get, path = "/chat/generations/{id}", tag = "chat",
+    params(("id" = String, Path, description = "The generation.")),
+    responses(
+        (status = 200, description = "How it stands.", body = GenerationDetailsBody),
+        (status = 404, description = "There is none with this id, or it is not yours.", body = Problem),
+    )
+)]
+pub(crate) async fn get_generation(
+    State(app): State<App>,
+    caller: Caller,
+    PathId(id): PathId<GenerationId>,
+) -> ApiResult<axum::Json<GenerationDetailsBody>> {
+    let generation = app.store.generation_get(caller.id(), id).await?;
+    let message = app.store.message_get(caller.id(), generation.message_id).await?;
+    Ok(axum::Json(GenerationDetailsBody {
+        remembers_from: message.remembers_from.map(|id| id.to_string()),
+        generation: generation.into(),
+    }))
+}

@@ -1,0 +1,30 @@
+import type { ApiError, NetworkError } from '$/api/errors';
+import type { AnswerStream } from '$/stream/answer_stream';
+import type { MessageView } from './message.svelte';
+import type { Thread } from './thread.svelte';
+
+/** A question that was not accepted: its text goes back to the composer. */
+export interface Refusal {
+  text: string;
+  message: string;
+}
+
+export type Fault = ApiError | NetworkError;
+/** Undoes what was shown of a request that the server refuses. */
+export type Undo = (fault: Fault) => void;
+
+/** A stream and the message that it writes. */
+export interface Link {
+  stream: AnswerStream;
+  message: MessageView;
+  /** The server has it: from then on it may be left alone. An attach is accepted by nature. */
+  accepted: boolean;
+  undo: Undo;
+  /** Accepted, refused or taken back. */
+  decided(): void;
+}
+
+export interface ThreadHost {
+  /** A new chat has got its conversation. */
+  named(thread: Thread): void;
+}
