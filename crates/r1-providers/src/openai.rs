@@ -13,8 +13,11 @@ mod error;
 mod events;
 mod model_list;
 mod parameters;
+mod proxy;
+mod proxy_error;
 mod request;
 mod text;
+mod tls;
 mod transport;
 
 use std::{
@@ -32,11 +35,14 @@ use r1_domain::{
     time::{Clock, SystemClock},
 };
 use reqwest::{Client, RequestBuilder, Response, Url};
-use secrecy::ExposeSecret;
 
 pub(crate) use config::is_model_name;
 pub use config::{ConfigFault, Continues, OpenAiConfig};
-pub use parameters::{MaxTokensField, Parameters, SystemRole};
+pub use parameters::{MaxTokensField, OPTIONAL_PARAMETERS, Parameters, SystemRole};
+pub use proxy::Proxy;
+pub use tls::{Authorities, ClientCertificate, ClientCertificateFault};
+use transport::Key;
+pub use transport::{Headers, is_own_header, key_header};
 
 use crate::{continuation::Seam, health::Health};
 use answer::{Answer, Answerer};
@@ -48,8 +54,6 @@ use text::Halves;
 /// first that it lists itself.
 pub const FIRST_MODEL: &str = "default";
 
-/// A key that no provider has given to anybody.
-const INVALID_KEY: HeaderValue = HeaderValue::from_static("Bearer sk-invalid-0000000000000000000000000000");
 /// How much of a refusal is read.
 const REFUSAL_LIMIT: usize = 16 * 1024;
 /// How long a refusal may take to read.
@@ -73,8 +77,7 @@ struct Inner {
     client: Client,
     completions: Url,
     models: Url,
-    /// `Bearer …`, marked sensitive.
-    authorization: Option<HeaderValue>,
+    key: Option<Key>,
     health: Arc<Health>,
     list: ModelList,
     clock: Arc<dyn Clock>,
@@ -108,23 +111,15 @@ impl OpenAi {
         let base_url = Url::parse(&config.base_url).map_err(|_| fault("base_url is not a URL"))?;
         let client = transport::client(&config, &base_url)
             .map_err(|_| fault("no HTTP client can be made: are the system's certificates installed?"))?;
-        let authorization = match &config.api_key {
-            None => None,
-            Some(key) => {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
-                    .map_err(|_| fault("api_key cannot be sent in a header"))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-        };
+        let key = Key::configured(&config).map_err(|_| fault("api_key cannot be sent in a header"))?;
         config.api_key = None;
         Ok(Self {
             inner: Arc::new(Inner {
                 name: config.name.as_str().into(),
-                completions: transport::below(&base_url, "chat/completions"),
-                models: transport::below(&base_url, "models"),
+                completions: transport::below(&config, &base_url, "chat/completions"),
+                models: transport::below(&config, &base_url, "models"),
                 client,
-                authorization,
+                key,
                 health: Arc::default(),
                 list: ModelList::default(),
                 clock,
@@ -183,7 +178,7 @@ impl Inner {
         answerer: Answerer,
     ) -> Result<CompletionStream, ProviderError> {
         let name = &*self.name;
-        if request.use_invalid_key && self.authorization.is_none() {
+        if request.use_invalid_key && self.key.is_none() {
             return Err(error::key_rejected(name));
         }
         let goes_on = request.partial_answer.as_ref().is_some_and(|partial| !partial.is_empty());
@@ -203,23 +198,21 @@ impl Inner {
             Some(id) => post.header("x-request-id", id),
             None => post,
         };
-        let post = if request.use_invalid_key {
-            let mut key = INVALID_KEY;
-            key.set_sensitive(true);
-            post.header(header::AUTHORIZATION, key)
-        } else {
-            self.authorized(post)
-        };
+        let post = self.with_key(post, request.use_invalid_key);
         let timeout = self.config.headers_timeout;
         let response = match tokio::time::timeout(timeout, post.send()).await {
             Err(_) => return Err(error::silent(name, timeout)),
             Ok(Err(cause)) => {
-                let error = error::of_no_response(name, &cause);
+                let by_proxy = proxy_error::of_no_response(&self.config, &self.completions, &cause);
+                let error = by_proxy.unwrap_or_else(|| error::of_no_response(name, &cause));
                 tracing::debug!(provider = name, code = error.code.as_str(), cause = %Causes(cause.without_url()), "no response from the provider");
                 return Err(error);
             }
             Ok(Ok(response)) => response,
         };
+        if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.config.proxy.is_some() {
+            return Err(proxy_error::wants_password(name));
+        }
         if !response.status().is_success() {
             return Err(self.refused(&request.model, response).await);
         }
@@ -241,11 +234,11 @@ impl Inner {
         }
     }
 
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.authorization {
-            Some(key) => request.header(header::AUTHORIZATION, key.clone()),
-            None => request,
-        }
+    /// With the key, or with one that the provider rejects; where there is none, as it is.
+    fn with_key(&self, request: RequestBuilder, invalid: bool) -> RequestBuilder {
+        let Some(key) = &self.key else { return request };
+        let (name, value) = if invalid { key.invalid().header() } else { key.header() };
+        request.header(name, value)
     }
 
     /// What to make of a status other than success.
@@ -319,7 +312,7 @@ impl Inner {
     }
 
     async fn ask_for_models(&self) -> Option<Vec<String>> {
-        let mut response = self.authorized(self.client.get(self.models.clone())).send().await.ok()?;
+        let mut response = self.with_key(self.client.get(self.models.clone()), false).send().await.ok()?;
         if !response.status().is_success() {
             return None;
         }

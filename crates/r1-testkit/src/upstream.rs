@@ -48,6 +48,8 @@ pub struct RecordedRequest {
     pub method: Method,
     /// The path, without the query.
     pub path: String,
+    /// The query, without its `?`; empty if there is none.
+    pub query: String,
     /// The headers.
     pub headers: HeaderMap,
     /// The body; null if it was no JSON.
@@ -155,12 +157,12 @@ impl Shared {
             ("GET" | "POST", _) if rejected => {
                 Script::error(StatusCode::UNAUTHORIZED, "invalid_api_key", "Incorrect API key provided: sk-…")
             }
-            ("POST", "/v1/chat/completions") => {
+            ("POST", path) if path.ends_with("/chat/completions") => {
                 let queued = self.queue.lock().pop_front();
                 let chooser = self.chooser.lock().clone();
                 queued.or_else(|| Some(chooser?(&request))).unwrap_or_else(|| echo(&request))
             }
-            ("GET", "/v1/models") => self.models.lock().clone(),
+            ("GET", path) if path.ends_with("/models") => self.models.lock().clone(),
             _ => Script::error(StatusCode::NOT_FOUND, "not_found", "Unknown request URL"),
         };
         let is_completion = request.method == Method::POST;
@@ -249,6 +251,12 @@ impl Upstream {
     #[must_use]
     pub fn base_url(&self) -> String {
         self.address.map_or_else(|| "http://localhost/v1".to_owned(), |address| format!("http://{address}/v1"))
+    }
+
+    /// Where it listens; none over a Unix socket.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Puts a script at the end of the queue: the first request gets the first.

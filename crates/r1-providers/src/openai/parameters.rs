@@ -9,7 +9,7 @@
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::config::OpenAiConfig;
+use super::{config::OpenAiConfig, transport::is_azure};
 
 /// How the limit on an answer's length is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -32,6 +32,10 @@ impl MaxTokensField {
         }
     }
 }
+
+/// The parameters that a request may have beside those that it can't be without.
+pub const OPTIONAL_PARAMETERS: [&str; 6] =
+    ["max_completion_tokens", "max_tokens", "seed", "stream_options", "temperature", "user"];
 
 /// What becomes of a system turn. Absent: it is sent as it is, until the provider refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -60,7 +64,7 @@ pub struct Parameters {
     pub temperature: Option<f64>,
     /// What becomes of a system turn.
     pub system_role: Option<SystemRole>,
-    /// Parameters that are never sent, by their names in a request.
+    /// Parameters that are never sent, of [`OPTIONAL_PARAMETERS`].
     pub unsupported: Vec<String>,
     /// Whether to send `seed`. Absent: no. Of no use to a hosted provider, and some (Mistral) refuse
     /// fields that they don't know.
@@ -132,10 +136,7 @@ fn known_field(base_url: &str, api_version: Option<&str>) -> Option<MaxTokensFie
     let host = url.host_str()?.trim_end_matches('.');
     let is_openai = host == "api.openai.com" || host.ends_with(".api.openai.com");
     // Azure's own OpenAI interface; what else it serves, below "/models", keeps to the old name.
-    let is_azure = [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"]
-        .iter()
-        .any(|domain| host.ends_with(domain))
-        && url.path().starts_with("/openai/");
+    let is_azure = is_azure(host) && url.path().starts_with("/openai/");
     // The dated interface knows the new name since this version; "/openai/v1" always did. The words
     // "preview" and "latest" come after all dates, as they should.
     let is_new = || match api_version {

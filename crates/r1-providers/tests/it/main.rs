@@ -12,3 +12,5 @@ mod http;
 mod requests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod ways;
