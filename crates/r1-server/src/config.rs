@@ -2,7 +2,7 @@
 //!
 //! [`layers`] lays the default file, a file, the environment and the flags over one another;
 //! [`reader`] asks for settings by type; [`assemble`] and [`providers`] put them together and look
-//! for contradictions; [`warnings`] says what is allowed but risky; [`show`] prints what is in force.
+//! for contradictions, with [`way`] and [`parameters`] for a single provider; [`warnings`] says what is allowed but risky; [`show`] prints what is in force.
 //!
 //! **Invariant:** a [`Config`] has no fault that could be seen without touching network or
 //! database; and no secret of it can be printed.
@@ -14,14 +14,18 @@ use secrecy::SecretString;
 
 mod assemble;
 mod fault;
+mod keys;
 mod layers;
 mod listen;
+mod parameters;
+mod provider_tables;
 mod providers;
 mod reader;
 mod show;
 mod units;
 mod value;
 mod warnings;
+mod way;
 
 pub(crate) use fault::Faults;
 pub(crate) use layers::Flags;

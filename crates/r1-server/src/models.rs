@@ -79,6 +79,15 @@ fn provider(config: &ProviderConfig) -> OpenAiConfig {
         Continues::Vllm => openai::Continues::Vllm,
         Continues::Prefix => openai::Continues::Prefix,
     };
+    let way = config.way.clone();
+    provider.proxy = way.proxy;
+    provider.ca_certificate = way.ca_certificate;
+    provider.client_certificate = way.client_certificate;
+    provider.headers = way.headers;
+    provider.api_key_header = way.api_key_header;
+    provider.api_version = way.api_version;
+    provider.parameters = config.parameters.clone();
+    provider.model_parameters = config.model_parameters.clone();
     provider
 }
 

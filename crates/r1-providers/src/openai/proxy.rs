@@ -75,7 +75,8 @@ impl Proxy {
     }
 
     /// Whether it is spoken to by TLS.
-    pub(super) fn is_tls(&self) -> bool {
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
         self.scheme == "https"
     }
 

@@ -104,6 +104,12 @@ impl Headers {
         value.set_sensitive(true);
         self.0.insert(name, value);
     }
+
+    /// Whether there is one of this name.
+    #[must_use]
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        self.0.contains_key(name)
+    }
 }
 
 /// Whether a header of this name can't be configured, since the client sets it itself.
@@ -115,13 +121,12 @@ pub fn is_own_header(name: &HeaderName) -> bool {
 /// The header that carries the key: as configured, else by host. Azure takes a key in `api-key` and
 /// would take another for a token of its sign-in; everybody else takes `Authorization: Bearer`.
 #[must_use]
-pub fn key_header(config: &OpenAiConfig) -> HeaderName {
-    let by_host = || {
-        let url = Url::parse(&config.base_url).ok();
-        let is_azure = url.is_some_and(|url| url.host_str().is_some_and(is_azure));
-        if is_azure { AZURE_KEY } else { header::AUTHORIZATION }
-    };
-    config.api_key_header.clone().unwrap_or_else(by_host)
+pub fn key_header(base_url: &str, configured: Option<&HeaderName>) -> HeaderName {
+    if let Some(configured) = configured {
+        return configured.clone();
+    }
+    let is_azure = Url::parse(base_url).is_ok_and(|url| url.host_str().is_some_and(is_azure));
+    if is_azure { AZURE_KEY } else { header::AUTHORIZATION }
 }
 
 /// Whether this is a host of Azure's for models.
@@ -145,7 +150,8 @@ impl Key {
     /// It can't be sent in a header.
     pub(super) fn configured(config: &OpenAiConfig) -> Result<Option<Self>, header::InvalidHeaderValue> {
         let key = config.api_key.as_ref();
-        key.map(|key| Self::new(key_header(config), key.expose_secret())).transpose()
+        key.map(|key| Self::new(key_header(&config.base_url, config.api_key_header.as_ref()), key.expose_secret()))
+            .transpose()
     }
 
     fn new(name: HeaderName, key: &str) -> Result<Self, header::InvalidHeaderValue> {
@@ -179,7 +185,8 @@ pub(super) fn header_fault(config: &OpenAiConfig) -> Option<&'static str> {
     if config.api_key_header.as_ref().is_some_and(is_own_header) {
         return Some("api_key_header must not be a header that the client sets itself");
     }
-    (config.api_key.is_some() && headers.contains_key(key_header(config)))
+    let key_header = key_header(&config.base_url, config.api_key_header.as_ref());
+    (config.api_key.is_some() && headers.contains_key(key_header))
         .then_some("headers must not hold the one that carries api_key")
 }
 

@@ -71,7 +71,7 @@ fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a s
 }
 
 /// `~/` is the home directory; other paths are as they stand.
-fn expand(text: &str, environment: &[(String, String)]) -> PathBuf {
+pub(crate) fn expand(text: &str, environment: &[(String, String)]) -> PathBuf {
     match (text.strip_prefix("~/"), variable(environment, "HOME")) {
         (Some(rest), Some(home)) => Path::new(home).join(rest),
         _ => PathBuf::from(text),
