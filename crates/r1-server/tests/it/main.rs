@@ -34,3 +34,4 @@ mod support;
 #[cfg(feature = "otel")]
 mod traces;
 mod upstream_faults;
+mod ways;
