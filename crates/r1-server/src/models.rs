@@ -67,7 +67,8 @@ impl Wired {
     }
 }
 
-fn provider(config: &ProviderConfig) -> OpenAiConfig {
+/// What a configured provider is to its client.
+pub(crate) fn provider(config: &ProviderConfig) -> OpenAiConfig {
     let mut provider = OpenAiConfig::new(&config.name, &config.base_url);
     provider.api_key = config.api_key.clone();
     provider.models = config.models.clone();
