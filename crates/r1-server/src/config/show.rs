@@ -44,7 +44,10 @@ pub(crate) fn effective(config: &Config, reader: &Reader) -> String {
         head(&mut text, &mut section, key);
         line(&mut text, key, reader.given().get(key).unwrap_or(entry));
     }
-    for (key, entry) in reader.given().iter().filter(|(key, _)| key.starts_with("providers.")) {
+    let mut providers: Vec<_> = reader.given().iter().filter(|(key, _)| key.starts_with("providers.")).collect();
+    // A provider's own settings before the tables within it, as TOML wants it.
+    providers.sort_by_cached_key(|(key, _)| keys::section(key));
+    for (key, entry) in providers {
         head(&mut text, &mut section, key);
         line(&mut text, key, entry);
     }

@@ -129,6 +129,7 @@ fn headers_are_given_or_taken_from_the_environment_and_never_shown() {
     }
     let shown = format!("{loaded:?} {}", loaded.effective);
     assert!(!shown.contains("hidden"), "{shown}");
+    assert_eq!(loaded.effective.matches("\n[providers.a]\n").count(), 1, "each table once: {}", loaded.effective);
     for part in ["[providers.a.headers]\n", "\nX-Title = \"********\"", "\n\"x.dotted\" = ", "\nX-Key = \"A_KEY\""] {
         assert!(loaded.effective.contains(part), "{part}: {}", loaded.effective);
     }
