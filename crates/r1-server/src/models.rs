@@ -43,6 +43,7 @@ impl Wired {
         };
         let catalog = Catalog::new(CatalogConfig {
             providers: config.providers.iter().map(provider).collect(),
+            local_servers: None,
             local: local.clone().map(|provider| LocalEntry { name: LOCAL.to_owned(), provider }),
             default_provider: Some(config.default_model.provider.clone()),
             default_model: config.default_model.model.clone(),
@@ -109,6 +110,7 @@ fn local_model(config: &Config, local: &LocalModelConfig, closing: &Cancellation
         closing,
     )?;
     let description = if local.path.is_none() { TINY } else { OWN };
-    let about = Listed { name: local.name.clone(), description: Some(description.to_owned()) };
+    let about =
+        Listed { name: local.name.clone(), description: Some(description.to_owned()), abilities: Abilities::default() };
     Ok(LocalModel::new(supervisor, about, config.limits.max_tokens, continues))
 }

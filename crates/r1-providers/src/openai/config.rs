@@ -1,7 +1,8 @@
 //! What is configured for one provider, and what can be wrong with it.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use r1_domain::provider::Abilities;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -47,6 +48,8 @@ pub struct OpenAiConfig {
     pub api_key: Option<SecretString>,
     /// Models to list; where empty, the provider is asked (`GET /models`).
     pub models: Vec<String>,
+    /// What the administrator says of its models, by their names. Beats all that is known otherwise.
+    pub abilities: BTreeMap<String, Abilities>,
     /// How it goes on from a partial answer. [`Continues::None`] unless known.
     pub continues: Continues,
     /// How `max_tokens` is named.
@@ -84,6 +87,7 @@ impl OpenAiConfig {
             unix_socket: None,
             api_key: None,
             models: Vec::new(),
+            abilities: BTreeMap::new(),
             continues: Continues::None,
             max_tokens_field: MaxTokensField::MaxTokens,
             send_seed: false,
