@@ -223,6 +223,22 @@ impl Catalog {
         }
     }
 
+    /// Looks for them once, for three seconds at most.
+    pub async fn look_for_servers_once(&self) {
+        if let Some(servers) = &self.local_servers {
+            servers.look().await;
+        }
+    }
+
+    /// Why the last request for a configured provider's list failed, if it did; in words for people.
+    #[must_use]
+    pub fn list_fault(&self, provider: &str) -> Option<String> {
+        self.entries.iter().find(|entry| entry.name == provider).and_then(|entry| match &entry.kind {
+            Kind::Remote(provider) => provider.list_fault(),
+            Kind::Local(_) | Kind::Found(_) => None,
+        })
+    }
+
     /// Ends what the providers do in the background.
     pub async fn close(&self) {
         let remote = self.entries.iter().filter_map(|entry| match &entry.kind {

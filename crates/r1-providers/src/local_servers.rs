@@ -92,10 +92,16 @@ impl LocalServers {
         self.slots.iter().flat_map(Slot::names)
     }
 
+    /// Looks at all addresses once.
+    pub(crate) async fn look(&self) {
+        // Who hangs is looked at again.
+        join_all(self.slots.iter().map(|slot| tokio::time::timeout(FIRST_LOOK, slot.look()))).await;
+    }
+
     /// Looks once, says what is there, and goes on until `closing`.
     pub(crate) async fn keep_looking(&self, closing: &CancellationToken) {
         let looking = async {
-            join_all(self.slots.iter().map(|slot| tokio::time::timeout(FIRST_LOOK, slot.look()))).await;
+            self.look().await;
             let there: Vec<String> = self.slots.iter().filter_map(|slot| slot.summary()).collect();
             if there.is_empty() {
                 tracing::info!("no model server was found on this machine; looking goes on");

@@ -16,6 +16,8 @@ mod assemble;
 mod fault;
 mod layers;
 mod listen;
+mod local_servers;
+mod model_settings;
 mod providers;
 mod reader;
 mod show;
@@ -25,6 +27,7 @@ mod warnings;
 
 pub(crate) use fault::Faults;
 pub(crate) use layers::Flags;
+pub(crate) use local_servers::LocalServersConfig;
 pub(crate) use providers::{Continues, DefaultModel, ProviderConfig};
 
 /// Everything that an operator decides.
@@ -52,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<ProviderConfig>,
     /// `[local_model]`; none if it is not offered.
     pub(crate) local_model: Option<LocalModelConfig>,
+    /// `[local_servers]`; none if nobody is looked for.
+    pub(crate) local_servers: Option<LocalServersConfig>,
     /// `[log]`.
     pub(crate) log: LogConfig,
 }

@@ -1,7 +1,8 @@
 //! The layers of a configuration, laid over one another: default file, file, environment, flags.
 //!
 //! **Invariant:** nothing that was given is passed over in silence: each key is a known one or a
-//! fault. What is known is what the default file has, and, for providers, [`PROVIDER_KEYS`].
+//! fault. What is known is what the default file has, and, for providers and their models,
+//! [`PROVIDER_KEYS`] and [`MODEL_KEYS`].
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     fault::{Fault, nearest},
+    model_settings::{MODEL, MODEL_KEYS, model_key},
     providers::PROVIDER_KEYS,
     value::{Entry, Origin, Value},
 };
@@ -179,8 +181,11 @@ impl Layers {
             }
             for (inner, value) in settings {
                 let key = format!("{full}.{}", inner.get_ref());
+                let place = origin;
                 let origin = origin(inner.span().start);
-                if PROVIDER_KEYS.contains(&inner.get_ref().as_ref()) {
+                if inner.get_ref() == MODEL {
+                    self.add_models(&key, value.get_ref(), origin, place);
+                } else if PROVIDER_KEYS.contains(&inner.get_ref().as_ref()) {
                     self.set(key, Value::from_toml(value.get_ref()), origin);
                 } else {
                     let near = nearest(inner.get_ref(), PROVIDER_KEYS);
@@ -190,6 +195,32 @@ impl Layers {
                         "is not a setting of a provider".to_owned(),
                         meant(near, &PROVIDER_KEYS.join(", ")),
                     );
+                }
+            }
+        }
+    }
+
+    /// The tables `[providers.NAME.model."ID"]`.
+    fn add_models(&mut self, key: &str, models: &DeValue<'_>, here: Origin, origin: &impl Fn(usize) -> Origin) {
+        let remedy = format!("write [{key}.\"MODEL\"] and the settings below it");
+        let DeValue::Table(models) = models else {
+            self.fault(here, key, "must be a table with one of each model".to_owned(), remedy);
+            return;
+        };
+        for (id, value) in models {
+            let full = model_key(key, id.get_ref());
+            let DeValue::Table(settings) = value.get_ref() else {
+                self.fault(origin(id.span().start), &full, "must be a table".to_owned(), remedy.clone());
+                continue;
+            };
+            for (inner, value) in settings {
+                let (key, origin) = (format!("{full}.{}", inner.get_ref()), origin(inner.span().start));
+                if MODEL_KEYS.contains(&inner.get_ref().as_ref()) {
+                    self.set(key, Value::from_toml(value.get_ref()), origin);
+                } else {
+                    let near = nearest(inner.get_ref(), MODEL_KEYS);
+                    let remedy = meant(near, &MODEL_KEYS.join(", "));
+                    self.fault(origin, &key, "is not a setting of a model".to_owned(), remedy);
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! Providers, and which of them answers when nobody says which.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use r1_domain::provider::Abilities;
 use secrecy::SecretString;
 
 use super::{
+    local_servers::LocalServersConfig,
+    model_settings,
     reader::{Reader, Wrong},
     value::Origin,
 };
@@ -45,6 +48,8 @@ pub(crate) struct ProviderConfig {
     pub(crate) api_key: Option<SecretString>,
     /// The models to list; empty: ask it.
     pub(crate) models: Vec<String>,
+    /// What is said of its models, by their names.
+    pub(crate) abilities: BTreeMap<String, Abilities>,
     /// How it goes on from a partial answer.
     pub(crate) continues: Continues,
     /// Longest silence within an answer.
@@ -65,8 +70,9 @@ pub(crate) fn read(reader: &mut Reader, environment: &[(String, String)]) -> Vec
     let mut names: Vec<String> = reader
         .given()
         .keys()
-        .filter_map(|key| key.strip_prefix("providers.")?.rsplit_once('.').map(|(name, _)| name.to_owned()))
+        .filter_map(|key| model_settings::provider_of(key).map(str::to_owned))
         .collect();
+    names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| provider(reader, environment, name)).collect()
 }
@@ -74,7 +80,9 @@ pub(crate) fn read(reader: &mut Reader, environment: &[(String, String)]) -> Vec
 fn provider(reader: &mut Reader, environment: &[(String, String)], name: String) -> ProviderConfig {
     let key = |setting: &str| format!("providers.{name}.{setting}");
     // Any setting of it that is given says where it stands.
-    let first = PROVIDER_KEYS.iter().map(|setting| key(setting)).find(|key| reader.is_given(key)).unwrap_or_default();
+    let of_it = |key: &&String| model_settings::provider_of(key) == Some(name.as_str());
+    let first = PROVIDER_KEYS.iter().map(|setting| key(setting)).find(|key| reader.is_given(key));
+    let first = first.or_else(|| reader.given().keys().find(of_it).cloned()).unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
         let remedy = "name it with lower-case letters, digits, \"-\" and \"_\"";
@@ -108,7 +116,8 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
     let idle_timeout = optional(reader, &key("idle_timeout"), Duration::from_secs(60), |reader, key| {
         reader.duration(key, Duration::from_millis(100), Duration::from_secs(3600))
     });
-    ProviderConfig { name, base_url, api_key, models, continues, idle_timeout }
+    let abilities = model_settings::abilities(reader, &name);
+    ProviderConfig { name, base_url, api_key, models, abilities, continues, idle_timeout }
 }
 
 fn optional<T>(reader: &mut Reader, key: &str, otherwise: T, read: impl FnOnce(&mut Reader, &str) -> T) -> T {
@@ -168,9 +177,11 @@ pub(crate) fn default_model(
     reader: &mut Reader,
     providers: &[ProviderConfig],
     local_name: Option<&str>,
+    local_servers: Option<&LocalServersConfig>,
 ) -> DefaultModel {
     let wish = reader.text("default_model");
-    let known = |name: &str| name == LOCAL || providers.iter().any(|provider| provider.name == name);
+    let found = |name: &str| local_servers.is_some_and(|servers| servers.has(name));
+    let known = |name: &str| name == LOCAL || found(name) || providers.iter().any(|provider| provider.name == name);
     let openai_wanted = matches!(reader.origin("default_model"), Origin::Environment(name) if name == "OPENAI_MODEL");
     // Left from another program: a warning says so.
     let wish = if openai_wanted && !known(OPENAI) { String::new() } else { wish };

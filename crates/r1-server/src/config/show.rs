@@ -72,5 +72,7 @@ fn conclusions(config: &Config) -> String {
     );
     let local = if config.local_model.is_some() { "offered" } else { "not offered" };
     let _ = writeln!(text, "#   local model     {local}");
+    let servers = if config.local_servers.is_some() { "looked for on this machine" } else { "not looked for" };
+    let _ = writeln!(text, "#   local servers   {servers}");
     text
 }
