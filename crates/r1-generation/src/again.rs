@@ -102,7 +102,8 @@ impl Engine {
         };
         let earlier = self.ended(owner, earlier).await?;
         // The default of a model that runs here is nobody's wish for another one.
-        let default = self.models.resolve_stored(&earlier.request.model).ok().and_then(|model| model.default_max_tokens);
+        let default =
+            self.models.resolve_stored(&earlier.request.model).ok().and_then(|model| model.default_max_tokens);
         let given = earlier.request.max_tokens.filter(|most| Some(*most) != default);
         let request = GenerationRequest {
             model: how.model.unwrap_or_else(|| earlier.request.model.clone()),

@@ -218,7 +218,10 @@ async fn a_model_that_is_gone_leaves_its_answer_interrupted() -> Result<()> {
     }
     assert_eq!(life.engine.running(), 0);
     let refused = life.engine.go_on(owner, id, Continuation::default()).await.err();
-    ensure!(matches!(&refused, Some(EngineError::UnknownModel(UnknownModel::NoProvider { name })) if name == "gone/model"), "{refused:?}");
+    ensure!(
+        matches!(&refused, Some(EngineError::UnknownModel(UnknownModel::NoProvider { name })) if name == "gone/model"),
+        "{refused:?}"
+    );
     Ok(())
 }
 

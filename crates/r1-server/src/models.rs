@@ -143,7 +143,6 @@ fn local_model(config: &Config, local: &LocalModelConfig, closing: &Cancellation
         tools: Some(false),
         reasoning: local.path.is_none().then_some(false),
     };
-    let about =
-        Listed { name: local.name.clone(), description: Some(description.to_owned()), abilities };
+    let about = Listed { name: local.name.clone(), description: Some(description.to_owned()), abilities };
     Ok(LocalModel::new(supervisor, about, config.limits.max_tokens, continues))
 }

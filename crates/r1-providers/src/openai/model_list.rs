@@ -96,7 +96,7 @@ impl ModelList {
     }
 
     /// What came of asking. A failure leaves the old list as it is.
-    fn learn(&self, name: &str, came: Result<Vec<Listed>, ListFault>) {
+    pub(super) fn learn(&self, name: &str, came: Result<Vec<Listed>, ListFault>) {
         let now = Instant::now();
         let mut seen = self.seen.lock();
         match came {

@@ -63,6 +63,15 @@ fn first<'a>(models: &'a [Listed], name: &str) -> Option<&'a str> {
     models.iter().find(|model| model.is_chat).or(models.first()).map(|model| model.id.as_str())
 }
 
+/// Shows a model without Google's prefix.
+fn shorten(model: &mut Listed) {
+    if let Some(short) = model.id.strip_prefix(GOOGLE_PREFIX) {
+        // Its word "generateContent" is also that of models which speak or paint.
+        model.is_chat &= is_for_chat(short);
+        model.title.get_or_insert_with(|| short.to_owned());
+    }
+}
+
 impl Inner {
     pub(super) async fn models(self: &Arc<Self>) -> Option<Models> {
         if !self.config.models.is_empty() {
@@ -94,11 +103,7 @@ impl Inner {
         };
         let mut models = asking.list().await?.models;
         if self.is_googles() {
-            for model in &mut models {
-                let short = model.id.strip_prefix(GOOGLE_PREFIX).unwrap_or(&model.id);
-                model.is_chat &= is_for_chat(short);
-                model.title = model.title.take().or_else(|| (short != model.id).then(|| short.to_owned()));
-            }
+            models.iter_mut().for_each(shorten);
         }
         Ok(models)
     }
@@ -135,6 +140,74 @@ impl Inner {
             Ok(std::net::IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
             // A name without a dot is one of this network, such as a container's.
             Err(_) => !host.contains('.') || host.ends_with(".localhost") || host.ends_with(".local"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openai::OpenAiConfig;
+
+    fn listed(id: &str, context: u32) -> Listed {
+        let abilities = Abilities { context_tokens: Some(context), ..Abilities::default() };
+        Listed { id: id.to_owned(), title: None, is_chat: true, abilities }
+    }
+
+    fn client(base_url: &str) -> OpenAi {
+        OpenAi::new(OpenAiConfig::new("p", base_url)).unwrap()
+    }
+
+    #[test]
+    fn googles_prefix_is_for_the_eye_alone() {
+        let mut models = [listed("models/gemini-9", 7), listed("models/gemini-9-tts", 7), listed("plain", 7)];
+        models[2].title = Some("Plain".to_owned());
+        models.iter_mut().for_each(shorten);
+        assert_eq!(models[0].id, "models/gemini-9", "asked for as it was listed");
+        let shown = models.each_ref().map(|model| (model.title.as_deref(), model.is_chat));
+        assert_eq!(shown, [(Some("gemini-9"), true), (Some("gemini-9-tts"), false), (Some("Plain"), true)]);
+
+        let google = client("https://generativelanguage.googleapis.com/v1beta/openai");
+        google.inner.list.learn("p", Ok(models.to_vec()));
+        for name in ["models/gemini-9", "gemini-9"] {
+            assert_eq!(google.abilities(name).context_tokens, Some(7), "{name}");
+        }
+        let other = client("https://example.com/v1");
+        other.inner.list.learn("p", Ok(models.to_vec()));
+        assert_eq!(other.abilities("gemini-9"), Abilities::default());
+    }
+
+    #[test]
+    fn the_first_of_a_list_is_one_that_talks() {
+        let mut models = vec![listed("embeds", 1), listed("talks", 2)];
+        models[0].is_chat = false;
+        assert_eq!(first(&models, FIRST_MODEL), Some("talks"));
+        assert_eq!(first(&models[..1], FIRST_MODEL), Some("embeds"));
+        assert_eq!(first(&[], FIRST_MODEL), None);
+        models.push(listed(FIRST_MODEL, 3));
+        assert_eq!(first(&models, FIRST_MODEL), None, "it is called so");
+        let near = client("http://127.0.0.1:9/v1");
+        near.inner.list.learn("p", Ok(models[..2].to_vec()));
+        assert_eq!(near.abilities(FIRST_MODEL).context_tokens, Some(2));
+    }
+
+    #[test]
+    fn lengths_of_open_models_are_a_near_servers_own_matter() {
+        for near in [
+            "http://127.0.0.1:9/v1",
+            "http://[::1]:9",
+            "http://10.1.2.3",
+            "http://192.168.0.9/v1",
+            "http://ollama:11434",
+            "http://box.local",
+        ] {
+            let client = client(near);
+            let abilities = client.abilities("llama3.1:8b");
+            assert_eq!((abilities.context_tokens, abilities.tools), (None, Some(true)), "{near}");
+            assert_eq!(client.abilities("gpt-4o").context_tokens, Some(128_000), "a proxy's");
+        }
+        for far in ["https://api.example.com/v1", "https://8.8.8.8/v1", "https://[2001:db8::1]/v1"] {
+            assert_eq!(client(far).abilities("llama3.1:8b").context_tokens, Some(131_072), "{far}");
         }
     }
 }

@@ -40,9 +40,8 @@ pub(crate) fn abilities(reader: &mut Reader, provider: &str) -> BTreeMap<String,
     let mut all = BTreeMap::new();
     for table in tables {
         let Some(id) = table.strip_prefix(&prefix).and_then(unquote) else { continue };
-        let given = |reader: &Reader, setting: &str| {
-            Some(format!("{table}.{setting}")).filter(|key| reader.is_given(key))
-        };
+        let given =
+            |reader: &Reader, setting: &str| Some(format!("{table}.{setting}")).filter(|key| reader.is_given(key));
         let tokens = |reader: &mut Reader, setting| given(reader, setting).map(|key| reader.number(&key, 1, LONGEST));
         let switch = |reader: &mut Reader, setting| given(reader, setting).map(|key| reader.switch(&key));
         let abilities = Abilities {

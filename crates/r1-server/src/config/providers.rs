@@ -67,11 +67,8 @@ pub(crate) struct DefaultModel {
 
 /// Reads all `providers.NAME`.
 pub(crate) fn read(reader: &mut Reader, environment: &[(String, String)]) -> Vec<ProviderConfig> {
-    let mut names: Vec<String> = reader
-        .given()
-        .keys()
-        .filter_map(|key| model_settings::provider_of(key).map(str::to_owned))
-        .collect();
+    let mut names: Vec<String> =
+        reader.given().keys().filter_map(|key| model_settings::provider_of(key).map(str::to_owned)).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| provider(reader, environment, name)).collect()
