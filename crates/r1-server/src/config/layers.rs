@@ -208,7 +208,11 @@ impl Layers {
             return;
         };
         for (id, value) in models {
-            let full = model_key(key, id.get_ref());
+            let Some(full) = model_key(key, id.get_ref()) else {
+                let problem = format!("has a table of {:?}, which is no model's name", id.get_ref());
+                self.fault(origin(id.span().start), key, problem, remedy.clone());
+                continue;
+            };
             let DeValue::Table(settings) = value.get_ref() else {
                 self.fault(origin(id.span().start), &full, "must be a table".to_owned(), remedy.clone());
                 continue;

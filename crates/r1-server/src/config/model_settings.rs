@@ -18,9 +18,12 @@ pub(crate) const MODEL_KEYS: [&str; 5] = ["context", "output", "images", "tools"
 /// Longest context that is believed, in tokens.
 const LONGEST: i64 = 100_000_000;
 
-/// The key of a model's table: `key` is that of its provider's tables of models.
-pub(crate) fn model_key(key: &str, id: &str) -> String {
-    format!("{key}.{id:?}")
+/// The key of a model's table: `key` is that of its provider's tables of models. None for what is no
+/// model's name.
+pub(crate) fn model_key(key: &str, id: &str) -> Option<String> {
+    let quoted = format!("{id:?}");
+    let is_name = !id.trim().is_empty() && unquote(&quoted).is_some_and(|read| read == id);
+    is_name.then(|| format!("{key}.{quoted}"))
 }
 
 /// The name of the provider that a setting belongs to, if it belongs to one.
@@ -58,7 +61,7 @@ pub(crate) fn abilities(reader: &mut Reader, provider: &str) -> BTreeMap<String,
 
 /// The name as it was before `{:?}`.
 fn unquote(quoted: &str) -> Option<String> {
-    // Rust's escapes are TOML's but for characters outside of ASCII, which no model has in its name.
+    // Rust's escapes are TOML's but for characters that can't be seen, which no model has in its name.
     let table = format!("id = {quoted}");
     let parsed: toml::Table = table.parse().ok()?;
     parsed.get("id")?.as_str().map(str::to_owned)

@@ -3,6 +3,7 @@ use secrecy::ExposeSecret;
 use super::{value::Origin, *};
 
 mod faults;
+mod models;
 mod precedence;
 
 /// A configuration from a file's text and some environment.
@@ -98,6 +99,10 @@ fn the_provider_in_the_default_file_is_complete_and_works() {
     assert!(config.providers[0].api_key.is_none());
     assert_eq!(config.providers[0].continues, Continues::None);
     assert_eq!(config.providers[0].idle_timeout, Duration::from_secs(60));
+    for key in model_settings::MODEL_KEYS {
+        assert!(example.contains(&format!("\n{key} = ")), "{key}");
+    }
+    assert_eq!(config.providers[0].abilities["gpt-4.1"].context_tokens, Some(1_047_576));
 }
 
 #[test]
