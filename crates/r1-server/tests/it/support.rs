@@ -141,6 +141,12 @@ impl Setup {
         self
     }
 
+    /// Without the settings whose keys begin so.
+    pub(crate) fn without(mut self, prefix: &str) -> Self {
+        self.settings.retain(|(key, _)| !key.starts_with(&format!("GPT_R1__{prefix}")));
+        self
+    }
+
     /// What a server that has ended left behind, or a guest beside one on PostgreSQL.
     pub(crate) async fn store(&self) -> Result<Box<dyn Store>> {
         let Some(database) = &self.postgres else {
