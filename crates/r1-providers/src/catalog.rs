@@ -10,7 +10,10 @@
 
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join_all};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use r1_domain::provider::{Abilities, ModelInfo, Models, Provider, ProviderHealth, ResolvedModel, UnknownModel};
 
 use tokio_util::sync::CancellationToken;
@@ -241,11 +244,18 @@ impl Catalog {
 
     /// Ends what the providers do in the background.
     pub async fn close(&self) {
-        let remote = self.entries.iter().filter_map(|entry| match &entry.kind {
-            Kind::Remote(provider) => Some(provider.close()),
-            _ => None,
-        });
-        join_all(remote).await;
+        let close = |entry: &Entry| match &entry.kind {
+            Kind::Remote(provider) => {
+                let provider = provider.clone();
+                async move { provider.close().await }.boxed()
+            }
+            Kind::Found(found) => {
+                let found = found.clone();
+                async move { found.close().await }.boxed()
+            }
+            Kind::Local(_) => std::future::ready(()).boxed(),
+        };
+        join_all(self.entries.iter().map(close)).await;
     }
 
     /// The provider that a name begins with, and its name for the model.
@@ -308,27 +318,37 @@ impl Entry {
     async fn list(&self) -> Vec<ModelInfo> {
         match &self.kind {
             Kind::Local(provider) => {
-                let models = provider.models().into_iter();
-                models.map(|local| ModelInfo { description: local.description, ..self.info(&local.name) }).collect()
+                let info = |local: LocalModel| {
+                    let abilities = self.abilities(&local.name);
+                    ModelInfo { description: local.description, ..self.info(&local.name, abilities) }
+                };
+                provider.models().into_iter().map(info).collect()
             }
-            Kind::Remote(provider) => self.offered(&provider.listed().await.unwrap_or_default()),
-            Kind::Found(found) => self.offered(&found.models().unwrap_or_default()),
+            Kind::Remote(provider) => {
+                let listed = provider.listed().await.unwrap_or_default();
+                self.offered(&listed, |model| provider.abilities_of(model))
+            }
+            Kind::Found(found) => self.offered(&found.models().unwrap_or_default(), |model| model.abilities),
         }
     }
 
-    fn offered(&self, models: &[Listed]) -> Vec<ModelInfo> {
+    fn offered(&self, models: &[Listed], abilities: impl Fn(&Listed) -> Abilities) -> Vec<ModelInfo> {
         let chat = models.iter().filter(|listed| listed.is_chat);
-        chat.map(|listed| ModelInfo { name: listed.title.clone(), ..self.info(&listed.id) }).collect()
+        let info = |listed: &Listed| {
+            let (name, abilities) = (listed.title.clone(), abilities(listed));
+            ModelInfo { name, ..self.info(&listed.id, abilities) }
+        };
+        chat.map(info).collect()
     }
 
-    fn info(&self, model: &str) -> ModelInfo {
+    fn info(&self, model: &str, abilities: Abilities) -> ModelInfo {
         ModelInfo {
             id: format!("{}/{model}", self.name),
             provider: self.name.clone(),
             name: None,
             is_default: false,
             description: None,
-            abilities: self.abilities(model),
+            abilities,
         }
     }
 }
@@ -352,7 +372,10 @@ impl Models for Catalog {
             let default = self.default_name();
             match models.iter().position(|model| model.id == default) {
                 Some(found) => models[..=found].rotate_right(1),
-                None => models.insert(0, self.entries[self.default].info(&self.default_model)),
+                None => {
+                    let (entry, model) = (&self.entries[self.default], &self.default_model);
+                    models.insert(0, entry.info(model, entry.abilities(model)));
+                }
             }
             models[0].is_default = true;
             models

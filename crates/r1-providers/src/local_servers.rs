@@ -95,7 +95,7 @@ impl LocalServers {
     /// Looks at all addresses once.
     pub(crate) async fn look(&self) {
         // Who hangs is looked at again.
-        join_all(self.slots.iter().map(|slot| tokio::time::timeout(FIRST_LOOK, slot.look()))).await;
+        join_all(self.slots.iter().map(|slot| tokio::time::timeout(FIRST_LOOK, slot.look(true)))).await;
     }
 
     /// Looks once, says what is there, and goes on until `closing`.

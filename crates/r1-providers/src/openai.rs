@@ -169,10 +169,11 @@ impl Inner {
         if goes_on && self.config.continues == Continues::None {
             return Err(error::no_continuation(name));
         }
-        if request.model == FIRST_MODEL && !request.use_invalid_key {
-            if let Some(first) = self.first_model().await {
-                request.model = first;
-            }
+        if request.model == FIRST_MODEL
+            && !request.use_invalid_key
+            && let Some(first) = self.first_model().await
+        {
+            request.model = first;
         }
         let (body, seam) = request::encode(&self.config, &request.model, &request);
         let post = self.client.post(self.completions.clone()).json(&body);

@@ -32,7 +32,9 @@ use crate::{
 /// How long a question waits for a look at a server that was not there.
 const LAST_LOOK: Duration = Duration::from_secs(3);
 /// How long what a server says besides its list is good.
-const DETAILS: Duration = Duration::from_secs(60);
+const DETAILS: Duration = Duration::from_secs(5 * 60);
+/// How much of an answer about health is read, in bytes.
+const HEALTH_BYTES: usize = 1 << 20;
 /// A model of one's own may have to be loaded first, and read a long question: minutes.
 const FIRST_TOKEN: Duration = Duration::from_secs(300);
 /// A server that is there is looked at this many times less often than an empty address, and one
@@ -125,35 +127,61 @@ impl Slot {
                 Presence::Other(_) => every * OTHERS,
             };
             tokio::time::sleep(pause).await;
-            self.look().await;
+            self.look(false).await;
         }
     }
 
-    /// Looks who is there.
-    pub(super) async fn look(&self) {
+    /// Looks who is there. `is_first`: what is found is said by whoever looks at all addresses.
+    pub(super) async fn look(&self, is_first: bool) {
         let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
-        let came = match self.models_url() {
-            Some(models) => self.ask(&models).await,
-            None => Err(Presence::Nobody),
+        let Ok(models) = Url::parse(&format!("{}/models", self.base_url())) else { return };
+        let own = Server::of_name(self.program());
+        let asking = Asking { client: &self.client, models: &models, authorize: &|request| request, expected: own };
+        let mut list = match asking.plain_list().await {
+            Ok(list) => list,
+            Err(ListFault::Unreachable) => return self.settle(look, is_first, Presence::Nobody, None),
+            Err(fault) => return self.settle(look, is_first, Presence::Other(Other::NoList(fault)), None),
         };
+        let listed = self.has_listed(&list.models);
+        if !listed && self.is_gpt_r1().await {
+            return self.settle(look, is_first, Presence::Other(Other::GptR1), None);
+        }
+        // One that can't be told is taken for the one whose place it is.
+        let is_named = own.is_none_or(|own| list.server.is_none_or(|server| server == own));
+        // Who may be asked is known now; what each model can takes a while longer.
+        self.settle(
+            look,
+            is_first,
+            Presence::There { is_named },
+            (!listed).then(|| with_families(list.models.clone())),
+        );
+        let has_details = listed && self.seen.lock().details_until.is_some_and(|until| Instant::now() < until);
+        if !has_details {
+            asking.complete(&mut list).await;
+            let mut seen = self.seen.lock();
+            if seen.look == look {
+                seen.models = with_families(list.models);
+                seen.details_until = Some(Instant::now() + DETAILS);
+            }
+        }
+    }
+
+    /// Whether these are the models of who is there already.
+    fn has_listed(&self, models: &[Listed]) -> bool {
+        let seen = self.seen.lock();
+        let is_there = matches!(seen.presence, Presence::There { .. });
+        is_there && seen.models.iter().map(|model| &model.id).eq(models.iter().map(|model| &model.id))
+    }
+
+    fn settle(&self, look: u64, is_first: bool, presence: Presence, models: Option<Models>) {
         let mut seen = self.seen.lock();
         if seen.look > look {
             return;
         }
         seen.look = look;
-        let presence = match came {
-            Err(presence) => presence,
-            Ok(Came { server, models, has_details }) => {
-                if has_details {
-                    seen.details_until = Some(Instant::now() + DETAILS);
-                    seen.models = models;
-                }
-                // One that can't be told is taken for the one whose place it is.
-                let is_named =
-                    Server::of_name(self.program()).is_none_or(|own| server.is_none_or(|server| server == own));
-                Presence::There { is_named }
-            }
-        };
+        if let Some(models) = models {
+            seen.models = models;
+        }
         let before = std::mem::replace(&mut seen.presence, presence);
         if let Presence::There { is_named } = presence {
             let client = if is_named { &mut seen.named } else { &mut seen.by_port };
@@ -161,7 +189,7 @@ impl Slot {
                 *client = self.chat_client(is_named);
             }
         }
-        if before != presence {
+        if before != presence && !is_first {
             self.say(before, presence, &seen.models);
         }
     }
@@ -202,44 +230,6 @@ impl Slot {
         format!("http://{}/v1", self.address)
     }
 
-    fn models_url(&self) -> Option<Url> {
-        Url::parse(&format!("{}/models", self.base_url())).ok()
-    }
-
-    /// Who is there; an error is what else to believe.
-    async fn ask(&self, models: &Url) -> Result<Came, Presence> {
-        let asking = Asking {
-            client: &self.client,
-            models,
-            authorize: &|request| request,
-            expected: Server::of_name(self.program()),
-        };
-        let mut list = asking.plain_list().await.map_err(|fault| match fault {
-            ListFault::Unreachable => Presence::Nobody,
-            fault => Presence::Other(Other::NoList(fault)),
-        })?;
-        if self.is_gpt_r1().await {
-            return Err(Presence::Other(Other::GptR1));
-        }
-        let is_known = {
-            let seen = self.seen.lock();
-            let same = seen.models.iter().map(|model| &model.id).eq(list.models.iter().map(|model| &model.id));
-            let is_there = matches!(seen.presence, Presence::There { .. });
-            is_there && same && seen.details_until.is_some_and(|until| Instant::now() < until)
-        };
-        if !is_known {
-            asking.complete(&mut list).await;
-        }
-        let server = list.server.or_else(|| is_known.then(|| self.server_as_seen()).flatten());
-        Ok(Came { server, models: list.models.into(), has_details: !is_known })
-    }
-
-    /// The program that its name says it is, where it goes by its name.
-    fn server_as_seen(&self) -> Option<Server> {
-        let presence = self.seen.lock().presence;
-        Server::of_name(self.program()).filter(|_| presence == Presence::There { is_named: true })
-    }
-
     /// Whether a GPT.R1 answers there, which would ask its own models.
     async fn is_gpt_r1(&self) -> bool {
         let health = self.client.get(format!("http://{}/api/v1/health", self.address)).timeout(LAST_LOOK);
@@ -268,13 +258,12 @@ impl Slot {
     }
 }
 
-/// How much of an answer about health is read, in bytes.
-const HEALTH_BYTES: usize = 1 << 20;
-
-struct Came {
-    server: Option<Server>,
-    models: Models,
-    has_details: bool,
+/// Adds what is known of well-known models.
+fn with_families(mut models: Vec<Listed>) -> Models {
+    for model in &mut models {
+        model.abilities = model.abilities.or(families::abilities_of(&model.id, true));
+    }
+    models.into()
 }
 
 /// A server at an address, under one of its names: there or not.
@@ -312,9 +301,20 @@ impl Found {
 
     /// What is known of a model, as it was listed last.
     pub(crate) fn abilities(&self, model: &str) -> Abilities {
-        let listed =
-            self.slot.seen.lock().models.iter().find(|listed| listed.id == model).map(|listed| listed.abilities);
-        listed.unwrap_or_default().or(families::abilities_of(model, true))
+        let seen = self.slot.seen.lock();
+        let listed = seen.models.iter().find(|listed| listed.id == model).map(|listed| listed.abilities);
+        listed.unwrap_or_else(|| families::abilities_of(model, true))
+    }
+
+    /// Ends what its client does in the background.
+    pub(crate) async fn close(&self) {
+        let client = {
+            let seen = self.slot.seen.lock();
+            if self.is_named { seen.named.clone() } else { seen.by_port.clone() }
+        };
+        if let Some(client) = client {
+            client.close().await;
+        }
     }
 
     async fn client(&self) -> Result<OpenAi, ProviderError> {
@@ -322,7 +322,7 @@ impl Found {
             return Ok(client);
         }
         // It may have been started a moment ago. If it hangs, so be it.
-        let _ = tokio::time::timeout(LAST_LOOK, self.slot.look()).await;
+        let _ = tokio::time::timeout(LAST_LOOK, self.slot.look(false)).await;
         self.slot.client(self.is_named).ok_or_else(|| ProviderError {
             code: ProviderErrorCode::Unreachable,
             message: format!("'{}' is not running on this machine. Start it, or choose another model.", self.name()),

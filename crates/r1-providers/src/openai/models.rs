@@ -43,6 +43,11 @@ impl OpenAi {
         self.inner.abilities(model)
     }
 
+    /// The same of a model of its list.
+    pub(crate) fn abilities_of(&self, model: &Listed) -> Abilities {
+        self.inner.said_of(&model.id).or(model.abilities)
+    }
+
     /// How it is, from what came of the last request.
     #[must_use]
     pub fn health(&self) -> ProviderHealth {
@@ -80,7 +85,7 @@ impl Inner {
                 title: None,
                 // Somebody has chosen them.
                 is_chat: true,
-                abilities: Abilities::default(),
+                abilities: families::abilities_of(id, self.is_near()),
             });
             return Some(configured.collect());
         }
@@ -105,6 +110,11 @@ impl Inner {
         if self.is_googles() {
             models.iter_mut().for_each(shorten);
         }
+        let is_near = self.is_near();
+        for model in &mut models {
+            // What a server of one's own gives a model is for its operator to say.
+            model.abilities = model.abilities.or(families::abilities_of(&model.id, is_near));
+        }
         Ok(models)
     }
 
@@ -113,7 +123,6 @@ impl Inner {
     }
 
     fn abilities(&self, model: &str) -> Abilities {
-        let said = self.config.abilities.get(model).copied().unwrap_or_default();
         let known = self.list.known();
         let known = known.as_deref().unwrap_or_default();
         let model = if model == FIRST_MODEL { first(known, model).unwrap_or(model) } else { model };
@@ -123,9 +132,12 @@ impl Inner {
             Some(short) => find(short),
             None => find(&format!("{GOOGLE_PREFIX}{model}")),
         });
-        // What a server of one's own gives a model is for its operator to say.
-        let by_name = families::abilities_of(model, self.is_near());
-        said.or(listed.map(|listed| listed.abilities).unwrap_or_default()).or(by_name)
+        let known = listed.map_or_else(|| families::abilities_of(model, self.is_near()), |listed| listed.abilities);
+        self.said_of(model).or(known)
+    }
+
+    fn said_of(&self, model: &str) -> Abilities {
+        self.config.abilities.get(model).copied().unwrap_or_default()
     }
 
     /// Whether it is on this machine or in a private network.

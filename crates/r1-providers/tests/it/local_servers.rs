@@ -10,7 +10,7 @@ use r1_providers::{
 };
 use r1_testkit::upstream::{Script, Upstream};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::support::{config, read, request};
 
@@ -37,7 +37,7 @@ impl World {
         });
         let (catalog, closing) = (Arc::new(catalog.unwrap()), CancellationToken::new());
         let (looks, until) = (catalog.clone(), closing.clone());
-        let looking = tokio::spawn(async move { looks.look_for_servers(&until).await });
+        let looking = TaskTracker::new().spawn(async move { looks.look_for_servers(&until).await });
         Self { catalog, default, closing, looking }
     }
 
