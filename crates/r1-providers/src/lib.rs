@@ -13,6 +13,9 @@
 pub mod bench;
 pub mod catalog;
 mod continuation;
+mod families;
 mod health;
+mod listing;
+pub mod local_servers;
 pub mod openai;
 mod sse;

@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod events;
 mod model_list;
+mod models;
 mod parameters;
 mod proxy;
 mod proxy_error;
@@ -20,18 +21,14 @@ mod text;
 mod tls;
 mod transport;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use r1_domain::{
-    provider::{CompletionRequest, CompletionStream, Delta, Provider, ProviderError, ProviderHealth},
+    provider::{CompletionRequest, CompletionStream, Delta, Provider, ProviderError},
     time::{Clock, SystemClock},
 };
 use reqwest::{Client, RequestBuilder, Response, Url};
@@ -60,10 +57,6 @@ const REFUSAL_LIMIT: usize = 16 * 1024;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of a whole answer is read.
 const WHOLE_LIMIT: usize = 4 * 1024 * 1024;
-/// How much of a list of models is read.
-const LIST_LIMIT: usize = 512 * 1024;
-/// How long a list of models may take.
-const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One provider. Cheap to clone.
 #[derive(Clone)]
@@ -79,7 +72,7 @@ struct Inner {
     models: Url,
     key: Option<Key>,
     health: Arc<Health>,
-    list: ModelList,
+    list: Arc<ModelList>,
     clock: Arc<dyn Clock>,
 }
 
@@ -121,7 +114,7 @@ impl OpenAi {
                 client,
                 key,
                 health: Arc::default(),
-                list: ModelList::default(),
+                list: Arc::default(),
                 clock,
                 config,
             }),
@@ -134,22 +127,10 @@ impl OpenAi {
         &self.inner.name
     }
 
-    /// Its models: as configured, else as it lists them itself (asked at most every 5 minutes,
-    /// waited for at most 2 s). None if it does not say.
-    pub async fn models(&self) -> Option<Arc<[String]>> {
-        self.inner.models().await
-    }
-
     /// The models that its configuration lists; may be empty.
     #[must_use]
     pub fn configured_models(&self) -> &[String] {
         &self.inner.config.models
-    }
-
-    /// How it is, from what came of the last request.
-    #[must_use]
-    pub fn health(&self) -> ProviderHealth {
-        self.inner.health.report(&self.inner.name)
     }
 }
 
@@ -173,7 +154,7 @@ impl Provider for OpenAi {
 
 impl Inner {
     async fn complete(
-        &self,
+        self: &Arc<Self>,
         mut request: CompletionRequest,
         answerer: Answerer,
     ) -> Result<CompletionStream, ProviderError> {
@@ -185,11 +166,11 @@ impl Inner {
         if goes_on && self.config.continues == Continues::None {
             return Err(error::no_continuation(name));
         }
-        if request.model == FIRST_MODEL && !request.use_invalid_key {
-            let models = self.models().await.unwrap_or_default();
-            if let Some(first) = models.first().filter(|_| !models.iter().any(|model| model == FIRST_MODEL)) {
-                request.model.clone_from(first);
-            }
+        if request.model == FIRST_MODEL
+            && !request.use_invalid_key
+            && let Some(first) = self.first_model().await
+        {
+            request.model = first;
         }
         let (body, seam) = request::encode(&self.config, &request.model, &request);
         let post = self.client.post(self.completions.clone()).json(&body);
@@ -295,30 +276,6 @@ impl Inner {
         let text = text.filter(|text| !text.is_empty()).map(Delta::text);
         let done = Delta::Done { finish_reason, usage: said.usage };
         Ok(Box::pin(stream::iter(text.into_iter().chain([done]).map(Ok))))
-    }
-
-    async fn models(&self) -> Option<Arc<[String]>> {
-        if !self.config.models.is_empty() {
-            return Some(self.config.models.clone().into());
-        }
-        if self.list.is_due(Instant::now()) {
-            let names = tokio::time::timeout(LIST_TIMEOUT, self.ask_for_models()).await.ok().flatten();
-            if names.is_none() {
-                tracing::debug!(provider = &*self.name, "the provider did not list its models");
-            }
-            self.list.learn(names, Instant::now());
-        }
-        self.list.known()
-    }
-
-    async fn ask_for_models(&self) -> Option<Vec<String>> {
-        let mut response = self.with_key(self.client.get(self.models.clone()), false).send().await.ok()?;
-        if !response.status().is_success() {
-            return None;
-        }
-        let mut body = Vec::new();
-        read_up_to(&mut response, LIST_LIMIT, &mut body).await.ok()?;
-        model_list::parse(&body)
     }
 }
 

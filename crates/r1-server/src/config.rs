@@ -17,6 +17,8 @@ mod fault;
 mod keys;
 mod layers;
 mod listen;
+mod local_servers;
+mod model_settings;
 mod parameters;
 mod provider_tables;
 mod providers;
@@ -29,6 +31,7 @@ mod way;
 
 pub(crate) use fault::Faults;
 pub(crate) use layers::Flags;
+pub(crate) use local_servers::LocalServersConfig;
 pub(crate) use providers::{Continues, DefaultModel, ProviderConfig};
 
 /// Everything that an operator decides.
@@ -56,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<ProviderConfig>,
     /// `[local_model]`; none if it is not offered.
     pub(crate) local_model: Option<LocalModelConfig>,
+    /// `[local_servers]`; none if nobody is looked for.
+    pub(crate) local_servers: Option<LocalServersConfig>,
     /// `[log]`.
     pub(crate) log: LogConfig,
 }

@@ -308,7 +308,14 @@ impl Models for ScriptedModels {
                 abilities: Abilities::default(),
                 default_max_tokens: None,
             }),
-            Some(name) => Err(UnknownModel { name: name.to_owned() }),
+            Some(name) => Err(UnknownModel::NoModel { name: name.to_owned() }),
+        }
+    }
+
+    fn resolve_stored(&self, name: &str) -> Result<ResolvedModel, UnknownModel> {
+        match name {
+            Self::MODEL => self.resolve(None),
+            name => Err(UnknownModel::NoProvider { name: name.to_owned() }),
         }
     }
 
@@ -316,6 +323,7 @@ impl Models for ScriptedModels {
         let model = ModelInfo {
             id: Self::MODEL.to_owned(),
             provider: "test".to_owned(),
+            name: None,
             is_default: true,
             description: Some("Says what a test says.".to_owned()),
             abilities: Abilities::default(),

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use r1_domain::provider::Abilities;
 use reqwest::{Url, header::HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -43,6 +44,8 @@ pub struct OpenAiConfig {
     pub api_key: Option<SecretString>,
     /// Models to list; where empty, the provider is asked (`GET /models`).
     pub models: Vec<String>,
+    /// What the administrator says of its models, by their names. Beats all that is known otherwise.
+    pub abilities: BTreeMap<String, Abilities>,
     /// How it goes on from a partial answer. [`Continues::None`] unless known.
     pub continues: Continues,
     /// What is sent beside the conversation, to all its models.
@@ -84,6 +87,7 @@ impl OpenAiConfig {
             unix_socket: None,
             api_key: None,
             models: Vec::new(),
+            abilities: BTreeMap::new(),
             continues: Continues::None,
             parameters: Parameters::default(),
             model_parameters: BTreeMap::new(),

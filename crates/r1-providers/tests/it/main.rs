@@ -9,6 +9,10 @@ mod faults;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod local_servers;
+#[cfg(test)]
+mod model_lists;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod support;

@@ -1,6 +1,6 @@
 //! What is sent to a provider beside the conversation: for all its models, and for single ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use r1_providers::openai::{MaxTokensField, OPTIONAL_PARAMETERS, Parameters, SystemRole};
 
@@ -11,38 +11,28 @@ use super::{
     value::Value,
 };
 
-/// The settings of this kind, of a provider as of a model.
-const PARAMETER_KEYS: [&str; 8] = [
-    "max_tokens_field",
-    "max_tokens",
-    "stream_options",
-    "temperature",
-    "system_role",
-    "unsupported",
-    "send_seed",
-    "send_user",
-];
-/// The settings of a model: `[providers.NAME.model."MODEL"]`.
-pub(crate) const MODEL_KEYS: [&str; 8] = PARAMETER_KEYS;
-
-/// Reads those of a provider.
+/// Reads those settings of a provider.
 pub(crate) fn of_provider(reader: &mut Reader, provider: &str) -> Parameters {
     read(reader, &["providers", provider])
 }
 
-/// Reads those of the provider's models that have some.
-pub(crate) fn of_models(reader: &mut Reader, provider: &str) -> BTreeMap<String, Parameters> {
+/// The names of the provider's models of which something is said.
+pub(crate) fn models(reader: &Reader, provider: &str) -> BTreeSet<String> {
     let prefix = format!("{}.", keys::join(["providers", provider, "model"]));
     let given = reader.given().keys().filter(|key| key.starts_with(&prefix));
-    let models: std::collections::BTreeSet<String> =
-        given.filter_map(|key| keys::parts(key).into_iter().nth(3)).collect();
-    models
-        .into_iter()
-        .map(|model| {
-            let parameters = read(reader, &["providers", provider, "model", &model]);
-            (model, parameters)
-        })
-        .collect()
+    given.filter_map(|key| keys::parts(key).into_iter().nth(3)).collect()
+}
+
+/// Reads those of the provider's models that have some.
+pub(crate) fn of_models(reader: &mut Reader, provider: &str) -> BTreeMap<String, Parameters> {
+    let mut all = BTreeMap::new();
+    for model in models(reader, provider) {
+        let parameters = read(reader, &["providers", provider, "model", &model]);
+        if parameters != Parameters::default() {
+            all.insert(model, parameters);
+        }
+    }
+    all
 }
 
 fn read(reader: &mut Reader, section: &[&str]) -> Parameters {

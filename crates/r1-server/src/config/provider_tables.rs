@@ -6,7 +6,7 @@ use super::{
     fault::nearest,
     keys,
     layers::{Layers, meant},
-    parameters::MODEL_KEYS,
+    model_settings::{self, MODEL_KEYS},
     providers::{PROVIDER_KEYS, PROVIDER_TABLES},
     value::{Origin, Value},
 };
@@ -65,6 +65,17 @@ impl Layers {
     fn add_models(&mut self, provider: &str, models: &DeTable<'_>, origin: &impl Fn(usize) -> Origin) {
         for (model, value) in models {
             let full = keys::join(["providers", provider, "model", model.get_ref()]);
+            if !model_settings::is_name(model.get_ref()) {
+                let key = keys::join(["providers", provider, "model"]);
+                let problem = format!("has a table of {:?}, which is no model's name", model.get_ref());
+                self.fault(
+                    origin(model.span().start),
+                    &key,
+                    problem,
+                    "write the name as the provider lists it".to_owned(),
+                );
+                continue;
+            }
             let DeValue::Table(settings) = value.get_ref() else {
                 // A name with dots that was written without quotation marks gets here too.
                 let problem = "must be a table of one model's settings".to_owned();

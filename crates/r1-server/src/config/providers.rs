@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use r1_domain::provider::Abilities;
 use r1_providers::openai::Parameters;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    keys, parameters,
+    keys,
+    local_servers::LocalServersConfig,
+    model_settings, parameters,
     reader::{Reader, Wrong},
     value::Origin,
     way::{self, Way},
@@ -70,6 +73,8 @@ pub(crate) struct ProviderConfig {
     pub(crate) api_key: Option<SecretString>,
     /// The models to list; empty: ask it.
     pub(crate) models: Vec<String>,
+    /// What is said of its models, by their names.
+    pub(crate) abilities: BTreeMap<String, Abilities>,
     /// How it goes on from a partial answer.
     pub(crate) continues: Continues,
     /// Longest silence within an answer.
@@ -99,6 +104,7 @@ pub(crate) fn read(reader: &mut Reader, environment: &[(String, String)]) -> Vec
         .filter(|key| key.starts_with("providers."))
         .filter_map(|key| keys::parts(key).into_iter().nth(1))
         .collect();
+    names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| provider(reader, environment, name)).collect()
 }
@@ -156,7 +162,19 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
     let way = way::read(reader, environment, &name, &base_url, api_key.is_some());
     let parameters = parameters::of_provider(reader, &name);
     let model_parameters = parameters::of_models(reader, &name);
-    ProviderConfig { name, base_url, api_key, models, continues, idle_timeout, way, parameters, model_parameters }
+    let abilities = model_settings::abilities(reader, &name);
+    ProviderConfig {
+        name,
+        base_url,
+        api_key,
+        models,
+        abilities,
+        continues,
+        idle_timeout,
+        way,
+        parameters,
+        model_parameters,
+    }
 }
 
 fn optional<T>(reader: &mut Reader, key: &str, otherwise: T, read: impl FnOnce(&mut Reader, &str) -> T) -> T {
@@ -227,9 +245,11 @@ pub(crate) fn default_model(
     reader: &mut Reader,
     providers: &[ProviderConfig],
     local_name: Option<&str>,
+    local_servers: Option<&LocalServersConfig>,
 ) -> DefaultModel {
     let wish = reader.text("default_model");
-    let known = |name: &str| name == LOCAL || providers.iter().any(|provider| provider.name == name);
+    let found = |name: &str| local_servers.is_some_and(|servers| servers.has(name));
+    let known = |name: &str| name == LOCAL || found(name) || providers.iter().any(|provider| provider.name == name);
     let openai_wanted = matches!(reader.origin("default_model"), Origin::Environment(name) if name == "OPENAI_MODEL");
     // Left from another program: a warning says so.
     let wish = if openai_wanted && !known(OPENAI) { String::new() } else { wish };

@@ -87,6 +87,8 @@ fn conclusions(config: &Config) -> String {
     );
     let local = if config.local_model.is_some() { "offered" } else { "not offered" };
     let _ = writeln!(text, "#   local model     {local}");
+    let servers = if config.local_servers.is_some() { "looked for on this machine" } else { "not looked for" };
+    let _ = writeln!(text, "#   local servers   {servers}");
     for provider in &config.providers {
         let way = match (&provider.way.proxy, provider.way.proxy_variable) {
             (None, _) => "straight".to_owned(),

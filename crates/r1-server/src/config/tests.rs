@@ -4,6 +4,7 @@ use secrecy::ExposeSecret;
 use super::{value::Origin, *};
 
 mod faults;
+mod models;
 mod precedence;
 mod provider_guide;
 mod providers;
@@ -99,7 +100,7 @@ fn the_provider_in_the_default_file_is_complete_and_works() {
     for table in super::providers::PROVIDER_TABLES {
         assert!(example.contains(&format!("\n[providers.openai.{table}")), "{table}");
     }
-    for key in parameters::MODEL_KEYS {
+    for key in model_settings::MODEL_KEYS {
         let models = &example[example.find("# For one model").unwrap()..];
         assert!(models.contains(key), "{key}");
     }
@@ -118,6 +119,7 @@ fn the_provider_in_the_default_file_is_complete_and_works() {
         ..unset.providers[0].parameters.clone()
     };
     assert_eq!(config.providers[0].parameters, set);
+    assert_eq!(config.providers[0].abilities["gpt-4.1"].context_tokens, Some(1_047_576));
 }
 
 #[test]
