@@ -13,6 +13,7 @@
 pub mod bench;
 pub mod catalog;
 mod continuation;
+mod document;
 mod health;
 pub mod openai;
 mod sse;
