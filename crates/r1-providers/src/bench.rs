@@ -12,7 +12,7 @@ use crate::{openai, sse::Decoder};
 #[must_use]
 pub fn events(mut body: Bytes) -> usize {
     let mut decoder = Decoder::default();
-    std::iter::from_fn(|| decoder.next(&mut body).ok()?.map(<[u8]>::len)).count()
+    std::iter::from_fn(|| decoder.next(&mut body).ok()?.map(|piece| piece.data.len())).count()
 }
 
 /// The answer that a response with this body is. Needs a runtime's timer.

@@ -13,6 +13,7 @@
 pub mod bench;
 pub mod catalog;
 mod continuation;
+mod document;
 mod families;
 mod health;
 mod listing;

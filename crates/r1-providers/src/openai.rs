@@ -1,8 +1,9 @@
 //! The client for the OpenAI chat-completions wire format, and so for everybody who imitates it.
 //!
-//! A request's life: `request` writes the body; `transport` carries it; a refusal goes through
-//! `error`; an accepted one becomes an `answer`, whose bytes go through the SSE decoder, whose events
-//! through `events`. A whole JSON answer, from a server that does not stream, is taken as well.
+//! A request's life: `request` writes the body, as far as it is known to `fit`; `transport` carries it; a refusal is
+//! corrected once, or goes through `error`; an accepted one becomes an `answer`, whose bytes go through the decoder,
+//! whose events through `events`. The first bytes tell what comes, not its label: an event stream, documents line by
+//! line, one whole document.
 //!
 //! **Invariant:** the key is in one header value that prints as `Sensitive`, and nowhere else.
 //! Dropping the future of a request, or its stream, closes its connection.
@@ -11,24 +12,27 @@ mod answer;
 mod config;
 mod error;
 mod events;
+mod fit;
 mod model_list;
 mod models;
 mod parameters;
 mod proxy;
 mod proxy_error;
+mod refusal;
 mod request;
 mod text;
+mod think;
 mod tls;
 mod transport;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{future::BoxFuture, stream};
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use r1_domain::{
-    provider::{CompletionRequest, CompletionStream, Delta, Provider, ProviderError},
+    provider::{CompletionRequest, CompletionStream, Provider, ProviderError},
     time::{Clock, SystemClock},
 };
 use reqwest::{Client, RequestBuilder, Response, Url};
@@ -41,22 +45,14 @@ pub use tls::{Authorities, ClientCertificate, ClientCertificateFault};
 use transport::Key;
 pub use transport::{Headers, is_own_header, key_header};
 
-use crate::{continuation::Seam, health::Health};
+use crate::health::Health;
 use answer::{Answer, Answerer};
-use events::Finish;
+use fit::{Asked, Fits};
 use model_list::ModelList;
-use text::Halves;
 
 /// The model of a provider that neither lists models in its configuration nor has a default: the
 /// first that it lists itself.
 pub const FIRST_MODEL: &str = "default";
-
-/// How much of a refusal is read.
-const REFUSAL_LIMIT: usize = 16 * 1024;
-/// How long a refusal may take to read.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much of a whole answer is read.
-const WHOLE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// One provider. Cheap to clone.
 #[derive(Clone)]
@@ -72,6 +68,7 @@ struct Inner {
     models: Url,
     key: Option<Key>,
     health: Arc<Health>,
+    fits: Arc<Fits>,
     list: Arc<ModelList>,
     clock: Arc<dyn Clock>,
 }
@@ -114,6 +111,7 @@ impl OpenAi {
                 client,
                 key,
                 health: Arc::default(),
+                fits: Arc::default(),
                 list: Arc::default(),
                 clock,
                 config,
@@ -139,7 +137,8 @@ impl Provider for OpenAi {
         let inner = self.inner.clone();
         Box::pin(async move {
             let health = (!request.use_invalid_key).then(|| inner.health.clone());
-            let answerer = Answerer { name: inner.name.clone(), health };
+            let (name, fits, model) = (inner.name.clone(), inner.fits.clone(), request.model.as_str().into());
+            let answerer = Answerer { name, health, fits, model };
             match inner.complete(request, answerer.clone()).await {
                 Ok(stream) => Ok(stream),
                 Err(error) => Err(answerer.failed(error)),
@@ -156,7 +155,7 @@ impl Inner {
     async fn complete(
         self: &Arc<Self>,
         mut request: CompletionRequest,
-        answerer: Answerer,
+        mut answerer: Answerer,
     ) -> Result<CompletionStream, ProviderError> {
         let name = &*self.name;
         if request.use_invalid_key && self.key.is_none() {
@@ -172,8 +171,62 @@ impl Inner {
         {
             request.model = first;
         }
-        let (body, seam) = request::encode(&self.config, &request.model, &request);
-        let post = self.client.post(self.completions.clone()).json(&body);
+        let model: Arc<str> = request.model.as_str().into();
+        answerer.model = model.clone();
+        let mut fit = self.fits.of(&model);
+        let (response, seam) = loop {
+            let (body, seam) = request::encode(&self.config, &fit, &model, &request);
+            let mut response = self.post(&body, &request).await?;
+            if response.status().is_success() {
+                break (response, seam);
+            }
+            let words = refusal::words(&mut response).await;
+            let status = response.status();
+            // What is wrong with the request may be mended; each correction is made once.
+            let is_fault = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+            let asked = Asked { fit: &fit, parameters: &body.parameters(), system: body.system() };
+            let correction = fit::correction(&words, asked).filter(|(made, _)| is_fault && !fit.has(*made));
+            if let Some((correction, remember)) = correction {
+                tracing::info!(
+                    provider = name,
+                    model = &*model,
+                    ?correction,
+                    "the provider refused a parameter and is asked again without"
+                );
+                fit.apply(correction);
+                if remember {
+                    self.fits.learn(&model, correction);
+                }
+                continue;
+            }
+            let error = error::of_status(name, &model, status, response.headers(), &words, self.clock.now());
+            tracing::debug!(
+                provider = name,
+                status = status.as_u16(),
+                code = error.code.as_str(),
+                "the provider refused"
+            );
+            return Err(error);
+        };
+        if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+            return Err(error::invalid(name, "answered without an answer (status 204 or 205)"));
+        }
+        if is_encoded(response.headers()) {
+            return Err(error::invalid(name, "compressed its answer, which was not asked for"));
+        }
+        // Whatever else the label says, the first bytes tell what it is.
+        if is_web_page(response.headers()) {
+            return Err(error::invalid(name, error::WEB_PAGE));
+        }
+        let body = reqwest::Body::from(response);
+        let answer = Answer::new(answerer, body, seam, self.config.idle_timeout);
+        Ok(Box::pin(answer.with_token_ids(self.config.token_ids)))
+    }
+
+    /// Sends a request, as far as the response's headers.
+    async fn post(&self, body: &request::Body<'_>, request: &CompletionRequest) -> Result<Response, ProviderError> {
+        let name = &*self.name;
+        let post = self.client.post(self.completions.clone()).json(body);
         let post = post.header(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         let post = match &request.request_id {
             Some(id) => post.header("x-request-id", id),
@@ -181,37 +234,20 @@ impl Inner {
         };
         let post = self.with_key(post, request.use_invalid_key);
         let timeout = self.config.headers_timeout;
-        let response = match tokio::time::timeout(timeout, post.send()).await {
-            Err(_) => return Err(error::silent(name, timeout)),
+        match tokio::time::timeout(timeout, post.send()).await {
+            Err(_) => Err(error::silent(name, timeout)),
             Ok(Err(cause)) => {
                 let by_proxy = proxy_error::of_no_response(&self.config, &self.completions, &cause);
                 let error = by_proxy.unwrap_or_else(|| error::of_no_response(name, &cause));
                 tracing::debug!(provider = name, code = error.code.as_str(), cause = %Causes(cause.without_url()), "no response from the provider");
-                return Err(error);
+                Err(error)
             }
-            Ok(Ok(response)) => response,
-        };
-        if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.config.proxy.is_some() {
-            return Err(proxy_error::wants_password(name));
-        }
-        if !response.status().is_success() {
-            return Err(self.refused(&request.model, response).await);
-        }
-        if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
-            return Err(error::invalid(name, "answered without an answer (status 204 or 205)"));
-        }
-        if is_encoded(response.headers()) {
-            return Err(error::invalid(name, "compressed its answer, which was not asked for"));
-        }
-        match kind_of(response.headers()) {
-            Kind::Events => {
-                let body = reqwest::Body::from(response);
-                let answer = Answer::new(answerer, body, seam, self.config.idle_timeout);
-                Ok(Box::pin(answer.with_token_ids(self.config.token_ids)))
+            Ok(Ok(response))
+                if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.config.proxy.is_some() =>
+            {
+                Err(proxy_error::wants_password(name))
             }
-            Kind::Json => self.whole(response, seam, &answerer).await,
-            Kind::Html => Err(error::invalid(name, "answered with a web page; its base URL is probably wrong")),
-            Kind::Other => Err(error::invalid(name, "answered with something that is no event stream")),
+            Ok(Ok(response)) => Ok(response),
         }
     }
 
@@ -221,67 +257,11 @@ impl Inner {
         let (name, value) = if invalid { key.invalid().header() } else { key.header() };
         request.header(name, value)
     }
-
-    /// What to make of a status other than success.
-    async fn refused(&self, model: &str, mut response: Response) -> ProviderError {
-        let mut body = Vec::new();
-        let reading = read_up_to(&mut response, REFUSAL_LIMIT, &mut body);
-        // Cut off, late or broken: what has come must do.
-        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, reading).await;
-        let status = response.status();
-        let error = error::of_status(&self.name, model, status, response.headers(), &body, self.clock.now());
-        tracing::debug!(
-            provider = &*self.name,
-            status = status.as_u16(),
-            code = error.code.as_str(),
-            "the provider refused"
-        );
-        error
-    }
-
-    /// An answer that came as one JSON document.
-    async fn whole(
-        &self,
-        mut response: Response,
-        mut seam: Option<Seam>,
-        answerer: &Answerer,
-    ) -> Result<CompletionStream, ProviderError> {
-        let (name, timeout) = (&*self.name, self.config.idle_timeout);
-        let mut body = Vec::new();
-        match tokio::time::timeout(timeout, read_up_to(&mut response, WHOLE_LIMIT, &mut body)).await {
-            Err(_) => return Err(error::silent(name, timeout)),
-            Ok(Err(ReadError::Broken)) => return Err(error::truncated(name)),
-            Ok(Err(ReadError::TooLong)) => return Err(error::invalid(name, "sent an answer of more than 4 MiB")),
-            Ok(Ok(())) => {}
-        }
-        let said = events::parse(&body).map_err(|_| error::invalid(name, "sent JSON that is no answer"))?;
-        if let Some(words) = &said.error {
-            return Err(error::of_words(name, words));
-        }
-        let mut halves = Halves::default();
-        let mut text = halves.join(said.text);
-        text.push_str(&halves.finish().unwrap_or_default());
-        let finish_reason = match said.finish {
-            Some(Finish::Reason(reason)) => reason.to_owned(),
-            Some(Finish::Failed) => return Err(error::of_words(name, &error::ErrorWords::default())),
-            None if text.is_empty() => return Err(error::invalid(name, "sent JSON that is no answer")),
-            None => return Err(error::truncated(name)),
-        };
-        // It is here whole or not at all: there are no tokens of it to go on from.
-        let text = match &mut seam {
-            None => Some(text),
-            Some(seam) => seam.push(text).or_else(|| seam.finish()),
-        };
-        answerer.succeeded();
-        let text = text.filter(|text| !text.is_empty()).map(Delta::text);
-        let done = Delta::Done { finish_reason, usage: said.usage };
-        Ok(Box::pin(stream::iter(text.into_iter().chain([done]).map(Ok))))
-    }
 }
 
 /// A body without a request: see [`crate::bench`].
 pub(crate) fn read_body(body: impl Body<Data = Bytes> + Send + Unpin + 'static, idle: Duration) -> CompletionStream {
-    let answerer = Answerer { name: "bench".into(), health: None };
+    let answerer = Answerer { name: "bench".into(), health: None, fits: Arc::default(), model: "bench".into() };
     Box::pin(Answer::new(answerer, body, None, idle))
 }
 
@@ -300,46 +280,15 @@ impl fmt::Display for Causes {
     }
 }
 
-enum ReadError {
-    Broken,
-    TooLong,
-}
-
-/// Reads a body, of which no more than `limit` bytes are kept.
-async fn read_up_to(response: &mut Response, limit: usize, body: &mut Vec<u8>) -> Result<(), ReadError> {
-    while let Some(chunk) = response.chunk().await.map_err(|_| ReadError::Broken)? {
-        let room = limit - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() > room {
-            return Err(ReadError::TooLong);
-        }
-    }
-    Ok(())
-}
-
 /// We ask for no encoding, and decoding one that comes all the same would open the door to bombs.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
     encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// What an answer comes as.
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    /// `text/event-stream`, or no word about it.
-    Events,
-    Json,
-    Html,
-    Other,
-}
-
-fn kind_of(headers: &HeaderMap) -> Kind {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Kind::Events };
-    let value = value.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match value.as_str() {
-        "text/event-stream" => Kind::Events,
-        "text/html" | "application/xhtml+xml" => Kind::Html,
-        json if json == "application/json" || json.ends_with("+json") => Kind::Json,
-        _ => Kind::Other,
-    }
+/// Whether this calls itself a web page.
+fn is_web_page(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    let value = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    value.eq_ignore_ascii_case("text/html") || value.eq_ignore_ascii_case("application/xhtml+xml")
 }

@@ -1,17 +1,24 @@
 //! An answer on its way: body bytes in, deltas out.
 //!
-//! An answer is finished when the provider has said so, by a finish reason or by `[DONE]`; what
-//! ends otherwise broke off. After the first word of a finish only the count of tokens may still
-//! come, so from then on silence and a broken connection are an end like any other, and what is no
-//! text breaks no silence. Before it, whatever comes does, comments included: by them a provider
-//! says that it is still at work. One that says no more than that is ended by the limit on the
-//! whole answer's time, which is the caller's.
+//! An answer is whole when the provider has said so, by a finish word that is known, by `[DONE]` or by the last bracket
+//! of a document, **and** nothing came that may have held words and could not be read. What ends otherwise broke off.
+//!
+//! After a finish word the count of tokens, `[DONE]` or the end of the body may still come, so from then on silence
+//! and a broken connection are an end like any other, and what is not of the model breaks no silence. Some servers say
+//! a finish word with every chunk: where the model goes on after one, that server's words end nothing by themselves any
+//! more. Before a finish, whatever comes breaks the silence, comments included: by them a provider says that it is
+//! still at work. One that says no more than that is ended by the limit on the whole answer's time, which is the
+//! caller's.
 //!
 //! **Invariant:** exactly one terminal item, after which there is nothing; no more of the body is
 //! read than was polled for (one chunk of the transport and one event at most); and however much
 //! comes at once, other tasks have their turn in between.
 
+mod silence;
+mod spoken;
+
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -23,25 +30,31 @@ use futures::Stream;
 use http_body::Body;
 use r1_domain::{
     event::Usage,
-    provider::{Delta, ProviderError},
+    provider::{Delta, ProviderError, Skipped},
 };
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep},
-};
+use tokio::task::coop;
 
 use super::{
-    error,
-    events::{Finish, NotJson, Said, Template},
-    text::Halves,
+    error::{self, ErrorWords},
+    events::{self, Finish, Said, Template},
+    fit::Fits,
 };
-use crate::{continuation::Seam, health::Health, sse::Decoder};
+use crate::{
+    continuation::Seam,
+    document,
+    health::Health,
+    sse::{Decoder, Piece, Source, Unreadable},
+};
+use silence::Silence;
+use spoken::Speech;
 
 #[cfg(test)]
 mod tests;
 
-/// How long the count of tokens, or `[DONE]`, may come after the finish reason.
+/// How long the count of tokens, `[DONE]`, or more of the answer, may come after a finish word.
 const GRACE: Duration = Duration::from_secs(2);
+/// The same after a finish word that came with words: it may stand on each chunk.
+const LONG_GRACE: Duration = Duration::from_secs(10);
 /// How long the end of the body may come after `[DONE]`. It comes in the same packet nearly always,
 /// and only once it was seen can the connection serve the next request.
 const LINGER: Duration = Duration::from_millis(20);
@@ -56,6 +69,10 @@ pub(super) struct Answerer {
     pub(super) name: Arc<str>,
     /// Where outcomes go; none for a request that was made to fail.
     pub(super) health: Option<Arc<Health>>,
+    /// What is known of the model, and is learned.
+    pub(super) fits: Arc<Fits>,
+    /// The model.
+    pub(super) model: Arc<str>,
 }
 
 impl Answerer {
@@ -82,22 +99,41 @@ pub(super) struct Answer<B> {
     /// What came of the body and has not been read: the slice at hand, and what is behind it.
     slice: Bytes,
     rest: Bytes,
+    /// Documents that came as one event, and have not been read.
+    several: Bytes,
     decoder: Decoder,
     template: Template,
-    halves: Halves,
-    seam: Option<Seam>,
-    /// Whether token ids are read, and none was lost so far.
-    token_ids: bool,
+    speech: Speech,
     silence: Silence,
-    finish_reason: Option<&'static str>,
+    finish: Option<Finish>,
+    /// The model went on after a finish word.
+    finish_was_early: bool,
     usage: Option<Usage>,
     /// `[DONE]` has come.
     done: bool,
-    /// The terminal item, while text goes before it.
+    /// The body is at its end, and what was left of it is being read.
+    body_ended: bool,
+    /// A whole answer has come, in this many events with words.
+    whole: bool,
+    events_with_words: u64,
+    /// Something came that is known.
+    has_read: bool,
+    /// Something came that is JSON, and nothing that we know.
+    has_unknown: bool,
+    skipped: Skipped,
+    /// The terminal item, while others go before it.
     terminal: Option<Item>,
+    /// What goes before anything that is still to be read.
+    queue: VecDeque<Delta>,
     ended: bool,
-    /// Data that was no JSON.
-    skipped: u64,
+}
+
+/// How it came that nothing more comes.
+enum End {
+    /// `[DONE]`, or the end that a body of this form has.
+    AsDue,
+    /// It broke off, or nothing came for too long: this is the failure unless a finish was said before.
+    Else(ProviderError),
 }
 
 impl<B> Answer<B>
@@ -105,93 +141,115 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     pub(super) fn new(answerer: Answerer, body: B, seam: Option<Seam>, idle_timeout: Duration) -> Self {
+        let expects_closing = answerer.fits.closes_thinking(&answerer.model);
         Self {
+            speech: Speech::new(seam, expects_closing),
             answerer,
             body,
             slice: Bytes::new(),
             rest: Bytes::new(),
+            several: Bytes::new(),
             decoder: Decoder::default(),
             template: Template::default(),
-            halves: Halves::default(),
-            seam,
-            token_ids: false,
             silence: Silence::new(idle_timeout),
-            finish_reason: None,
+            finish: None,
+            finish_was_early: false,
             usage: None,
             done: false,
+            body_ended: false,
+            whole: false,
+            events_with_words: 0,
+            has_read: false,
+            has_unknown: false,
+            skipped: Skipped::default(),
             terminal: None,
+            queue: VecDeque::new(),
             ended: false,
-            skipped: 0,
         }
     }
 
     /// From now on text comes with its token ids, where they are said.
     pub(super) fn with_token_ids(mut self, wanted: bool) -> Self {
-        self.token_ids = wanted;
+        self.speech.with_token_ids(wanted);
         self
     }
 
     /// Reads one event; gives its text, if it has some.
-    fn read(&mut self, said: Result<Said, NotJson>) -> Option<Delta> {
-        let Ok(said) = said else {
-            if self.skipped == 0 {
-                tracing::warn!(provider = %self.answerer.name, "data from the provider was not json and is skipped");
+    fn read(&mut self, said: Said) -> Option<Delta> {
+        self.usage = said.usage.or(self.usage);
+        self.skipped.tool_calls += u64::from(said.tool_call);
+        self.skipped.unread += u64::from(said.unread);
+        self.has_read |= said.is_known && !said.unread;
+        self.has_unknown |= !said.is_known;
+        if let Some(words) = &said.error {
+            self.terminal = Some(Err(error::of_words(&self.answerer.name, words)));
+        }
+        if said.has_choice {
+            let has_words = !said.text.is_empty();
+            self.events_with_words += u64::from(has_words);
+            self.whole |= said.is_whole;
+            if has_words || !said.reasoning.is_empty() || said.tool_call {
+                // Whoever goes on after a finish did not mean it.
+                if self.finish.is_some() {
+                    self.finish_was_early = true;
+                    self.silence.end_in(self.silence.idle());
+                }
+                self.silence.spoken();
+            } else {
+                self.silence.stirred();
             }
-            self.skipped += 1;
-            return None;
-        };
-        if said.usage.is_some() {
-            self.usage = said.usage;
-        }
-        let failure = match (&said.error, said.finish) {
-            (Some(words), _) => Some(error::of_words(&self.answerer.name, words)),
-            (None, Some(Finish::Failed)) => Some(error::of_words(&self.answerer.name, &error::ErrorWords::default())),
-            _ => None,
-        };
-        if let Some(failure) = failure {
-            self.terminal = Some(Err(failure));
-        } else if let Some(Finish::Reason(reason)) = said.finish {
-            self.finish_reason = Some(reason);
-            self.silence.allow(GRACE);
-        }
-        let text = self.halves.join(said.text);
-        if text.is_empty() {
-            // Tokens whose text would come later: none of the later ones can be gone on from.
-            self.token_ids &= said.ids.is_empty();
-            return None;
-        }
-        self.silence.spoken();
-        match &mut self.seam {
-            None => {
-                let ids = if self.token_ids { said.ids } else { Vec::new() };
-                Some(Delta::Text { text, ids })
+            if let Some(finish) = said.finish {
+                self.finish = Some(finish);
+                let grace = match self.finish_was_early {
+                    true => self.silence.idle(),
+                    false if has_words || !said.reasoning.is_empty() || said.tool_call => LONG_GRACE,
+                    false => GRACE,
+                };
+                self.silence.end_in(grace);
             }
-            Some(seam) => seam.push(text).map(Delta::text),
+        }
+        self.speech.hear(said, &mut self.queue)
+    }
+
+    /// Reads a piece of what came; gives its first delta, if it has some.
+    fn take(&mut self, event: Event) -> Option<Delta> {
+        match event {
+            Event::Empty => None,
+            Event::Done => {
+                self.done = true;
+                self.silence.end_in(LINGER);
+                None
+            }
+            Event::Said(said) => self.read(*said),
+            Event::Failed(words) => {
+                self.terminal = Some(Err(error::of_words(&self.answerer.name, &words)));
+                None
+            }
+            Event::Several(documents) => {
+                self.several = documents;
+                None
+            }
+            Event::Unread => {
+                if self.skipped.unread == 0 {
+                    tracing::debug!(provider = %self.answerer.name, "data from the provider could not be read");
+                }
+                self.skipped.unread += 1;
+                None
+            }
         }
     }
 
-    /// At the end: text that was held back in vain.
-    fn held(&mut self) -> Option<String> {
-        let half = self.halves.finish();
-        match &mut self.seam {
-            None => half,
-            Some(seam) => half.and_then(|half| seam.push(half)).or_else(|| seam.finish()),
-        }
-    }
-
-    /// The end of the body, or of patience: a finish if there was a word of one, else this.
-    fn end(&mut self, otherwise: impl FnOnce(&str) -> ProviderError) {
-        let reason = self.finish_reason.or(self.done.then_some("stop"));
-        self.terminal = Some(match reason {
-            Some(reason) => Ok(Delta::Done { finish_reason: reason.to_owned(), usage: self.usage }),
-            None => Err(otherwise(&self.answerer.name)),
-        });
-    }
-
-    /// Reads events out of what is at hand until there is text or a terminal item.
+    /// Reads events out of what is at hand until there is a delta or a terminal item.
     fn read_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delta>> {
         while self.terminal.is_none() && !self.done {
             let turn = ready!(coop::poll_proceed(cx));
+            if !self.several.is_empty() {
+                turn.made_progress();
+                if let Some(delta) = self.read_one_of_several() {
+                    return Poll::Ready(Some(delta));
+                }
+                continue;
+            }
             if self.slice.is_empty() {
                 if self.rest.is_empty() {
                     break;
@@ -200,42 +258,109 @@ where
             }
             turn.made_progress();
             let event = match self.decoder.next(&mut self.slice) {
-                Ok(Some(data)) => event_of(data, &mut self.template),
+                Ok(Some(piece)) => event_of(piece, &mut self.template),
                 Ok(None) => continue,
-                Err(_) => {
-                    self.terminal = Some(Err(error::invalid(&self.answerer.name, "sent a line of more than 1 MiB")));
+                Err(why) => {
+                    self.terminal = Some(Err(self.unreadable(why)));
                     break;
                 }
             };
-            if let Some(text) = self.read_event(event) {
-                return Poll::Ready(Some(text));
+            if let Some(delta) = self.take(event) {
+                return Poll::Ready(Some(delta));
             }
         }
         Poll::Ready(None)
     }
 
-    fn read_event(&mut self, event: Event) -> Option<Delta> {
-        match event {
-            Event::Empty => None,
-            Event::Done => {
-                self.done = true;
-                self.silence.allow(LINGER);
-                None
-            }
-            Event::Said(said) => self.read(said),
+    fn read_one_of_several(&mut self) -> Option<Delta> {
+        let document = document::next(&mut self.several)?;
+        let event = match event_of(Piece { data: &document, source: Source::Document }, &mut self.template) {
+            // It is one already.
+            Event::Several(_) => Event::Unread,
+            event => event,
+        };
+        self.take(event)
+    }
+
+    fn unreadable(&self, why: Unreadable) -> ProviderError {
+        let what = match why {
+            Unreadable::LongEvent => "sent a line of more than 1 MiB",
+            Unreadable::LongDocument => "sent an answer of more than 4 MiB",
+            Unreadable::Markup => error::WEB_PAGE,
+        };
+        error::invalid(&self.answerer.name, what)
+    }
+
+    /// Nothing more comes: reads what is left, and decides what the answer is.
+    fn end(&mut self, end: End) {
+        self.body_ended = true;
+        let unread = self.skipped.unread;
+        while self.terminal.is_none() && !self.done {
+            let event = if self.several.is_empty() {
+                let Some(piece) = self.decoder.finish() else { break };
+                event_of(piece, &mut self.template)
+            } else {
+                let delta = self.read_one_of_several();
+                self.queue.extend(delta);
+                continue;
+            };
+            let delta = self.take(event);
+            self.queue.extend(delta);
+        }
+        // The last event broke off. Behind a finish that was the count of tokens; else it is as if it had not begun.
+        let is_torn = self.skipped.unread > unread;
+        self.skipped.unread = unread;
+        let is_finished = matches!(self.finish, Some(Finish::Reason(_))) && !self.finish_was_early;
+        let end = match end {
+            End::AsDue if is_torn => End::Else(error::truncated(&self.answerer.name)),
+            end => end,
+        };
+        if is_torn && !is_finished {
+            (self.finish, self.whole) = (None, false);
+        }
+        if self.terminal.is_none() {
+            self.terminal = Some(self.verdict(end));
         }
     }
 
-    /// Gives the terminal item, after text that was held back.
+    /// What the answer is, now that all of it has come.
+    fn verdict(&self, end: End) -> Item {
+        let name = &*self.answerer.name;
+        let is_due = self.done || matches!(end, End::AsDue);
+        let is_whole = self.whole && self.events_with_words <= 1;
+        let done = |reason: &str| Ok(Delta::Done { finish_reason: reason.to_owned(), usage: self.usage });
+        if self.skipped.unread > 0 {
+            return Err(if self.has_read { error::incomplete(name) } else { error::unreadable(name) });
+        }
+        match (self.finish, end) {
+            (Some(Finish::Reason(reason)), _) => done(reason),
+            (Some(Finish::BrokenOff), _) => Err(error::broken_off(name)),
+            (Some(Finish::Failed { may_pass }), _) => Err(error::failed(name, may_pass)),
+            (Some(Finish::Other), _) if self.done || is_whole => done("other"),
+            (None, _) if self.done && !self.has_read && self.has_unknown => Err(error::unreadable(name)),
+            (None, _) if self.done || is_whole => done("stop"),
+            (_, _) if is_due && !self.has_read && (self.has_unknown || self.decoder.has_strange_lines()) => {
+                Err(error::unreadable(name))
+            }
+            (_, End::AsDue) => Err(error::truncated(name)),
+            (_, End::Else(error)) => Err(error),
+        }
+    }
+
+    /// Gives the terminal item, after what was held back, and what is to be said of what was skipped.
     fn last(&mut self) -> Option<Item> {
         let terminal = self.terminal.take()?;
-        if let Some(held) = self.held() {
+        self.queue.extend(self.speech.finish());
+        if !self.skipped.is_empty() {
+            self.queue.push_back(Delta::Skipped(std::mem::take(&mut self.skipped)));
+        }
+        if let Some(delta) = self.queue.pop_front() {
             self.terminal = Some(terminal);
-            return Some(Ok(Delta::text(held)));
+            return Some(Ok(delta));
         }
         self.ended = true;
-        if self.skipped > 1 {
-            tracing::debug!(provider = %self.answerer.name, skipped = self.skipped, "data that was not json, in all");
+        if let Some(closes) = self.speech.lone_tag().filter(|closes| *closes || terminal.is_ok()) {
+            self.answerer.fits.learn_thinking(&self.answerer.model, closes);
         }
         Some(match terminal {
             Ok(done) => {
@@ -247,19 +372,46 @@ where
     }
 }
 
-/// What an event's data is.
+/// What a piece of the body is.
 enum Event {
+    /// Nothing: a sign of life.
     Empty,
     Done,
-    Said(Result<Said, NotJson>),
+    Said(Box<Said>),
+    /// It calls itself an error.
+    Failed(ErrorWords),
+    /// More than one document.
+    Several(Bytes),
+    /// It may have been words.
+    Unread,
 }
 
-fn event_of(data: &[u8], template: &mut Template) -> Event {
-    match data.trim_ascii() {
-        b"" => Event::Empty,
-        b"[DONE]" => Event::Done,
-        data => Event::Said(template.parse(data)),
+fn event_of(piece: Piece<'_>, template: &mut Template) -> Event {
+    let data = piece.data.trim_ascii();
+    let said = match piece.source {
+        Source::Error => return Event::Failed(ErrorWords::read(data)),
+        _ if data.is_empty() => return Event::Empty,
+        _ if is_done(data) => return Event::Done,
+        Source::Data => template.parse(data),
+        Source::Document => events::parse(data),
+    };
+    if let Ok(mut said) = said {
+        // Only a document has its end where its last bracket is; an event of a stream may be one of many.
+        said.is_whole &= piece.source == Source::Document || !said.text.is_empty();
+        return Event::Said(Box::new(said));
     }
+    let mut rest = Bytes::copy_from_slice(data);
+    match document::next(&mut rest) {
+        Some(first) if first.len() < data.len() => Event::Several(Bytes::copy_from_slice(data)),
+        _ if events::is_silence(data) => Event::Empty,
+        _ => Event::Unread,
+    }
+}
+
+/// The word that ends a stream, however it is written.
+fn is_done(data: &[u8]) -> bool {
+    let word = data.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(data);
+    word.eq_ignore_ascii_case(b"[DONE]")
 }
 
 impl<B> Stream for Answer<B>
@@ -274,14 +426,19 @@ where
             if this.ended {
                 return Poll::Ready(None);
             }
-            if let Some(text) = ready!(this.read_chunk(cx)) {
-                return Poll::Ready(Some(Ok(text)));
+            if let Some(delta) = this.queue.pop_front() {
+                return Poll::Ready(Some(Ok(delta)));
+            }
+            if !this.body_ended
+                && let Some(delta) = ready!(this.read_chunk(cx))
+            {
+                return Poll::Ready(Some(Ok(delta)));
             }
             if let Some(item) = this.last() {
                 return Poll::Ready(Some(item));
             }
             if this.silence.is_over_at_the_end() {
-                this.end(error::truncated);
+                this.end(End::Else(error::truncated(&this.answerer.name)));
                 continue;
             }
             match Pin::new(&mut this.body).poll_frame(cx) {
@@ -292,78 +449,14 @@ where
                         this.silence.broken();
                     }
                 }
-                Poll::Ready(Some(Err(_))) => this.end(error::truncated),
-                Poll::Ready(None) => {
-                    let left = this.decoder.finish().map(|data| event_of(data, &mut this.template));
-                    let text = left.and_then(|event| this.read_event(event));
-                    if this.terminal.is_none() {
-                        this.end(error::truncated);
-                    }
-                    if let Some(text) = text {
-                        return Poll::Ready(Some(Ok(text)));
-                    }
-                }
+                Poll::Ready(Some(Err(_))) => this.end(End::Else(error::truncated(&this.answerer.name))),
+                Poll::Ready(None) => this.end(End::AsDue),
                 Poll::Pending => {
                     ready!(this.silence.poll(cx));
-                    let allowed = this.silence.allowed;
-                    this.end(|name| error::silent(name, allowed));
+                    let silent = error::silent(&this.answerer.name, this.silence.allowed());
+                    this.end(End::Else(silent));
                 }
             }
-        }
-    }
-}
-
-/// How long nothing has come. Costs a look at the clock per chunk: the timer itself is only moved
-/// when it goes off too early.
-struct Silence {
-    allowed: Duration,
-    /// The answer was said to be at its end: only text counts from then on.
-    at_the_end: bool,
-    since: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Silence {
-    fn new(allowed: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(allowed));
-        Self { allowed, at_the_end: false, since: Instant::now(), timer }
-    }
-
-    /// Something came.
-    fn broken(&mut self) {
-        if !self.at_the_end {
-            self.since = Instant::now();
-        }
-    }
-
-    /// Text came.
-    fn spoken(&mut self) {
-        self.since = Instant::now();
-    }
-
-    /// The answer is said to be at its end: from here on so much is enough, if it is less.
-    fn allow(&mut self, allowed: Duration) {
-        if !self.at_the_end || allowed < self.allowed {
-            self.at_the_end = true;
-            self.allowed = self.allowed.min(allowed);
-            self.since = Instant::now();
-            self.timer.as_mut().reset(self.since + self.allowed);
-        }
-    }
-
-    /// Whether the end has taken long enough, whatever still comes.
-    fn is_over_at_the_end(&self) -> bool {
-        self.at_the_end && self.since.elapsed() >= self.allowed
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let end = self.since + self.allowed;
-            if Instant::now() >= end {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(end);
         }
     }
 }

@@ -1,14 +1,24 @@
 //! The request's body (OpenAI API reference, "Create chat completion").
+//!
+//! **Invariant:** what was not asked for is not sent, and what the settings or an earlier refusal say that a model does
+//! not take is not sent to it.
 
-use r1_domain::provider::CompletionRequest;
+use std::borrow::Cow;
+
+use r1_domain::{message::Role, provider::CompletionRequest};
 use serde::Serialize;
 
 use super::{
     config::{Continues, OpenAiConfig},
-    parameters::MaxTokensField,
+    fit::{Correction, Fit},
+    parameters::{MaxTokensField, SystemRole},
 };
 use crate::continuation::Seam;
 
+#[cfg(test)]
+mod tests;
+
+/// A request as it is sent.
 #[derive(Debug, Serialize)]
 pub(super) struct Body<'a> {
     model: &'a str,
@@ -34,12 +44,15 @@ pub(super) struct Body<'a> {
     return_token_ids: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     continue_token_ids: Option<&'a [u32]>,
+    /// How its system turn is sent, if there is one.
+    #[serde(skip)]
+    system: Option<SystemRole>,
 }
 
 #[derive(Debug, Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: &'a str,
+    content: Cow<'a, str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     prefix: bool,
 }
@@ -49,15 +62,39 @@ struct StreamOptions {
     include_usage: bool,
 }
 
+impl Body<'_> {
+    /// The optional parameters that it has.
+    pub(super) fn parameters(&self) -> Vec<&'static str> {
+        let has = [
+            ("stream_options", self.stream_options.is_some()),
+            ("temperature", self.temperature.is_some()),
+            ("max_tokens", self.max_tokens.is_some()),
+            ("max_completion_tokens", self.max_completion_tokens.is_some()),
+            ("seed", self.seed.is_some()),
+            ("user", self.user.is_some()),
+        ];
+        has.into_iter().filter_map(|(name, has)| has.then_some(name)).collect()
+    }
+
+    /// How its system turn is sent, if there is one.
+    pub(super) const fn system(&self) -> Option<SystemRole> {
+        self.system
+    }
+}
+
 /// The body for a request, and the seam to put its answer through, where it goes on from a partial
 /// answer.
 pub(super) fn encode<'a>(
     config: &OpenAiConfig,
+    fit: &Fit,
     model: &'a str,
     request: &'a CompletionRequest,
 ) -> (Body<'a>, Option<Seam>) {
-    let message = |role: r1_domain::message::Role, content| Message { role: role.as_str(), content, prefix: false };
-    let mut messages: Vec<_> = request.turns.iter().map(|turn| message(turn.role, turn.content.as_str())).collect();
+    let parameters = fit.corrected(config.parameters_for(model));
+    let may_send = |name: &str| parameters.may_send(name);
+    let has_system = request.turns.iter().any(|turn| turn.role == Role::System);
+    let system = has_system.then(|| parameters.system_role.unwrap_or(SystemRole::System));
+    let mut messages = messages(request, system.unwrap_or(SystemRole::System));
     let partial = request.partial_answer.as_deref().filter(|partial| !partial.is_empty());
     let mut seam = None;
     let mut vllm = None;
@@ -66,131 +103,61 @@ pub(super) fn encode<'a>(
         // Where it goes on from its tokens a beginning that looks like an echo is none.
         seam = (!config.token_ids).then(|| Seam::new(partial, sent));
         if !sent.is_empty() {
-            let role = r1_domain::message::Role::Assistant.as_str();
-            messages.push(Message { role, content: sent, prefix: config.continues == Continues::Prefix });
+            let role = Role::Assistant.as_str();
+            messages.push(Message { role, content: sent.into(), prefix: config.continues == Continues::Prefix });
             vllm = (config.continues == Continues::Vllm).then_some(());
         }
     }
     let ids = request.partial_ids.as_deref().filter(|_| config.token_ids && vllm.is_some());
+    let most = request.max_tokens.or(parameters.max_tokens);
     // Nothing left to write is a request only for who knows what is written.
-    let most = if ids.is_some() { request.max_tokens } else { request.max_tokens.map(|most| most.max(1)) };
-    let parameters = config.parameters_for(model);
-    let (max_tokens, max_completion_tokens) = match parameters.max_tokens_field.unwrap_or_default() {
-        MaxTokensField::MaxTokens => (most, None),
-        MaxTokensField::MaxCompletionTokens => (None, most),
-    };
+    let most = if ids.is_some() { most } else { most.map(|most| most.max(1)) };
+    let field = parameters.max_tokens_field.unwrap_or_default();
+    let limit = |own: MaxTokensField| most.filter(|_| field == own && may_send(own.as_str()));
+    let stream = !fit.has(Correction::Whole);
+    let with_usage = stream && parameters.stream_options.unwrap_or(true) && may_send("stream_options");
     let body = Body {
         model,
         messages,
-        stream: true,
-        stream_options: parameters.stream_options.unwrap_or(true).then_some(StreamOptions { include_usage: true }),
-        temperature: request.temperature,
-        max_tokens,
-        max_completion_tokens,
-        seed: parameters.send_seed.unwrap_or(false).then_some(request.seed),
-        user: parameters.send_user.unwrap_or(false).then_some(request.user_key.as_str()),
+        stream,
+        stream_options: with_usage.then_some(StreamOptions { include_usage: true }),
+        temperature: request.temperature.or(parameters.temperature).filter(|_| may_send("temperature")),
+        max_tokens: limit(MaxTokensField::MaxTokens),
+        max_completion_tokens: limit(MaxTokensField::MaxCompletionTokens),
+        seed: (parameters.send_seed.unwrap_or(false) && may_send("seed")).then_some(request.seed),
+        user: (parameters.send_user.unwrap_or(false) && may_send("user")).then_some(request.user_key.as_str()),
         continue_final_message: vllm.map(|()| true),
         add_generation_prompt: vllm.map(|()| false),
         return_token_ids: config.token_ids.then_some(true),
         continue_token_ids: ids,
+        system,
     };
     (body, seam)
 }
 
-#[cfg(test)]
-mod tests {
-    use r1_domain::message::{Role, Turn};
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn request() -> CompletionRequest {
-        CompletionRequest {
-            model: "m".to_owned(),
-            turns: vec![Turn { role: Role::User, content: "Hi".to_owned() }],
-            partial_answer: None,
-            partial_ids: None,
-            temperature: None,
-            max_tokens: Some(9),
-            seed: u64::MAX,
-            user_key: "u1".to_owned(),
-            request_id: None,
-            use_invalid_key: false,
-        }
-    }
-
-    fn body(change: impl FnOnce(&mut OpenAiConfig, &mut CompletionRequest)) -> Value {
-        let (mut config, mut request) = (OpenAiConfig::new("x", "http://x"), request());
-        change(&mut config, &mut request);
-        serde_json::to_value(encode(&config, "m", &request).0).unwrap()
-    }
-
-    #[test]
-    fn nothing_is_sent_that_was_not_asked_for() {
-        assert_eq!(
-            body(|_, _| {}),
-            json!({
-                "model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
-                "stream_options": {"include_usage": true}, "max_tokens": 9,
-            })
-        );
-        let full = body(|config, request| {
-            let parameters = &mut config.parameters;
-            parameters.max_tokens_field = Some(MaxTokensField::MaxCompletionTokens);
-            (parameters.send_seed, parameters.send_user) = (Some(true), Some(true));
-            parameters.stream_options = Some(false);
-            request.temperature = Some(0.5);
-        });
-        assert_eq!(
-            full,
-            json!({
-                "model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": true, "temperature": 0.5,
-                "max_completion_tokens": 9, "seed": u64::MAX, "user": "u1",
-            })
-        );
-    }
-
-    #[test]
-    fn each_kind_of_continuation_has_its_words() {
-        let partial = |continues, text: &str| {
-            body(|config, request| {
-                config.continues = continues;
-                request.partial_answer = Some(text.to_owned());
-            })
+/// The turns as messages, with system turns as this provider takes them.
+fn messages(request: &CompletionRequest, system: SystemRole) -> Vec<Message<'_>> {
+    let mut messages: Vec<Message<'_>> = Vec::with_capacity(request.turns.len() + 1);
+    // Instructions that wait for the user's next turn.
+    let mut instructions = String::new();
+    for turn in &request.turns {
+        let role = match (turn.role, system) {
+            (Role::System, SystemRole::Merge) => {
+                instructions.push_str(&turn.content);
+                instructions.push_str("\n\n");
+                continue;
+            }
+            (Role::System, SystemRole::Developer) => "developer",
+            (role, _) => role.as_str(),
         };
-        let plain = partial(Continues::Plain, "So far. \n");
-        assert_eq!(plain["messages"][1], json!({"role": "assistant", "content": "So far."}));
-        assert_eq!(plain.get("continue_final_message"), None);
-        assert_eq!(partial(Continues::Plain, " \n")["messages"].as_array().unwrap().len(), 1);
-        let vllm = partial(Continues::Vllm, "So far. ");
-        assert_eq!(vllm["messages"][1], json!({"role": "assistant", "content": "So far. "}));
-        assert_eq!((&vllm["continue_final_message"], &vllm["add_generation_prompt"]), (&json!(true), &json!(false)));
-        let prefix = partial(Continues::Prefix, "So far");
-        assert_eq!(prefix["messages"][1], json!({"role": "assistant", "content": "So far", "prefix": true}));
-        assert_eq!(partial(Continues::Vllm, "").get("continue_final_message"), None);
-    }
-
-    #[test]
-    fn tokens_are_for_our_own_engine_alone() {
-        let sent = |token_ids, continues, partial: Option<&str>| {
-            let (mut config, mut request) = (OpenAiConfig::new("x", "http://x"), request());
-            (config.token_ids, config.continues) = (token_ids, continues);
-            request.partial_answer = partial.map(str::to_owned);
-            request.partial_ids = partial.map(|_| [5, 70_000].into());
-            request.max_tokens = Some(0);
-            let (body, seam) = encode(&config, "m", &request);
-            (serde_json::to_value(body).unwrap(), seam.is_some())
+        let content = match turn.role {
+            Role::User if !instructions.is_empty() => (std::mem::take(&mut instructions) + &turn.content).into(),
+            _ => turn.content.as_str().into(),
         };
-        for continues in [Continues::Plain, Continues::Vllm, Continues::Prefix] {
-            let (body, seam) = sent(false, continues, Some("So far"));
-            assert_eq!((body.get("return_token_ids"), body.get("continue_token_ids")), (None, None));
-            assert_eq!((&body["max_tokens"], seam), (&json!(1), true), "0 is no limit that others know");
-        }
-        let (body, seam) = sent(true, Continues::Vllm, Some("So far"));
-        assert_eq!((&body["return_token_ids"], &body["continue_token_ids"]), (&json!(true), &json!([5, 70_000])));
-        assert_eq!((&body["messages"][1]["content"], &body["max_tokens"], seam), (&json!("So far"), &json!(0), false));
-        let (body, _) = sent(true, Continues::Vllm, None);
-        assert_eq!((&body["return_token_ids"], body.get("continue_token_ids")), (&json!(true), None));
-        assert_eq!(body["max_tokens"], 1);
+        messages.push(Message { role, content, prefix: false });
     }
+    if !instructions.is_empty() {
+        messages.push(Message { role: Role::User.as_str(), content: instructions.into(), prefix: false });
+    }
+    messages
 }

@@ -67,6 +67,11 @@ pub(super) fn client(config: &OpenAiConfig, base_url: &Url) -> reqwest::Result<C
         .http1_only();
     if let Some(proxy) = &config.proxy {
         builder = builder.proxy(proxy.for_all()?);
+        if proxy.forwards(base_url) {
+            // Some close the connection behind each answer without a word of it: the next question would
+            // meet a closed door.
+            builder = builder.pool_max_idle_per_host(0);
+        }
     }
     let tls = base_url.scheme() == "https" || config.proxy.as_ref().is_some_and(super::proxy::Proxy::is_tls);
     if !tls {

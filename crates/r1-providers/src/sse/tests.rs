@@ -3,17 +3,19 @@ use proptest::prelude::*;
 use super::*;
 
 /// What a body holds, given in these pieces.
-fn read(pieces: &[&[u8]]) -> Result<Vec<String>, TooLong> {
+fn read(pieces: &[&[u8]]) -> Result<Vec<String>, Unreadable> {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     for piece in pieces {
         let mut input = Bytes::copy_from_slice(piece);
-        while let Some(data) = decoder.next(&mut input)? {
-            events.push(String::from_utf8_lossy(data).into_owned());
+        while let Some(piece) = decoder.next(&mut input)? {
+            events.push(String::from_utf8_lossy(piece.data).into_owned());
         }
         assert!(input.is_empty());
     }
-    events.extend(decoder.finish().map(|data| String::from_utf8_lossy(data).into_owned()));
+    while let Some(piece) = decoder.finish() {
+        events.push(String::from_utf8_lossy(piece.data).into_owned());
+    }
     Ok(events)
 }
 
@@ -59,7 +61,7 @@ fn a_long_line_is_refused_before_it_is_held() {
     assert!(decoder.line.capacity() <= 2 * EVENT_LIMIT);
     // Many short lines of one event are as long as one long line.
     let lines = [b"data: ".as_slice(), &[b'y'; 1000], b"\n"].concat().repeat(1100);
-    assert_eq!(read(&[&lines]), Err(TooLong));
+    assert_eq!(read(&[&lines]), Err(Unreadable::LongEvent));
 }
 
 proptest! {

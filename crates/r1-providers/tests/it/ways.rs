@@ -71,7 +71,8 @@ async fn an_answer_comes_through_a_proxy_word_by_word() {
         secure.upstream.open(gate);
         assert_eq!(stream.next().await, Some(Ok(Delta::text("two"))), "{gate}");
         assert!(matches!(stream.next().await, Some(Ok(Delta::Done { .. }))), "{gate}");
-        assert_eq!(asked(&client).await.0, "You said: hello", "{gate}");
+        let (text, last) = asked(&client).await;
+        assert_eq!(text, "You said: hello", "{gate}: {last:?}");
     }
     let log = proxy.log().unwrap();
     assert!(log.contains(&format!("CONNECT {}", secure.front.address())), "{log}");

@@ -97,3 +97,46 @@ async fn a_file_that_is_no_certificate_ends_the_start_with_its_reason() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_set_for_a_model_is_what_it_is_sent() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    let setup = Setup::new()?;
+    let folder = setup.data_dir().parent().context("a folder")?.to_owned();
+    let file = format!(
+        "[providers.up]\nbase_url = '{}'\nmax_tokens = 500\ntemperature = 0.25\n\
+         [providers.up.model.'team/thinker-2.5:free']\nmax_tokens_field = 'max_completion_tokens'\nmax_tokens = 700\n\
+         temperature = false\nunsupported = ['stream_options']\nsend_seed = true\n",
+        upstream.base_url()
+    );
+    std::fs::write(folder.join("gpt-r1.toml"), file)?;
+    let server = setup.start().await?;
+    let user = server.user("ada").await?;
+    let mut sent = Vec::new();
+    for question in [
+        json!({"message": "hello", "model": "up/plain"}),
+        json!({"message": "hello", "model": "up/plain", "temperature": 1.5, "max_tokens": 9}),
+        json!({"message": "hello", "model": "up/team/thinker-2.5:free", "temperature": 1.5}),
+    ] {
+        ensure!(text_of(&user.ask_to_end(&question).await?) == "You said: hello");
+        let mut body = upstream.last_request().context("a request")?.body;
+        if body["seed"].is_number() {
+            body["seed"] = json!("some");
+        }
+        sent.push(body);
+    }
+    let messages = json!([{"role": "user", "content": "hello"}]);
+    let usage = json!({"include_usage": true});
+    let expected = [
+        json!({"model": "plain", "messages": messages, "stream": true, "stream_options": usage, "temperature": 0.25,
+            "max_tokens": 500}),
+        json!({"model": "plain", "messages": messages, "stream": true, "stream_options": usage, "temperature": 1.5,
+            "max_tokens": 9}),
+        json!({"model": "team/thinker-2.5:free", "messages": messages, "stream": true, "max_completion_tokens": 700,
+            "seed": "some"}),
+    ];
+    for (sent, expected) in sent.iter().zip(&expected) {
+        ensure!(sent == expected, "{sent} instead of {expected}");
+    }
+    Ok(())
+}

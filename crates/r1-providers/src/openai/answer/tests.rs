@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::*;
 
 mod any_answer;
+mod wire;
 
 /// As a provider sent it, with most of what can be in a stream.
 const RECORDED: &str = concat!(
@@ -21,7 +22,6 @@ const RECORDED: &str = concat!(
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Grüße, \"},\"finish_reason\":null}],\"usage\":null}\n\n",
     "event: message\ndata:{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"🌍\\n\"},\"finish_reason\":null}]}\n\n",
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":null,\"reasoning_content\":\"hm\"}}]}\n\n",
-    "data: this is not JSON\n\n",
     "data: {\"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"two lines\"}}]}\n\n",
     "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\r",
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7}}\n\n",
@@ -29,7 +29,7 @@ const RECORDED: &str = concat!(
 );
 
 fn answerer() -> Answerer {
-    Answerer { name: "p".into(), health: Some(Arc::default()) }
+    Answerer { name: "p".into(), health: Some(Arc::default()), fits: Arc::default(), model: "m".into() }
 }
 
 fn answer(pieces: Vec<Vec<u8>>) -> Answer<impl Body<Data = Bytes, Error = Infallible> + Unpin> {
@@ -45,13 +45,34 @@ async fn of(body: &str) -> (String, Item) {
     split(items(vec![body.as_bytes().to_vec()]).await)
 }
 
-fn split(mut items: Vec<Item>) -> (String, Item) {
-    let last = items.pop().unwrap();
-    let texts = items.into_iter().map(|item| match item {
-        Ok(Delta::Text { text, .. }) if !text.is_empty() => text,
-        other => panic!("{other:?} is not the last item"),
-    });
-    (texts.collect(), last)
+/// All that came of an answer.
+struct Heard {
+    text: String,
+    reasoning: String,
+    skipped: Skipped,
+    last: Item,
+}
+
+impl Heard {
+    fn of(mut items: Vec<Item>) -> Self {
+        let last = items.pop().unwrap();
+        let (mut text, mut reasoning, mut skipped) = (String::new(), String::new(), None);
+        for item in items {
+            assert_eq!(skipped, None, "only the end comes behind what was skipped");
+            match item.unwrap() {
+                Delta::Text { text: more, .. } if !more.is_empty() => text.push_str(&more),
+                Delta::Reasoning(more) if !more.is_empty() => reasoning.push_str(&more),
+                Delta::Skipped(some) => skipped = Some(some),
+                other => panic!("{other:?} is not the last item"),
+            }
+        }
+        Self { text, reasoning, skipped: skipped.unwrap_or_default(), last }
+    }
+}
+
+fn split(items: Vec<Item>) -> (String, Item) {
+    let heard = Heard::of(items);
+    (heard.text, heard.last)
 }
 
 fn done(reason: &str) -> Item {
@@ -119,12 +140,12 @@ async fn each_ending_has_its_meaning() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_not_json_is_skipped_and_counted() {
-    let mut answer = answer(vec![format!("data: <b>\n\n{A}data: {{\n\ndata: [DONE]\n\n").into_bytes()]);
-    assert_eq!(answer.next().await, Some(Ok(Delta::text("a"))));
-    assert_eq!(answer.next().await, Some(done("stop")));
-    assert_eq!(answer.next().await, None);
-    assert_eq!(answer.skipped, 2);
+async fn what_is_skipped_is_counted() {
+    let tool = r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"x"}}]}}]}"#;
+    let body = format!("data: <b>\n\n{A}data: {{x\n\ndata: {tool}\n\ndata: [DONE]\n\n");
+    let heard = Heard::of(items(vec![body.into_bytes()]).await);
+    assert_eq!((heard.text.as_str(), code(&heard.last)), ("a", Code::Truncated));
+    assert_eq!(heard.skipped, Skipped { unread: 2, tool_calls: 1 });
 }
 
 #[tokio::test]
@@ -213,12 +234,14 @@ async fn an_answer_may_be_empty() {
 
 #[tokio::test]
 async fn a_packet_full_of_events_leaves_others_their_turn() {
-    for (packet, least) in [
-        (A.repeat(100_000), 500),
-        ("data: {}\n\n".repeat(100_000), 500),
-        ("data: no\n\n".repeat(100_000), 500),
-        (": c\n".repeat(1_000_000), 20),
-        ("\n".repeat(4_000_000), 20),
+    let several = format!("data: {}\n\n", "{\"choices\":[]}".repeat(50_000));
+    for (packet, least, is_answer) in [
+        (A.repeat(100_000), 500, true),
+        ("data: {}\n\n".repeat(100_000), 500, true),
+        ("data: no\n\n".repeat(100_000), 500, false),
+        (several, 300, true),
+        (": c\n".repeat(1_000_000), 20, true),
+        ("\n".repeat(4_000_000), 20, true),
     ] {
         let packet = format!("{packet}data: [DONE]\n\n").into_bytes();
         let (mut reading, mut others) = (JoinSet::new(), JoinSet::new());
@@ -233,8 +256,8 @@ async fn a_packet_full_of_events_leaves_others_their_turn() {
                 }
             }
         });
-        let items = reading.join_next().await.unwrap();
-        assert_eq!(items.unwrap().pop(), Some(done("stop")));
+        let last = reading.join_next().await.unwrap().unwrap().pop().unwrap();
+        assert_eq!(last.is_ok(), is_answer, "{last:?}");
         assert!(turns.load(Ordering::Relaxed) >= least, "{turns:?} turns meanwhile");
     }
 }

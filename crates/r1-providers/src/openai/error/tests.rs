@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -6,7 +6,8 @@ const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
 fn status(status: u16, headers: &[(header::HeaderName, &str)], body: &Value) -> ProviderError {
     let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-    of_status("p", "m", StatusCode::from_u16(status).unwrap(), &headers, body.to_string().as_bytes(), NOW)
+    let words = ErrorWords::read(body.to_string().as_bytes());
+    of_status("p", "m", StatusCode::from_u16(status).unwrap(), &headers, &words, NOW)
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn waits_are_read_and_bounded() {
 
 #[test]
 fn errors_in_mid_answer_are_retryable_by_kind() {
-    let of = |json: &str| of_words("p", &ErrorWords::from_json(json));
+    let of = |json: &str| of_words("p", &ErrorWords::read(json.as_bytes()));
     let overloaded = of(r#"{"message": "secret", "type": "overloaded_error"}"#);
     assert_eq!((overloaded.code, overloaded.retryable), (Code::Failed, true));
     let other = of(r#""secret""#);

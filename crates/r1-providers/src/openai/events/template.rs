@@ -29,12 +29,11 @@ impl Template {
     /// As [`parse`].
     pub(in crate::openai) fn parse(&mut self, data: &[u8]) -> Result<Said, NotJson> {
         if let Some(text) = self.text_of(data) {
-            return Ok(Said { text: text.to_vec(), ..Said::default() });
+            return Ok(Said { text: text.to_vec(), has_choice: true, is_known: true, ..Said::default() });
         }
-        let Ok(whole) = std::str::from_utf8(data) else { return parse(data) };
-        let (said, place) = parse_str(whole)?;
-        let says_more = !said.ids.is_empty() || said.finish.is_some() || said.usage.is_some() || said.error.is_some();
-        if let Some(place) = place.filter(|_| !says_more) {
+        let strict = std::str::from_utf8(data).ok().and_then(|whole| parse_str(whole).ok());
+        let Some((said, place)) = strict else { return parse(data) };
+        if let Some(place) = place.filter(|_| said.is_text_alone()) {
             self.learn(data, place);
         }
         Ok(said)

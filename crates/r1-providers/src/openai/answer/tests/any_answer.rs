@@ -28,23 +28,31 @@ struct Way {
     before: &'static str,
 }
 
-const NOISE: [&str; 16] = [
+const NOISE: [&str; 15] = [
     r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
     r#"{"choices":[{"delta":{"content":null,"reasoning_content":"not-for-readers"}}]}"#,
     r#"{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"not-for-readers"}}]}}]}"#,
-    r#"{"choices":[{"delta":{"refusal":"not-for-readers","content":{"text":"not-for-readers"}}}]}"#,
+    r#"{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.text","text":"not-for-readers"}]}}]}"#,
     r#"{"choices":[{"delta":{"content":[{"type":"thinking","text":"not-for-readers"}]}}]}"#,
     r#"{"choices":[{"delta":{}},{"delta":{"content":"not-for-readers"}}]}"#,
-    r#"{"choices":[{"delta":{},"message":{"content":"not-for-readers"}}]}"#,
+    r#"{"choices":[null,{"delta":{},"finish_reason":"unfinished","logprobs":NaN}]}"#,
     r#"{"choices":[]}"#,
-    r#"{"choices":null,"content":"not-for-readers","type":"not-for-readers"}"#,
+    r#"{"choices":null,"system_fingerprint":"not-for-readers","type":"not-for-readers"}"#,
     r#"{"choices":[],"usage":{"prompt_tokens":1e30,"completion_tokens":-1}}"#,
-    r#"{"choices":[{"delta":{"content":3.5e-7},"finish_reason":null}],"created":99999999999999999999999}"#,
+    r#"{"choices":[{"delta":{"content":false},"finish_reason":null}],"created":99999999999999999999999}"#,
     r#"{"error":null}"#,
     "{}",
     "",
+    "ping",
+];
+
+/// What may have held words: with one of these the answer is not whole.
+const LOST: [&str; 5] = [
     "not-for-readers",
     "{\"choices\":[{\"delta\":{\"content\":\"not-for-readers",
+    r#"{"choices":null,"content":"not-for-readers","type":"not-for-readers"}"#,
+    r#"{"choices":[{"delta":{"content":[{"type":"mystery","text":"not-for-readers"}]}}]}"#,
+    r#""not-for-readers""#,
 ];
 
 fn json(units: &[u16], escaped: bool) -> String {
@@ -173,5 +181,59 @@ proptest! {
         let whole = RUNTIME.block_on(items(vec![body.clone()]));
         prop_assert_eq!(RUNTIME.block_on(items(pieces(&body, &sizes))), whole.clone());
         let _ = split(whole);
+    }
+}
+
+/// What wraps a chunk.
+fn wrapped(chunk: &str, by: usize) -> String {
+    let second = r#"{"choices":[],"usage":null}"#;
+    match by {
+        0 => format!("data: {chunk}\n\n"),
+        1 => format!(": c\n\nevent: message\nid: 1\ndata:{chunk}\r\n\r\n"),
+        2 => format!("data: {chunk}\ndata: {second}\n\n"),
+        3 => format!("data: {second}{chunk}\n\n"),
+        4 => format!("{chunk}\n"),
+        5 => format!("data: {}\n\n", chunk.replacen('{', "{\"x\":NaN,\"choices\":[],", 1)),
+        6 => format!("data: {}\n\n", chunk.replacen("\"finish_reason\":null", "\"finish_reason\":\"stop\"", 1)),
+        7 => format!("data: [{chunk}]\n\n"),
+        8 => format!("data: {}\n\n", chunk.replace("{\"index\":0", "\n{\"index\":0")),
+        9 => format!("data: {chunk}\n\ndata: ping\n\ndata: {{\"type\":\"ping\"}}\n\n"),
+        10 => format!("data: data: {chunk}\n\n"),
+        _ => format!(
+            "data: {}\n\n",
+            chunk.replacen("\"finish_reason\":null", "\"finish_reason\":\"none\",\"index\":0.0", 1)
+        ),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Whatever chunks are wrapped in, all words arrive in order, or the end is not `completed`.
+    #[test]
+    fn all_words_arrive_or_the_answer_is_not_whole(
+        chunks in proptest::collection::vec(("[a-z<\\[{\"ä😀 ]{0,6}", 0usize..12), 1..12),
+        lost in proptest::collection::vec((0usize..12, proptest::sample::select(&LOST[..])), 0..2),
+        end in proptest::sample::select(&["data: [DONE]\n\n", "data: [DONE]", FINISH, "", "data: {\"choices\":[{\"delta\":{\"conte"][..]),
+        sizes in proptest::collection::vec(1usize..90, 1..9),
+    ) {
+        let mut body = String::new();
+        let mut words = String::new();
+        for (i, (text, by)) in chunks.iter().enumerate() {
+            for (_, lost) in lost.iter().filter(|(at, _)| *at == i) {
+                body.push_str(&format!("data: {lost}\n\n"));
+            }
+            body.push_str(&wrapped(&json(&text.encode_utf16().collect::<Vec<_>>(), false), *by));
+            words.push_str(text);
+        }
+        body.push_str(end);
+        let (text, last) = split(RUNTIME.block_on(items(pieces(body.as_bytes(), &sizes))));
+        let whole = matches!(last, Ok(Delta::Done { .. }));
+        let skipped = lost.iter().any(|(at, _)| *at < chunks.len());
+        prop_assert_eq!(&text, &words, "{}", body);
+        prop_assert!(!(whole && skipped), "words are missing, and it is said to be whole: {}", body);
+        if !skipped && end.contains("DONE") {
+            prop_assert!(whole, "{:?}: {}", last, body);
+        }
     }
 }

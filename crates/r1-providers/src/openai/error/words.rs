@@ -1,0 +1,404 @@
+//! What an upstream error is about, by its words.
+//!
+//! Every server has its own words, and proxies put one server's error into another's. So kinds are read wherever they
+//! may stand, and sentences are recognised by patterns: what is measured, and that it is too much.
+//!
+//! **Invariant:** an error's words never leave this crate; at most [`LIMIT`] bytes of them are kept, and nesting is
+//! followed to [`DEPTH`].
+
+use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
+
+/// Most bytes that are looked at.
+const LIMIT: usize = 8 * 1024;
+/// How deep errors may stand in errors: each proxy on the way may wrap one.
+const DEPTH: usize = 8;
+
+/// The few words of an upstream error that tell kinds apart. Never shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ErrorWords {
+    /// Codes, types and statuses in lower case, letters and digits only, each between two spaces.
+    kinds: String,
+    /// Sentences in lower case.
+    message: String,
+    /// The parameters that it names.
+    parameters: Vec<String>,
+}
+
+impl ErrorWords {
+    /// Reads an error as JSON: a string, an object, one inside `error`, a list. What is no JSON is a sentence, unless
+    /// it is a web page.
+    pub(crate) fn read(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let mut words = Self::default();
+        match serde_json::from_str(text.trim()) {
+            Ok(value) => words.gather(&value, 0),
+            Err(_) if text.trim_start().starts_with('<') => {}
+            Err(_) => words.add_sentence(&text, 0),
+        }
+        words
+    }
+
+    /// Those of a server that is busy.
+    pub(super) fn passing() -> Self {
+        Self { kinds: " overloaded ".to_owned(), ..Self::default() }
+    }
+
+    fn gather(&mut self, value: &Value, depth: usize) {
+        if depth > DEPTH || self.message.len() + self.kinds.len() > LIMIT {
+            return;
+        }
+        match value {
+            Value::String(sentence) => self.add_sentence(sentence, depth),
+            Value::Array(list) => list.iter().for_each(|value| self.gather(value, depth + 1)),
+            Value::Object(object) => {
+                for (key, value) in object {
+                    self.add_field(&plain(key), value, depth);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add_field(&mut self, key: &str, value: &Value, depth: usize) {
+        match key {
+            "code" | "type" | "status" | "statuscode" | "errorcode" | "errortype" | "errcode" | "reason" | "kind"
+            | "name" | "httpstatus" | "internalcode" => match value {
+                Value::String(word) => self.add_kind(word),
+                Value::Number(number) => self.add_kind(&number.to_string()),
+                other => self.gather(other, depth + 1),
+            },
+            "param" | "parameter" | "field" => self.parameters.extend(value.as_str().map(str::to_lowercase)),
+            // FastAPI's: the path to what is wrong in the request.
+            "loc" => {
+                let last = value.as_array().and_then(|path| path.last()).and_then(Value::as_str);
+                self.parameters.extend(last.map(str::to_lowercase));
+            }
+            "error" | "errors" | "message" | "msg" | "detail" | "details" | "errormessage" | "errormsg" | "errmsg"
+            | "description" | "title" | "raw" | "metadata" | "body" | "innererror" | "cause" | "data" | "response"
+            | "exception" => self.gather(value, depth + 1),
+            "choices" => {
+                let choices = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                choices.iter().filter_map(|choice| choice.get("error")).for_each(|error| self.gather(error, depth + 1));
+            }
+            _ => {}
+        }
+    }
+
+    fn add_kind(&mut self, kind: &str) {
+        // A sentence in a code's place.
+        if kind.split_whitespace().count() > 3 {
+            return self.add_sentence(kind, DEPTH);
+        }
+        let room = LIMIT.saturating_sub(self.kinds.len());
+        self.kinds.push(' ');
+        self.kinds.extend(plain(kind).chars().take(room));
+        self.kinds.push(' ');
+    }
+
+    fn add_sentence(&mut self, sentence: &str, depth: usize) {
+        // Another server's error within this one's sentence.
+        if depth < DEPTH
+            && let Some(begin) = sentence.find('{')
+            && let Some(Ok(inner)) = serde_json::Deserializer::from_str(&sentence[begin..]).into_iter().next()
+        {
+            self.gather(&inner, depth + 1);
+        }
+        let room = LIMIT.saturating_sub(self.message.len());
+        self.message.push(' ');
+        self.message.push_str(&sentence[..sentence.floor_char_boundary(room)].to_lowercase());
+    }
+
+    /// Whether one of its codes is one of these.
+    fn is_kind(&self, kinds: &[&str]) -> bool {
+        kinds.iter().any(|kind| self.kinds.contains(&format!(" {kind} ")))
+    }
+
+    /// Whether one of its codes has one of these in it.
+    fn has_kind(&self, parts: &[&str]) -> bool {
+        parts.iter().any(|part| self.kinds.contains(part))
+    }
+
+    fn says(&self, phrases: &[&str]) -> bool {
+        phrases.iter().any(|phrase| self.message.contains(phrase))
+    }
+
+    /// The parameters that it names in a place of their own.
+    pub(in crate::openai) fn parameters(&self) -> &[String] {
+        &self.parameters
+    }
+
+    /// Whether its sentence has this word, between quotes of some kind if `quoted`.
+    pub(in crate::openai) fn has_word(&self, word: &str, quoted: bool) -> bool {
+        self.message.match_indices(word).any(|(at, _)| {
+            let before = self.message[..at].chars().next_back();
+            let after = self.message[at + word.len()..].chars().next();
+            let is_quote = |c: Option<char>| c.is_some_and(|c| "'\"`‘’“”".contains(c));
+            let is_edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '.');
+            if quoted {
+                is_quote(before) && is_quote(after)
+            } else {
+                is_edge(before) && (is_edge(after) || after == Some('.'))
+            }
+        })
+    }
+
+    /// Whether it says that something in the request is not known or not supported.
+    pub(in crate::openai) fn is_refusal_of_a_parameter(&self) -> bool {
+        self.has_kind(&["unsupported", "unknownparameter", "extraforbidden", "unrecognized"])
+            || self.says(&[
+                "not support",
+                "unsupported",
+                "does not accept",
+                "not permitted",
+                "not allowed",
+                "not recognized",
+                "not a recognized",
+                "not a valid param",
+                "no longer supported",
+                "unknown",
+                "unrecognized",
+                "unrecognised",
+                "unexpected",
+                "extra ",
+                "additional propert",
+                "deprecated",
+                "invalid param",
+                "invalid arg",
+                "invalid field",
+                "no such",
+                "only available",
+                "is not available",
+                "not implemented",
+                "must not",
+                "cannot be used",
+                "can't be used",
+                "cannot be set",
+            ])
+    }
+
+    /// Whether it speaks of who speaks: `messages[0].role`, "Only user and assistant roles are supported".
+    pub(in crate::openai) fn is_about_a_role(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.starts_with("messages"))
+            || self.says(&[".role", "system message", "system prompt", "system instruction", "developer instruction"])
+    }
+
+    /// Whether it says that a value is out of bounds, not that the parameter is unknown.
+    pub(in crate::openai) fn is_about_a_value(&self) -> bool {
+        self.says(&["between", "less than or equal", "greater than or equal", "at most", "at least", "out of range"])
+            || self.says(&["too large", "too high", "too small", "must be <=", "range of"])
+    }
+
+    /// Whether it says that the answer was allowed to be too long, by the limit that was sent with the request.
+    pub(in crate::openai) fn is_about_the_answers_length(&self) -> bool {
+        const NAMES: &[&str] = &["max_tokens", "max_completion_tokens", "max_new_tokens", "maxoutputtokens"];
+        let named = self.parameters.iter().any(|parameter| NAMES.contains(&parameter.as_str()))
+            || self.says(NAMES)
+            || self.says(&["in the completion", "for the completion", "completion tokens", "output tokens"]);
+        named && (self.is_too_much() || self.is_about_a_value() || self.is_kind(&["contextlengthexceeded"]))
+    }
+
+    /// Whether it is about the length of what was sent. OpenAI, Azure, Groq, Cerebras, Moonshot · Anthropic · Gemini ·
+    /// Mistral · Cohere · xAI · Together and TGI · Fireworks · Bedrock · DashScope · OVMS · vLLM, `SGLang` · llama.cpp ·
+    /// Ollama · LM Studio · MLX.
+    pub(in crate::openai) fn is_context(&self) -> bool {
+        if self.is_kind(&[
+            "contextlengthexceeded",
+            "contextwindowexceeded",
+            "contextwindowexceedederror",
+            "exceedcontextsizeerror",
+            "contexttoolong",
+            "contextoverflow",
+            "modelmaxprompttokensexceeded",
+            "prompttoolong",
+            "inputtoolong",
+            "requesttoolarge",
+        ]) {
+            return true;
+        }
+        // Our own limit, a minute's, a picture's.
+        if self.is_rate_limit_of_time() {
+            return self.says(&["request too large"]);
+        }
+        if self.says(&["image", "file", "byte", "top_logprobs", "tool_call", "stop sequence"]) {
+            return false;
+        }
+        let is_messages = |name: &String| name.starts_with("messages") || name.starts_with("input");
+        if self.has_kind(&["stringabovemaxlength", "toolong"])
+            && (self.parameters.iter().any(is_messages) || self.says(&["messages["]))
+        {
+            return true;
+        }
+        let measured = self.says(&[
+            "context",
+            "token",
+            "prompt",
+            "input length",
+            "input is",
+            "input too",
+            "inputs`",
+            "sequence length",
+            "message length",
+            "length of the messages",
+            "messages too long",
+            "conversation",
+        ]);
+        let negative = self.says(&["max_tokens must be at least 1, got -", "max_new_tokens must be at least 1, got -"]);
+        negative || (measured && self.is_too_much())
+    }
+
+    /// Whether it says that something is more than may be.
+    fn is_too_much(&self) -> bool {
+        self.says(&[
+            "exceed",
+            "too long",
+            "too large",
+            "too many tokens",
+            "too many input tokens",
+            "longer than",
+            "larger than",
+            "greater than",
+            "overflow",
+            "maximum context length",
+            "maximum prompt length",
+            "maximum input length",
+            "maximum sequence length",
+            "max input tokens",
+            "max context",
+            "context length of only",
+            "reduce the length",
+            "reduce your prompt",
+            "must be <=",
+            "must have less than",
+            "must be less than",
+            "range of input length",
+            "tokens >",
+            "token limit",
+            "超长",
+            "超过",
+        ])
+    }
+
+    /// Whether the provider refused because of what was said. OpenAI, Azure · `OpenRouter` · xAI · `DashScope` · Gemini.
+    pub(in crate::openai) fn is_content(&self) -> bool {
+        self.has_kind(&["contentfilter", "contentpolicy", "contentmoderation", "responsibleaipolicy", "datainspection"])
+            || self.is_kind(&["moderation", "moderationblocked", "safety", "prohibitedcontent", "flagged", "sensitive"])
+            || self.says(&[
+                "content management policy",
+                "content policy",
+                "content filter",
+                "content_filter",
+                "content moderation",
+                "requires moderation",
+                "was flagged",
+                "been flagged",
+                "violates usage",
+                "violates our",
+                "violates the",
+                "violate our",
+                "usage guidelines",
+                "usage policies",
+                "usage policy",
+                "safety system",
+                "safety_check",
+                "safety reasons",
+                "safety filter",
+                "inappropriate content",
+                "sensitive content",
+                "harmful content",
+                "prohibited content",
+                "blocked by our",
+            ])
+    }
+
+    /// Whether there is no such model. OpenAI · Mistral · `OpenRouter` · Azure · Ollama.
+    pub(in crate::openai) fn is_unknown_model(&self) -> bool {
+        self.is_kind(&["modelnotfound", "invalidmodel", "unknownmodel", "deploymentnotfound", "modelnotavailable"])
+            || self.says(&["not a valid model", "invalid model", "unknown model", "no such model"])
+            || self.says(&["no endpoints found", "not found, try pulling"])
+            || (self.says(&["model", "deployment"])
+                && self.says(&["not found", "not exist", "doesn't exist", "decommissioned", "have access to"]))
+    }
+
+    pub(in crate::openai) fn is_no_credit(&self) -> bool {
+        self.is_kind(&[
+            "insufficientquota",
+            "billingerror",
+            "402",
+            "insufficientbalance",
+            "paymentrequired",
+            "arrearage",
+        ]) || self.has_kind(&["billinghardlimit", "insufficientcredit", "creditexhausted", "outofcredit"])
+            || self.says(&[
+                "insufficient balance",
+                "insufficient credit",
+                "insufficient funds",
+                "insufficient_quota",
+                "credit balance is too low",
+                "out of credit",
+                "more credits",
+                "enough credits",
+                "no credits",
+                "available credits",
+                "spending limit",
+                "hard limit",
+                "payment required",
+                "top up",
+                "recharge",
+                "in good standing",
+            ])
+    }
+
+    pub(in crate::openai) fn is_rate_limit(&self) -> bool {
+        self.is_rate_limit_of_time()
+            || self.has_kind(&["ratelimit", "throttl", "toomanyrequests", "resourceexhausted", "limitrequests"])
+            || self.is_kind(&["429", "quotaexceeded"])
+            || self.says(&["rate limit", "rate_limit", "ratelimit", "too many requests", "throttl", "quota exceeded"])
+            || self.says(&["exceeded your current quota"])
+    }
+
+    /// Whether it speaks of a limit per minute or per day.
+    fn is_rate_limit_of_time(&self) -> bool {
+        self.says(&[
+            "per minute",
+            "per min ",
+            "per min)",
+            "per min.",
+            "per second",
+            "per day",
+            "per hour",
+            "(tpm)",
+            "(rpm)",
+        ])
+    }
+
+    /// Gemini answers a bad key with 400.
+    pub(in crate::openai) fn is_key(&self) -> bool {
+        self.is_kind(&[
+            "invalidapikey",
+            "authenticationerror",
+            "unauthenticated",
+            "unauthorized",
+            "401",
+            "authenticationfailed",
+        ]) || self.is_kind(&["permissiondenied", "permissionerror", "accessdenied", "403", "invalidauthentication"])
+            || self.says(&["api key not valid", "invalid api key", "incorrect api key", "invalid x-api-key"])
+            || self.says(&["no api key", "missing api key", "api key is invalid", "api key expired", "invalid token"])
+    }
+
+    /// Whether the same may succeed later.
+    pub(in crate::openai) fn is_passing(&self) -> bool {
+        self.has_kind(&["servererror", "internalerror", "apierror", "overloaded", "unavailable", "timeout", "timedout"])
+            || self.has_kind(&["serverbusy", "badgateway", "connectionerror", "notready", "loading"])
+            || self.is_kind(&["408", "500", "502", "503", "504", "520", "522", "524", "529"])
+            || self.says(&["overloaded", "try again", "temporar", "timed out", "time out", "timeout", "busy"])
+            || self.says(&["at capacity", "unavailable", "internal server error", "bad gateway", "loading model"])
+    }
+}
+
+/// Letters and digits alone, in lower case: `contextLengthExceeded` is `context_length_exceeded`.
+fn plain(word: &str) -> String {
+    word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}

@@ -1,0 +1,145 @@
+use super::*;
+
+const ALL: &[&str] = &["stream_options", "temperature", "max_tokens", "seed", "user"];
+
+fn after(fit: &Fit, parameters: &[&'static str], system: Option<SystemRole>, body: &str) -> Option<(Correction, bool)> {
+    correction(&ErrorWords::read(body.as_bytes()), Asked { fit, parameters, system })
+}
+
+fn of(body: &str) -> Option<(Correction, bool)> {
+    after(&Fit::default(), ALL, None, body)
+}
+
+#[test]
+fn a_refusal_names_what_it_refuses() {
+    let without = |name| Some((Correction::Without(name), true));
+    let renamed = Some((Correction::Name(MaxTokensField::MaxCompletionTokens), true));
+    for (body, expected) in [
+        (
+            r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","type":"invalid_request_error","param":"max_tokens","code":"unsupported_parameter"}}"#,
+            renamed,
+        ),
+        (
+            r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is supported.","param":"temperature","code":"unsupported_value"}}"#,
+            without("temperature"),
+        ),
+        (
+            r#"{"error":{"message":"Unrecognized request argument supplied: stream_options","param":null}}"#,
+            without("stream_options"),
+        ),
+        (
+            r#"{"detail":[{"type":"extra_forbidden","loc":["body","seed"],"msg":"Extra inputs are not permitted","input":7}]}"#,
+            without("seed"),
+        ),
+        (
+            r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs are not permitted"}]}}"#,
+            without("user"),
+        ),
+        (r#"{"error":{"message":"property 'stream_options' is unsupported"}}"#, without("stream_options")),
+        (r#"{"error":"unknown field \"user\""}"#, without("user")),
+        (r#"{"message":"temperature is deprecated for this model"}"#, without("temperature")),
+        // What fits another time is not remembered.
+        (
+            r#"{"error":{"message":"temperature: must be less than or equal to 1"}}"#,
+            Some((Correction::Without("temperature"), false)),
+        ),
+        (
+            r#"{"error":{"message":"max_tokens is too large: 100000. This model supports at most 16384 completion tokens.","param":"max_tokens","code":"invalid_value"}}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
+        (
+            r#"{"error":{"message":"This model's maximum context length is 4097 tokens. However, you requested 5000 tokens (3000 in the messages, 2000 in the completion). Please reduce the length of the messages or completion.","code":"context_length_exceeded"}}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
+        // Nothing of the request's is to blame.
+        (
+            r#"{"error":{"message":"This model's maximum context length is 4097 tokens. However, your messages resulted in 5000 tokens.","param":"messages","code":"context_length_exceeded"}}"#,
+            None,
+        ),
+        (r#"{"error":{"message":"Unknown user. The seed of the problem is unknown."}}"#, None),
+        (r#"{"error":{"message":"Invalid API key"}}"#, None),
+        (r#"{"error":{"message":"property 'top_p' is unsupported"}}"#, None),
+        ("", None),
+        ("<html>max_tokens unsupported</html>", None),
+    ] {
+        assert_eq!(of(body), expected, "{body}");
+    }
+    let streamless = r#"{"error":{"message":"Unsupported value: 'stream' does not support true with this model.","param":"stream"}}"#;
+    assert_eq!(after(&Fit::default(), &["max_tokens"], None, streamless), Some((Correction::Whole, true)));
+}
+
+#[test]
+fn the_limit_is_renamed_once_and_then_left_out() {
+    let refused =
+        |name: &str| format!(r#"{{"error":{{"message":"Unsupported parameter: '{name}'","param":"{name}"}}}}"#);
+    let mut fit = Fit::default();
+    let (first, _) = after(&fit, &["max_completion_tokens"], None, &refused("max_completion_tokens")).unwrap();
+    assert_eq!(first, Correction::Name(MaxTokensField::MaxTokens));
+    fit.apply(first);
+    let (second, _) = after(&fit, &["max_tokens"], None, &refused("max_tokens")).unwrap();
+    assert_eq!(second, Correction::Without("max_tokens"));
+    fit.apply(second);
+    let corrected = fit.corrected(Parameters::default());
+    assert_eq!(corrected.max_tokens_field, Some(MaxTokensField::MaxTokens));
+    assert!(!corrected.may_send("max_tokens"));
+}
+
+#[test]
+fn a_role_that_is_refused_is_sent_otherwise() {
+    let of = |role, body: &str| after(&Fit::default(), &[], Some(role), body).map(|(correction, _)| correction);
+    for (role, body, expected) in [
+        (
+            SystemRole::System,
+            r#"{"error":{"message":"Unsupported value: 'messages[0].role' does not support 'system' with this model.","param":"messages[0].role"}}"#,
+            Some(SystemRole::Merge),
+        ),
+        (
+            SystemRole::System,
+            r#"{"error":{"message":"'messages[0].role' does not support 'system'. Use 'developer' instead."}}"#,
+            Some(SystemRole::Developer),
+        ),
+        (
+            SystemRole::Developer,
+            r#"{"error":{"message":"'developer' is not one of ['system', 'user'] - 'messages.0.role'"}}"#,
+            Some(SystemRole::Merge),
+        ),
+        (SystemRole::System, r#"{"error":"System role not supported"}"#, Some(SystemRole::Merge)),
+        (
+            SystemRole::System,
+            r#"{"message":"Developer instruction is not enabled for models/gemma"}"#,
+            Some(SystemRole::Merge),
+        ),
+        (
+            SystemRole::System,
+            r#"{"message":"Only user and assistant roles are supported, not system"}"#,
+            Some(SystemRole::Merge),
+        ),
+        (SystemRole::Merge, r#"{"error":"System role not supported"}"#, None),
+        (SystemRole::System, r#"{"error":"The system is down"}"#, None),
+    ] {
+        assert_eq!(of(role, body), expected.map(Correction::System), "{body}");
+    }
+    assert_eq!(after(&Fit::default(), &[], None, r#"{"error":"System role not supported"}"#), None, "there was none");
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let fits = Fits::default();
+    for i in 0..MODELS * 2 {
+        fits.learn(&format!("m{i}").into(), Correction::Whole);
+    }
+    assert_eq!(fits.0.lock().len(), MODELS);
+    assert!(fits.of(&format!("m{}", MODELS * 2 - 1)).has(Correction::Whole));
+    assert!(!fits.of("another").has(Correction::Whole));
+}
+
+#[test]
+fn a_model_shows_how_it_thinks() {
+    let fits = Fits::default();
+    let model: Arc<str> = "deepseek-r1:8b".into();
+    assert!(fits.closes_thinking(&model) && !fits.closes_thinking("llama3"));
+    fits.learn_thinking(&model, false);
+    assert!(!fits.closes_thinking(&model), "it did not");
+    fits.learn_thinking(&"llama3".into(), true);
+    assert!(fits.closes_thinking("llama3"));
+}
