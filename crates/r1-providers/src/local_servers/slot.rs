@@ -325,7 +325,10 @@ impl Found {
         let _ = tokio::time::timeout(LAST_LOOK, self.slot.look(false)).await;
         self.slot.client(self.is_named).ok_or_else(|| ProviderError {
             code: ProviderErrorCode::Unreachable,
-            message: format!("'{}' is not running on this machine. Start it, or choose another model.", self.name()),
+            message: format!(
+                "The provider '{}' is not running on this machine. Start it, or choose another model.",
+                self.name()
+            ),
             retryable: true,
             retry_after: None,
         })
