@@ -305,4 +305,85 @@ mod tests {
             assert_eq!(title(none), None, "{none}");
         }
     }
+
+    mod any_list {
+        use proptest::prelude::*;
+        use serde_json::json;
+
+        use super::*;
+
+        fn any_json() -> impl Strategy<Value = Value> {
+            let leaf = prop_oneof![
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from),
+                any::<f64>().prop_map(Value::from),
+                ".{0,9}".prop_map(Value::from),
+            ];
+            let key = prop_oneof![
+                proptest::sample::select(vec![
+                    "id",
+                    "name",
+                    "model",
+                    "data",
+                    "models",
+                    "type",
+                    "capabilities",
+                    "architecture",
+                    "context_length",
+                    "owned_by",
+                    "supported_parameters",
+                    "output_modalities",
+                    "meta",
+                    "limits",
+                    "top_provider",
+                ])
+                .prop_map(str::to_owned),
+                ".{0,5}",
+            ];
+            leaf.prop_recursive(3, 20, 5, move |inner| {
+                prop_oneof![
+                    prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                    prop::collection::vec((key.clone(), inner), 0..5)
+                        .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+                ]
+            })
+        }
+
+        /// Odd entries, and good ones among them.
+        fn any_entries() -> impl Strategy<Value = Vec<(Value, bool)>> {
+            let odd = any_json().prop_map(|value| (value, false));
+            let good = any::<bool>().prop_map(|_| (Value::Null, true));
+            prop::collection::vec(prop_oneof![odd, good], 0..20)
+        }
+
+        proptest! {
+            #[test]
+            fn good_entries_are_kept_whatever_stands_beside_them(entries in any_entries(), form in 0..3) {
+                let mut good = Vec::new();
+                let entries: Vec<Value> = entries.into_iter().enumerate().map(|(at, (odd, is_good))| {
+                    if !is_good {
+                        return odd;
+                    }
+                    let id = format!("\u{1f600} good {at}");
+                    good.push(id.clone());
+                    json!({"id": id, "context_length": 5})
+                }).collect();
+                let body = match form {
+                    0 => json!(entries),
+                    1 => json!({"object": "list", "data": entries}),
+                    _ => json!({"models": entries}),
+                };
+                let list = read(body.to_string().as_bytes(), 100).unwrap();
+                let kept: Vec<_> = list.models.iter().map(|model| &model.id).filter(|id| id.contains("good")).collect();
+                prop_assert_eq!(kept, good.iter().collect::<Vec<_>>());
+                let distinct: HashSet<_> = list.models.iter().map(|model| &model.id).collect();
+                prop_assert_eq!(distinct.len(), list.models.len());
+            }
+
+            #[test]
+            fn nothing_makes_it_stumble(body in prop::collection::vec(any::<u8>(), 0..300)) {
+                let _ = read(&body, 10);
+            }
+        }
+    }
 }

@@ -140,11 +140,13 @@ impl Slot {
         let mut list = match asking.plain_list().await {
             Ok(list) => list,
             Err(ListFault::Unreachable) => return self.settle(look, is_first, Presence::Nobody, None),
+            // Busy with an answer, perhaps: whoever was there is there still.
+            Err(ListFault::Late | ListFault::Broken | ListFault::Status(500..)) if self.is_there() => return,
             Err(fault) => return self.settle(look, is_first, Presence::Other(Other::NoList(fault)), None),
         };
         let listed = self.has_listed(&list.models);
-        if !listed && self.is_gpt_r1().await {
-            return self.settle(look, is_first, Presence::Other(Other::GptR1), None);
+        if !listed && let Err(other) = self.is_no_gpt_r1().await {
+            return self.settle(look, is_first, Presence::Other(other), None);
         }
         // One that can't be told is taken for the one whose place it is.
         let is_named = own.is_none_or(|own| list.server.is_none_or(|server| server == own));
@@ -166,10 +168,14 @@ impl Slot {
         }
     }
 
+    fn is_there(&self) -> bool {
+        matches!(self.seen.lock().presence, Presence::There { .. })
+    }
+
     /// Whether these are the models of who is there already.
     fn has_listed(&self, models: &[Listed]) -> bool {
+        let is_there = self.is_there();
         let seen = self.seen.lock();
-        let is_there = matches!(seen.presence, Presence::There { .. });
         is_there && seen.models.iter().map(|model| &model.id).eq(models.iter().map(|model| &model.id))
     }
 
@@ -230,16 +236,23 @@ impl Slot {
         format!("http://{}/v1", self.address)
     }
 
-    /// Whether a GPT.R1 answers there, which would ask its own models.
-    async fn is_gpt_r1(&self) -> bool {
-        let health = self.client.get(format!("http://{}/api/v1/health", self.address)).timeout(LAST_LOOK);
-        let Ok(response) = health.send().await else { return false };
-        let Ok(body) = crate::listing::read_up_to(response, HEALTH_BYTES).await else { return false };
-        let Ok(health) = serde_json::from_slice::<Value>(&body) else { return false };
-        health["status"].is_string()
-            && health["version"].is_string()
-            && health["database"].is_object()
-            && health["providers"].is_array()
+    /// Makes sure that no GPT.R1 answers there, which would ask its own models. One that does not say in
+    /// time what it is may be one.
+    async fn is_no_gpt_r1(&self) -> Result<(), Other> {
+        let health = self.client.get(format!("http://{}/api/v1/health", self.address));
+        let ask = async {
+            let response = health.send().await.ok()?;
+            let body = crate::listing::read_up_to(response, HEALTH_BYTES).await.ok()?;
+            serde_json::from_slice::<Value>(&body).ok()
+        };
+        let health = tokio::time::timeout(LAST_LOOK, ask).await.map_err(|_| Other::NoList(ListFault::Late))?;
+        let is_gpt_r1 = health.is_some_and(|health| {
+            health["status"].is_string()
+                && health["version"].is_string()
+                && health["database"].is_object()
+                && health["providers"].is_array()
+        });
+        if is_gpt_r1 { Err(Other::GptR1) } else { Ok(()) }
     }
 
     fn chat_client(&self, is_named: bool) -> Option<OpenAi> {
@@ -325,7 +338,10 @@ impl Found {
         let _ = tokio::time::timeout(LAST_LOOK, self.slot.look(false)).await;
         self.slot.client(self.is_named).ok_or_else(|| ProviderError {
             code: ProviderErrorCode::Unreachable,
-            message: format!("'{}' is not running on this machine. Start it, or choose another model.", self.name()),
+            message: format!(
+                "The provider '{}' is not running on this machine. Start it, or choose another model.",
+                self.name()
+            ),
             retryable: true,
             retry_after: None,
         })

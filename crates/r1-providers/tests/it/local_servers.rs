@@ -129,6 +129,12 @@ async fn a_server_comes_and_goes_and_its_models_keep_their_names() {
     lists(&server, "vllm", &["qwen", "another"]);
     world.wait_ids(&["vllm/qwen", "vllm/another"]).await;
 
+    // Who is busy is there.
+    server.set_models_script(Script::error(StatusCode::SERVICE_UNAVAILABLE, "x", "x"));
+    let asked = server.counters().model_lists;
+    server.wait_until("two more looks", |counters| counters.model_lists >= asked + 2).await.unwrap();
+    assert_eq!(world.ids().await, ["vllm/qwen", "vllm/another"]);
+
     server.shut_down().await;
     world.wait_ids(&[]).await;
     let health = world.catalog.health();
@@ -163,6 +169,9 @@ async fn who_is_no_server_of_models_is_left_alone() {
         let health = json!({"status": "ok", "version": "0.1.0", "database": {"status": "ok"}, "providers": []});
         Script::json(StatusCode::OK, &health)
     });
+    // Who does not say in time what it is may be one.
+    let silent = Upstream::start().await.unwrap();
+    silent.route("/api/v1/health", |_| Script::new().hang());
     let page = Upstream::start().await.unwrap();
     page.set_models_script(Script::html(StatusCode::OK));
     let locked = Upstream::start().await.unwrap();
@@ -176,6 +185,7 @@ async fn who_is_no_server_of_models_is_left_alone() {
         (Some("lm-studio"), address(&page)),
         (Some("llama-cpp"), address(&locked)),
         (Some("vllm"), address(&hangs)),
+        (Some("silent"), address(&silent)),
         (None, address(&good)),
     ])
     .await;
@@ -187,11 +197,11 @@ async fn who_is_no_server_of_models_is_left_alone() {
             server.wait_until("another look", asked).await.unwrap();
         }
     }
-    for model in ["ollama/echo", "lm-studio/echo", "llama-cpp/echo", "vllm/echo"] {
+    for model in ["ollama/echo", "lm-studio/echo", "llama-cpp/echo", "vllm/echo", "silent/echo"] {
         assert_eq!(world.ask(model).await, Err(ProviderErrorCode::Unreachable), "{model}");
     }
     assert_eq!(world.ids().await, [name]);
-    world.end(&[(&gpt_r1, 0), (&page, 0), (&locked, 0), (&hangs, 0), (&good, 0)]).await;
+    world.end(&[(&gpt_r1, 0), (&page, 0), (&locked, 0), (&hangs, 0), (&silent, 0), (&good, 0)]).await;
 }
 
 #[tokio::test]
