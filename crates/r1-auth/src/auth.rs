@@ -4,13 +4,13 @@
 //! accounts; here a request is matched with its session. Of two clients with the same session the
 //! store knows one row: ending it is what ends both.
 //!
-//! **Invariant:** every request is checked against a session that lived at most five seconds ago;
+//! **Invariant:** every request is checked against a session that lived at most three seconds ago;
 //! a signature alone opens nothing.
 
 use std::{sync::Arc, time::Duration};
 
 use r1_domain::{
-    id::SessionId,
+    id::{GenerationId, SessionId, UserId},
     nodes::{Bus, Signal},
     session::{Session, SessionKind},
     store::Store,
@@ -27,6 +27,7 @@ use crate::{
     password::{PasswordConfig, PasswordSetupError, Passwords},
     secret,
     token::{self, AccessTokens},
+    watch::{Watch, Watches},
 };
 
 mod account;
@@ -97,6 +98,7 @@ pub struct Auth {
     tokens: AccessTokens,
     cache: SessionCache,
     attempts: Option<Attempts>,
+    watches: Arc<Watches>,
     /// To the other nodes, where there may be some.
     bus: Option<Arc<dyn Bus>>,
 }
@@ -126,6 +128,7 @@ impl Auth {
             cache: SessionCache::new(CACHE_CAPACITY),
             attempts: config.attempts.as_ref().map(Attempts::new),
             config,
+            watches: Arc::default(),
             bus: None,
         })
     }
@@ -139,11 +142,42 @@ impl Auth {
     /// A session was ended on another node.
     pub fn forget(&self, session: SessionId) {
         self.cache.end(session);
+        self.watches.end_session(session);
+    }
+
+    /// How a stream of this generation, opened with this session, learns that it may not go on.
+    #[must_use]
+    pub fn watch(&self, session: SessionId, user: UserId, generation: GenerationId) -> Watch {
+        self.watches.add(session, user, generation)
+    }
+
+    /// Asks the database what all open streams rest on, and tells those that may not go on. Gives back the
+    /// users that are disabled or gone, of those that follow something and of `users`.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`]: what was asked before that was told.
+    pub async fn look_again(&self, users: &[UserId]) -> Result<Vec<UserId>, AuthError> {
+        let mut gone = Vec::new();
+        for question in self.watches.questions(users) {
+            let lost = self.store.access_lost(&question).await?;
+            for session in lost.sessions {
+                self.forget(session);
+            }
+            for generation in lost.generations {
+                self.watches.end_generation(generation);
+            }
+            for user in lost.users {
+                self.cache.end_all(user);
+                self.watches.end_user(user);
+                gone.push(user);
+            }
+        }
+        Ok(gone)
     }
 
     /// A session was ended here.
     fn ended(&self, session: SessionId) {
-        self.cache.end(session);
+        self.forget(session);
         if let Some(bus) = &self.bus {
             bus.tell(Signal::Session(session));
         }

@@ -1,10 +1,11 @@
 //! A store in memory with accounts and sessions, for this crate's tests. What no sign-in asks for
 //! answers "not found".
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use r1_domain::{
+    access::Access,
     conversation::Conversation,
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -15,28 +16,39 @@ use r1_domain::{
         AppendOutcome, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store, StoreError,
         StoreResult, StoredLog, TurnOutcome,
     },
+    text::fold_login,
     time::{Clock, Timestamp},
     user::{NewUser, User, normalise_login},
 };
 use secrecy::{ExposeSecret, SecretString};
 
 /// A clock that is turned by hand.
-pub(crate) struct Hand(Mutex<Timestamp>);
+pub(crate) struct Hand(Mutex<(Timestamp, Duration)>);
 
 impl Hand {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Timestamp::from_micros(1_800_000_000_000_000))))
+        Arc::new(Self(Mutex::new((Timestamp::from_micros(1_800_000_000_000_000), Duration::ZERO))))
     }
 
-    pub(crate) fn forward(&self, by: std::time::Duration) {
-        let mut now = self.0.lock();
+    pub(crate) fn forward(&self, by: Duration) {
+        let (now, passed) = &mut *self.0.lock();
         *now = now.plus(by);
+        *passed += by;
+    }
+
+    pub(crate) fn set_back(&self, by: Duration) {
+        let (now, _) = &mut *self.0.lock();
+        *now = now.minus(by);
     }
 }
 
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
-        *self.0.lock()
+        self.0.lock().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.lock().1
     }
 }
 
@@ -97,10 +109,10 @@ impl Store for FakeStore {
     async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User> {
         let mut tables = self.0.lock();
         for found in &tables.users {
-            if normalise_login(&found.user.username) == normalise_login(&user.username) {
+            if fold_login(&found.user.username) == fold_login(&user.username) {
                 return Err(StoreError::Taken { field: "username" });
             }
-            if normalise_login(&found.user.email) == normalise_login(&user.email) {
+            if fold_login(&found.user.email) == fold_login(&user.email) {
                 return Err(StoreError::Taken { field: "email" });
             }
         }
@@ -118,10 +130,11 @@ impl Store for FakeStore {
         if tables.broken {
             return Err(StoreError::Unavailable("on purpose".into()));
         }
-        let found = tables.users.iter().find(|found| {
-            normalise_login(&found.user.username) == login || normalise_login(&found.user.email) == login
-        });
-        Ok(found.cloned())
+        let by = |form: fn(&str) -> String| {
+            let is = |name: &str| form(name) == form(login);
+            tables.users.iter().find(|found| is(&found.user.username) || is(&found.user.email))
+        };
+        Ok(by(normalise_login).or_else(|| by(fold_login)).cloned())
     }
 
     async fn user_rehash(&self, id: UserId, old: &SecretString, new: SecretString) -> StoreResult<()> {
@@ -136,7 +149,7 @@ impl Store for FakeStore {
     async fn user_set_disabled(&self, login: &str, disabled: bool, _now: Timestamp) -> StoreResult<User> {
         let mut tables = self.0.lock();
         let tables = &mut *tables;
-        let found = tables.users.iter_mut().find(|found| normalise_login(&found.user.username) == login);
+        let found = tables.users.iter_mut().find(|found| fold_login(&found.user.username) == fold_login(login));
         let user = &mut found.ok_or(StoreError::NotFound)?.user;
         user.disabled = disabled;
         for row in tables.sessions.iter_mut().filter(|row| row.session.user_id == user.id) {
@@ -202,6 +215,20 @@ impl Store for FakeStore {
             row.ended = true;
         }
         Ok(())
+    }
+
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access> {
+        let tables = self.0.lock();
+        if tables.broken {
+            return Err(StoreError::Unavailable("on purpose".into()));
+        }
+        let over = |id: &SessionId| tables.sessions.iter().any(|row| row.session.id == *id && row.ended);
+        let stands = |id: &UserId| tables.users.iter().any(|found| found.user.id == *id && !found.user.disabled);
+        Ok(Access {
+            sessions: of.sessions.iter().copied().filter(over).collect(),
+            users: of.users.iter().copied().filter(|id| !stands(id)).collect(),
+            generations: Vec::new(),
+        })
     }
 
     async fn user_list(&self, _: PageRequest) -> StoreResult<Page<User>> {

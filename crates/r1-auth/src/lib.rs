@@ -18,9 +18,11 @@ pub mod password;
 pub mod secret;
 pub mod setup;
 pub mod token;
+mod watch;
 
 pub use auth::{Auth, AuthConfig, Grant, Login, Registration};
 pub use error::{AuthError, FieldError};
+pub use watch::Watch;
 
 #[cfg(test)]
 mod fake;

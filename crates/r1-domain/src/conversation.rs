@@ -2,6 +2,7 @@
 
 use crate::{
     id::{ConversationId, GenerationId, MessageId},
+    text::{ELLIPSIS, is_blank, prefix},
     time::Timestamp,
 };
 
@@ -35,7 +36,7 @@ pub struct Conversation {
 /// The sentence to show beside the field.
 pub fn check_title(title: &str) -> Result<(), String> {
     let title = title.trim();
-    if title.is_empty() {
+    if is_blank(title) {
         return Err("must not be empty".to_owned());
     }
     if title.chars().count() > TITLE_LENGTH {
@@ -44,23 +45,33 @@ pub fn check_title(title: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Names a conversation after its first question: white space folded, cut at a word.
+/// Names a conversation after its first question: white space folded; one that is too long is cut at
+/// a word, or, where the word alone is too long, between two characters as people see them.
 #[must_use]
 pub fn title_from_question(question: &str) -> String {
     let mut title = String::new();
     let mut length = 0;
     for word in question.split_whitespace() {
-        let word: String = word.chars().filter(|c| !c.is_control()).take(NAMED_LENGTH).collect();
-        let more = word.chars().count() + usize::from(length > 0);
-        if length + more > NAMED_LENGTH {
-            title.push('…');
-            break;
+        let word: String = word.chars().filter(|c| !c.is_control()).collect();
+        if is_blank(&word) {
+            continue;
         }
         if length > 0 {
+            let more = word.chars().count() + 1;
+            if length + more > NAMED_LENGTH {
+                title.push(ELLIPSIS);
+                break;
+            }
             title.push(' ');
+            length += 1;
         }
-        title.push_str(&word);
-        length += more;
+        let beginning = prefix(&word, NAMED_LENGTH - length);
+        title.push_str(beginning);
+        if beginning.len() < word.len() {
+            title.push(ELLIPSIS);
+            break;
+        }
+        length += word.chars().count();
     }
     if title.is_empty() { DEFAULT_TITLE.to_owned() } else { title }
 }
@@ -75,6 +86,37 @@ mod tests {
         assert_eq!(title_from_question(""), DEFAULT_TITLE);
         let long = title_from_question(&"wonderful ".repeat(20));
         assert!(long.ends_with("wonderful…") && long.chars().count() <= NAMED_LENGTH + 1, "{long}");
-        assert_eq!(title_from_question(&"x".repeat(500)).chars().count(), NAMED_LENGTH);
+        let word = title_from_question(&"x".repeat(500));
+        assert!(word.ends_with("x…") && word.chars().count() == NAMED_LENGTH + 1, "{word}");
+    }
+
+    #[test]
+    fn titles_are_cut_between_characters_as_people_see_them() {
+        for (cluster, chars) in [
+            ("👩\u{200d}👩\u{200d}👧", 5),
+            ("🇩🇪", 2),
+            ("e\u{301}", 2),
+            ("क\u{94d}षि", 4),
+            ("\u{1112}\u{1161}\u{11ab}", 3),
+            ("❤\u{fe0f}", 2),
+            ("\u{e01}\u{e49}", 2),
+        ] {
+            let title = title_from_question(&cluster.repeat(NAMED_LENGTH));
+            let whole = title.strip_suffix(ELLIPSIS).unwrap_or_else(|| panic!("{cluster} is cut: {title}"));
+            assert_eq!(whole, cluster.repeat(NAMED_LENGTH / chars), "{cluster}");
+        }
+        // One character with more accents than a title has room for.
+        let endless = title_from_question(&format!("a{}", "\u{301}".repeat(500)));
+        assert_eq!(endless.chars().count(), NAMED_LENGTH + 1);
+    }
+
+    #[test]
+    fn what_can_not_be_seen_is_no_title() {
+        for blank in ["", " ", "\u{200b}", "\u{200d} \u{feff}", "\u{3164}\u{2800}", "\u{202e}\n\u{e0041}"] {
+            assert!(check_title(blank).is_err(), "{blank:?}");
+            assert_eq!(title_from_question(blank), DEFAULT_TITLE, "{blank:?}");
+        }
+        assert_eq!(title_from_question("\u{200b} \u{2060} Hello \u{feff} you"), "Hello you");
+        assert_eq!(check_title("👩\u{200d}👧"), Ok(()));
     }
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** every encoding here is a pure function of its arguments, so a frame made during
 //! a replay equals the frame that a live reader got, byte for byte.
 
+pub mod access;
 pub mod conversation;
 pub mod cursor;
 pub mod event;
@@ -23,7 +24,9 @@ pub mod overlap;
 pub mod page;
 pub mod provider;
 pub mod session;
+pub mod spelling;
 pub mod store;
+pub mod text;
 pub mod time;
 pub mod token_ids;
 pub mod transfer;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::{
+    access::Access,
     conversation::Conversation,
     event::{Failure, Usage},
     generation::{Generation, GenerationRequest, State},
@@ -285,10 +286,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes an account. With `setup_code`, the account is an administrator's: the code must be
     /// the one set by [`Store::setup_code_set`], and is used up in the same transaction.
+    /// Taken is a name or address whose [`fold_login`](crate::text::fold_login) another account has.
     /// `Taken { username | email }`, `SetupCode`.
     async fn user_create(&self, user: NewUser, setup_code: Option<TokenHash>) -> StoreResult<User>;
 
-    /// Finds an account by normalised name or e-mail address.
+    /// Finds an account by name or e-mail address: the one that is spelled like this (case aside), or
+    /// else the one that has the same [`fold_login`](crate::text::fold_login).
     async fn user_by_login(&self, login: &str) -> StoreResult<Option<Credentials>>;
 
     /// Replaces an account's password hash, if it still is `old`: a sign-in found that it was made
@@ -333,6 +336,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a session. Ending an ended one is fine.
     async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()>;
+
+    /// Which of these do not stand any more. No more than some hundred of each at a time.
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access>;
 
     /// What an earlier request of this key made, if there was one.
     async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>>;

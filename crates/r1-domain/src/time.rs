@@ -1,5 +1,10 @@
 //! Instants as microseconds since the Unix epoch (UTC), and the clock they come from.
 
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since 1970-01-01T00:00:00Z: the one form in which instants are stored.
@@ -34,22 +39,29 @@ impl Timestamp {
 
     /// This instant moved by `duration`, saturating.
     #[must_use]
-    pub fn plus(self, duration: std::time::Duration) -> Self {
+    pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// This instant moved back by `duration`, saturating.
     #[must_use]
-    pub fn minus(self, duration: std::time::Duration) -> Self {
+    pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 }
 
 /// Where the present comes from; tests give one that they turn by hand.
 pub trait Clock: Send + Sync + 'static {
-    /// The present instant.
+    /// The present instant. It may be before an earlier one: clocks are set back.
     fn now(&self) -> Timestamp;
+
+    /// Time since a fixed point of this process's own. It is never set back: for limits and waits that no other
+    /// process has to know of.
+    fn monotonic(&self) -> Duration;
 }
+
+/// The fixed point of [`SystemClock`]: where it was first asked.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,5 +72,9 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        BEGINNING.elapsed()
     }
 }

@@ -67,8 +67,9 @@ pub const TABLES: [Table; 8] = [
     Table {
         name: "account",
         columns: columns!(
-            id: Id, username: Text, username_key: Text, email: Text, email_key: Text, password_hash: Text,
-            is_admin: Flag, disabled: Flag, created_at: Number
+            id: Id, username: Text, username_key: Text, username_folded: Text, email: Text, email_key: Text,
+            email_folded: Text, is_folded: Flag, password_hash: Text, is_admin: Flag, disabled: Flag,
+            created_at: Number
         ),
         key: 1,
     },

@@ -256,6 +256,16 @@ impl Engine {
         })
     }
 
+    /// Whose answers are being written here, each once.
+    pub fn owners(&self) -> Vec<UserId> {
+        self.registry.owners().into_iter().collect()
+    }
+
+    /// Stops all answers that are being written here for a user: what was written stays.
+    pub fn stop_all_of(&self, user: UserId) {
+        self.registry.stop_all_of(user);
+    }
+
     /// Stops whatever runs in a conversation that is about to be deleted.
     pub async fn stop_conversation(&self, owner: UserId, id: ConversationId) {
         for running in self.registry.in_conversation(owner, id) {

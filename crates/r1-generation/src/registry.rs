@@ -1,7 +1,7 @@
 //! The logs that this process knows: those of its runs, and those that readers follow again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -79,6 +79,18 @@ impl Registry {
     /// Stops a run, whosever it is.
     pub(crate) fn stop(&self, id: GenerationId) {
         if let Some(running) = self.running.lock().get(&id) {
+            running.stop.cancel();
+        }
+    }
+
+    /// Whose runs there are.
+    pub(crate) fn owners(&self) -> BTreeSet<UserId> {
+        self.running.lock().values().map(|running| running.log.owner()).collect()
+    }
+
+    /// Stops all runs of a user.
+    pub(crate) fn stop_all_of(&self, owner: UserId) {
+        for running in self.running.lock().values().filter(|running| running.log.owner() == owner) {
             running.stop.cancel();
         }
     }

@@ -136,8 +136,8 @@ const REFUSALS: [Refusal; 12] = [
     Refusal {
         status: StatusCode::TOO_MANY_REQUESTS,
         name: "RateLimited",
-        description: "Too many requests.",
-        applies: |kind| kind.secured && !kind.comes_back,
+        description: "Too many requests; or (`code` is `too_many_bodies`) too much that this account, or this address, has sent is still being read.",
+        applies: |kind| (kind.secured || kind.has_body) && !kind.comes_back,
     },
     Refusal {
         status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -240,7 +240,7 @@ mod tests {
             ("post", "/chat/generations/{id}/retry", "200 400 401 403 404 408 409 413 415 421 422 429 500 503 507"),
             ("post", "/auth/register", "201 400 403 408 409 413 415 421 422 429 500 503 507"),
             ("post", "/auth/login", "200 400 401 403 408 413 415 421 422 429 500 503 507"),
-            ("post", "/auth/refresh", "200 400 401 408 413 415 421 422 500 503 507"),
+            ("post", "/auth/refresh", "200 400 401 408 413 415 421 422 429 500 503 507"),
             ("get", "/auth/me", "200 401 421 429 500 503"),
             ("delete", "/conversations/{id}", "204 401 403 404 421 429 500 503 507"),
             ("get", "/conversations", "200 400 401 421 429 500 503"),

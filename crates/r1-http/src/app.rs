@@ -6,7 +6,10 @@ use r1_auth::Auth;
 use r1_domain::{provider::Models, store::Store, time::Clock};
 use r1_generation::Engine;
 
-use crate::limits::{AttachPermits, RequestRate};
+use crate::{
+    in_flight::Bodies,
+    limits::{AttachPermits, RequestRate},
+};
 
 /// What of the configuration handlers need.
 #[derive(Debug, Clone)]
@@ -21,6 +24,10 @@ pub struct Settings {
     pub instance: String,
     /// Largest request body, in bytes; sign-in and other forms have a smaller bound of their own.
     pub body_bytes: usize,
+    /// All request bodies that are in flight, in bytes.
+    pub bodies_in_flight: usize,
+    /// What one user, or one address of strangers, may have of those; none: all.
+    pub bodies_in_flight_per_user: Option<usize>,
     /// Longest message, in characters.
     pub message_chars: usize,
     /// Streams that one user may follow at once; none: any number.
@@ -49,6 +56,7 @@ pub struct Parts {
     /// For requests that were accepted before, where `attaches` has no place left.
     pub(crate) repeats: AttachPermits,
     pub(crate) requests: RequestRate,
+    pub(crate) bodies: Arc<Bodies>,
 }
 
 impl App {
@@ -65,7 +73,14 @@ impl App {
         let attaches = AttachPermits::new(settings.attaches_per_user);
         let repeats = AttachPermits::new(settings.attaches_per_user);
         let requests = RequestRate::new(settings.requests_per_minute);
-        Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, repeats, requests }))
+        let bodies = Arc::new(Bodies::new(settings.bodies_in_flight, settings.bodies_in_flight_per_user));
+        Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, repeats, requests, bodies }))
+    }
+
+    /// Bytes of request bodies that are in flight.
+    #[must_use]
+    pub fn body_bytes_in_flight(&self) -> usize {
+        self.bodies.used()
     }
 }
 

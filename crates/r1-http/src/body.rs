@@ -2,23 +2,33 @@
 //!
 //! A question may be long; everything else is a small form. Whoever is not signed in sends forms
 //! only, so strangers can't make the server hold much.
+//!
+//! **Invariant:** no byte of a body is read before there is room for it ([`in_flight`](crate::in_flight)), and one
+//! that says that it is too large is refused unread.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, future::poll_fn, pin::Pin};
 
 use axum::{
-    body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest, Request},
+    body::{Body, Bytes, HttpBody},
+    extract::{FromRequest, Request},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
+use r1_auth::attempts::network;
 use serde::de::DeserializeOwned;
 
 use crate::{
     app::App,
+    client,
     error::{ApiError, FieldProblem},
+    in_flight::{Held, Sender},
+    strict::Strict,
+    surrogates,
 };
 
 /// Largest form, in bytes, where questions may not be smaller still.
 const FORM_BYTES: usize = 64 * 1024;
+/// Room is taken for this much more at a time, or for half as much as has come, where nobody said how much comes.
+const STEP: usize = 16 * 1024;
 
 /// A JSON form.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -27,16 +37,20 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        parse_json(&read_json(request, app, form_bytes(app)).await?).map(Self)
+        parse_json(&read_json(request, app, form_bytes(app)).await?.0).map(Self)
     }
 }
 
-/// A JSON body of any size that is let through, before it is parsed, for those who need its bytes too.
-pub(crate) struct RawJson(pub(crate) Bytes);
+/// A JSON body of any size that is let through, before it is parsed, for those who need its bytes too. To be
+/// dropped before any wait: it is in flight for as long as it is there.
+pub(crate) struct RawJson {
+    pub(crate) bytes: Bytes,
+    _held: Held,
+}
 
 impl RawJson {
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        parse_json(&self.0)
+        parse_json(&self.bytes)
     }
 }
 
@@ -44,17 +58,20 @@ impl FromRequest<App> for RawJson {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        read_json(request, app, app.settings.body_bytes).await.map(Self)
+        read_json(request, app, app.settings.body_bytes).await.map(|(bytes, held)| Self { bytes, _held: held })
     }
 }
 
 /// A JSON form, before it is parsed, that may be left out.
-pub(crate) struct OptionalJson(pub(crate) Bytes);
+pub(crate) struct OptionalJson {
+    pub(crate) bytes: Bytes,
+    _held: Held,
+}
 
 impl OptionalJson {
     /// No body, or `null`, is the form with nothing filled in.
     pub(crate) fn parse<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        let form = if self.0.is_empty() { None } else { parse_json::<Option<T>>(&self.0)? };
+        let form = if self.bytes.is_empty() { None } else { parse_json::<Option<T>>(&self.bytes)? };
         Ok(form.unwrap_or_default())
     }
 }
@@ -64,12 +81,16 @@ impl FromRequest<App> for OptionalJson {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let is_json = content_type(request.headers()) == "application/json";
-        let body = read(request, app, form_bytes(app)).await?;
-        if is_json || body.is_empty() { Ok(Self(body)) } else { Err(ApiError::media_type("application/json")) }
+        let (bytes, held) = read(request, app, form_bytes(app)).await?;
+        if is_json || bytes.is_empty() {
+            Ok(Self { bytes, _held: held })
+        } else {
+            Err(ApiError::media_type("application/json"))
+        }
     }
 }
 
-async fn read_json(request: Request, app: &App, limit: usize) -> Result<Bytes, ApiError> {
+async fn read_json(request: Request, app: &App, limit: usize) -> Result<(Bytes, Held), ApiError> {
     if content_type(request.headers()) != "application/json" {
         return Err(ApiError::media_type("application/json"));
     }
@@ -90,9 +111,9 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonOrForm<T> {
         let limit = form_bytes(app);
         let kind = content_type(request.headers()).into_owned();
         match kind.as_str() {
-            "application/json" => parse_json(&read(request, app, limit).await?).map(Self),
+            "application/json" => parse_json(&read(request, app, limit).await?.0).map(Self),
             "application/x-www-form-urlencoded" => {
-                let body = read(request, app, limit).await?;
+                let (body, _held) = read(request, app, limit).await?;
                 let form = serde_urlencoded::Deserializer::new(form_pairs(&body));
                 serde_path_to_error::deserialize(form).map(Self).map_err(|error| field_error(&error))
             }
@@ -116,19 +137,53 @@ fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     }
 }
 
-async fn read(mut request: Request, app: &App, limit: usize) -> Result<Bytes, ApiError> {
-    DefaultBodyLimit::max(limit).apply(&mut request);
-    match tokio::time::timeout(app.settings.request_timeout, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large(limit)),
-        Ok(Err(_)) => Err(ApiError::malformed("The body could not be read.")),
+async fn read(request: Request, app: &App, limit: usize) -> Result<(Bytes, Held), ApiError> {
+    let sender = sender(&request, app);
+    let body = request.into_body();
+    let size = body.size_hint();
+    if size.lower() > limit as u64 {
+        return Err(ApiError::too_large(limit));
+    }
+    let said = size.exact().and_then(|size| usize::try_from(size).ok());
+    let held = app.bodies.reserve(sender, said.unwrap_or(0)).await?;
+    match tokio::time::timeout(app.settings.request_timeout, collect(body, held, limit)).await {
+        Ok(collected) => collected,
         Err(_) => Err(ApiError::request_timeout()),
     }
 }
 
+fn sender(request: &Request, app: &App) -> Sender {
+    let extensions = request.extensions();
+    extensions.get().copied().unwrap_or_else(|| {
+        let address = client::address(extensions, request.headers(), &app.settings.trusted_proxies);
+        Sender::Stranger(address.map(network))
+    })
+}
+
+/// Copies a body together as it comes: what it came in is often far larger than what came.
+async fn collect(mut body: Body, mut held: Held, limit: usize) -> Result<(Bytes, Held), ApiError> {
+    let mut whole = Vec::with_capacity(held.bytes());
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| ApiError::malformed("The body could not be read."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = whole.len() + data.len();
+        if length > limit {
+            return Err(ApiError::too_large(limit));
+        }
+        if length > held.bytes() {
+            let step = STEP.max(whole.len() / 2).max(length - held.bytes());
+            held.grow(step.min(limit - held.bytes())).await?;
+            whole.reserve_exact(held.bytes() - whole.len());
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok((whole.into(), held))
+}
+
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json)
+    let body = surrogates::mend(body);
+    let mut json = serde_json::Deserializer::from_slice(&body);
+    let value = serde_path_to_error::deserialize(Strict(&mut json))
         .map_err(|error| if error.inner().is_data() { field_error(&error) } else { malformed_json(error.inner()) })?;
     json.end().map_err(|error| malformed_json(&error))?;
     Ok(value)
@@ -189,11 +244,20 @@ mod tests {
     fn faults_are_named() {
         assert_eq!(problem("{").0, 400);
         assert_eq!(problem("{\"message\":\"x\"} x").0, 400);
-        assert_eq!(problem("[]").0, 422);
+        for list in ["[]", r#"["x", 1.0]"#, " \r\n\t[\"x\",null]"] {
+            assert_eq!(problem(list).0, 422, "{list}");
+            assert_eq!(problem(list).1, "body", "{list}");
+        }
+        assert_eq!(problem("[]").2, "These fields are not valid: body.");
         assert_eq!(problem("{}").1, "message");
         assert_eq!(problem(r#"{"message":"x","extra":1}"#).1, "extra");
         assert_eq!(problem(r#"{"message":1}"#).1, "message");
         assert_eq!(problem(r#"{"message":"x","temperature":"hot"}"#).1, "temperature");
         assert_eq!(problem("\u{0}").0, 400);
+        // Beside half a pair, which is none.
+        assert_eq!(problem(r#"{"message":"\ud83d","extra":1}"#).1, "extra");
+        assert_eq!(problem(r#"{"\ud83d":"x"}"#).1, "\u{fffd}");
+        assert_eq!(problem(r#"{"message":"\ud83d""#).2, "The body is not JSON: line 1, column 19.");
+        assert_eq!(problem(r#"{"message":"\ud83"}"#).0, 400);
     }
 }

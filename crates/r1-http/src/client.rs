@@ -14,7 +14,7 @@ use std::{
 };
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 use ipnet::IpNet;
 
 use crate::app::App;
@@ -36,9 +36,13 @@ impl FromRequestParts<App> for ClientAddr {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let arrival = parts.extensions.get::<Arrival>();
-        Ok(Self(arrival.map(|arrival| client(arrival.peer, &parts.headers, &app.settings.trusted_proxies))))
+        Ok(Self(address(&parts.extensions, &parts.headers, &app.settings.trusted_proxies)))
     }
+}
+
+/// Where a request came from, as far as anybody said.
+pub(crate) fn address(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    extensions.get::<Arrival>().map(|arrival| client(arrival.peer, headers, trusted))
 }
 
 /// The client of a request from `peer`. The peer itself where it is no trusted proxy, where there

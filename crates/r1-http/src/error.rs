@@ -83,6 +83,33 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("The body may have at most {limit} bytes."))
     }
 
+    pub(crate) fn too_many_bodies() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_bodies",
+            "Too much that this account, or this address, has sent is still being read; send less at once.",
+        )
+        .retry_after(Duration::from_secs(5))
+    }
+
+    pub(crate) fn bodies_full() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "bodies_full",
+            "The server has no room for this body now: too much is being sent to it. Try again in a moment.",
+        )
+        .retry_after(Duration::from_secs(5))
+    }
+
+    pub(crate) fn too_full() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_connections",
+            "The server is giving as many answers as it has connections for. Try again in a moment.",
+        )
+        .retry_after(Duration::from_secs(5))
+    }
+
     pub(crate) fn request_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time.")
     }
@@ -111,6 +138,10 @@ impl ApiError {
             "unauthenticated",
             "Sign in first: send the access token as 'Authorization: Bearer …'.",
         )
+    }
+
+    pub(crate) fn session_ended() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "session_ended", "The session has ended: sign in again.")
     }
 
     pub(crate) fn cross_site() -> Self {
@@ -340,7 +371,7 @@ impl From<AuthError> for ApiError {
                 unauthorized("token_expired", "The access token has expired: get a new one from /api/v1/auth/refresh.")
             }
             AuthError::TokenInvalid => unauthorized("token_invalid", "The token is not valid: sign in again."),
-            AuthError::SessionEnded => unauthorized("session_ended", "The session has ended: sign in again."),
+            AuthError::SessionEnded => Self::session_ended(),
             AuthError::Disabled => {
                 Self::new(StatusCode::FORBIDDEN, "account_disabled", "This account has been disabled.")
             }

@@ -8,11 +8,12 @@
 //! A server that listens for other machines may go by names that we can't know, so there nothing is
 //! checked: who may use it is a matter of its network and of `auth.registration`.
 //!
-//! **Invariant:** on a loopback address nothing, be it page or API, is answered for a foreign name.
+//! **Invariant:** on a loopback address nothing, be it page, API or metrics, is answered for a foreign name.
 
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,29 +22,37 @@ use http::{Uri, Version, header, uri::Authority};
 use tower::{Layer, Service};
 
 use crate::{
-    app::App,
     client::Arrival,
     error::{ApiError, ApiResult},
+    origin::{self, Host},
     problem,
 };
 
-/// Wraps everything.
+/// Wraps everything that a listener answers.
 #[derive(Clone)]
-pub(crate) struct HostLayer(pub(crate) App);
+pub struct HostLayer(Arc<Option<Uri>>);
+
+impl HostLayer {
+    /// `public_url` is one more name that the server goes by.
+    #[must_use]
+    pub fn new(public_url: Option<Uri>) -> Self {
+        Self(Arc::new(public_url))
+    }
+}
 
 impl<S> Layer<S> for HostLayer {
     type Service = HostCheck<S>;
 
     fn layer(&self, inner: S) -> HostCheck<S> {
-        HostCheck { inner, app: self.0.clone() }
+        HostCheck { inner, public_url: self.0.clone() }
     }
 }
 
 /// What is wrapped.
 #[derive(Clone)]
-pub(crate) struct HostCheck<S> {
+pub struct HostCheck<S> {
     inner: S,
-    app: App,
+    public_url: Arc<Option<Uri>>,
 }
 
 impl<S> Service<Request> for HostCheck<S>
@@ -59,7 +68,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match checked(&request, self.app.settings.public_url.as_ref()) {
+        match checked(&request, (*self.public_url).as_ref()) {
             Ok(()) => Checked::Passed { answer: self.inner.call(request) },
             Err(error) => Checked::Refused { answer: Some(problem::refuse(&request, &error)) },
         }
@@ -69,7 +78,7 @@ where
 pin_project_lite::pin_project! {
     /// The answer, or the refusal.
     #[project = CheckedProjection]
-    pub(crate) enum Checked<F> {
+    pub enum Checked<F> {
         Passed { #[pin] answer: F },
         Refused { answer: Option<Response> },
     }
@@ -108,20 +117,17 @@ fn authority<B>(request: &http::Request<B>) -> ApiResult<Option<Authority>> {
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version() < Version::HTTP_11 => Ok(None),
         // RFC 9112 §3.2: exactly one, and a valid one.
-        (Some(host), None) => {
-            let authority = Authority::try_from(host.as_bytes()).ok().filter(|a| !a.as_str().contains('@'));
-            authority.map(Some).ok_or_else(|| ApiError::malformed("The Host header is not valid."))
-        }
+        (Some(host), None) => origin::authority(host.as_bytes())
+            .map(Some)
+            .ok_or_else(|| ApiError::malformed("The Host header is not valid.")),
         _ => Err(ApiError::malformed("An HTTP/1.1 request has exactly one Host header.")),
     }
 }
 
 /// With any port: a rebound name keeps its name, and proxies and tunnels change the port.
 fn is_own(host: &str, public_url: Option<&Uri>) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
-        || public_url.and_then(Uri::host).is_some_and(|own| own.eq_ignore_ascii_case(host))
+    let host = Host::of(host);
+    host.is_loopback() || public_url.and_then(Uri::host).is_some_and(|own| Host::of(own) == host)
 }
 
 #[cfg(test)]
@@ -151,7 +157,13 @@ mod tests {
             ("[::1]:3000", 200),
             ("chat.example.com", 200),
             ("CHAT.example.com:8443", 200),
+            ("chat.example.com.", 200),
+            ("localhost.:3000", 200),
+            ("[0:0:0:0:0:0:0:1]:3000", 200),
+            ("[::ffff:127.0.0.1]", 200),
             ("evil.example", 421),
+            ("chat.example.com..", 421),
+            ("localhost..", 421),
             ("evil.example:3000", 421),
             ("localhost.evil.example", 421),
             ("127.0.0.1.evil.example", 421),

@@ -5,15 +5,17 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use uuid::Uuid;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, retry_body::come_back};
 
 /// Names a request in the log: taken over from a proxy, and told to the client.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a proxy.
 const REQUEST_ID_LENGTH: usize = 64;
+/// What an EventSource follows.
+const STREAM: &str = "/api/v1/chat/stream";
 
 /// The proxy's id for a request, or one of our own.
 pub(crate) struct RequestId(HeaderValue);
@@ -61,6 +63,15 @@ pub(crate) fn refuse(request: &Request, error: &ApiError) -> Response {
     let (request_id, status) = (id.as_str(), response.status().as_u16());
     tracing::debug!(request_id, status, "{} {} refused", request.method(), request.uri().path());
     id.tell(response.headers_mut());
+    response
+}
+
+/// Answers a request that would be one answer too many for the connections there are, and closes its connection.
+pub fn too_full(request: &Request) -> Response {
+    let error = ApiError::too_full();
+    let follows = request.method() == Method::GET && request.uri().path() == STREAM;
+    let mut response = if follows { come_back(error) } else { refuse(request, &error) };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -68,7 +68,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The API, its documentation and the page: the same on every listener. `observer` is told of every answer.
 pub fn router(app: App, observer: Arc<dyn Observer>) -> Router {
     let (api, document) = api();
-    let host = HostLayer(app.clone());
+    let host = HostLayer::new(app.settings.public_url.clone());
     let cors = cors(&app);
     let around = AroundLayer(observer);
     let api = api.merge(docs::routes(&document)).with_state(app);

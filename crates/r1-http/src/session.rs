@@ -3,29 +3,43 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::{header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
+use r1_auth::{AuthError, Watch};
 use r1_domain::{
-    id::{SessionId, UserId},
+    id::{GenerationId, SessionId, UserId},
     session::Session,
     user::User,
 };
 
-use crate::{app::App, cookie::check_site, error::ApiError};
+use crate::{app::App, error::ApiError, in_flight::Sender, origin::check_site};
 
 /// A signed-in caller.
-pub(crate) struct Caller(Arc<Session>);
+pub(crate) struct Caller {
+    session: Arc<Session>,
+    is_by_cookie: bool,
+}
 
 impl Caller {
     pub(crate) fn id(&self) -> UserId {
-        self.0.user.id
+        self.session.user.id
     }
 
     pub(crate) fn user(&self) -> &User {
-        &self.0.user
+        &self.session.user
     }
 
     pub(crate) fn session_id(&self) -> SessionId {
-        self.0.id
+        self.session.id
+    }
+
+    /// Whether it is the page: a cookie, and no token, said who it is.
+    pub(crate) fn is_by_cookie(&self) -> bool {
+        self.is_by_cookie
+    }
+
+    /// How what follows this generation for the caller learns that it may not go on.
+    pub(crate) fn watch(&self, app: &App, generation: GenerationId) -> Watch {
+        app.auth.watch(self.session_id(), self.id(), generation)
     }
 }
 
@@ -33,28 +47,39 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let session = authenticate(parts, app).await?;
-        app.requests.check(session.user.id)?;
+        let caller = authenticate(parts, app).await?;
+        app.requests.check(caller.id())?;
+        // Whose body it is that is read next.
+        parts.extensions.insert(Sender::User(caller.id()));
         // Somebody is here: a model that went to sleep may wake while they type.
         app.models.warm();
-        Ok(Self(session))
+        Ok(caller)
     }
 }
 
-async fn authenticate(parts: &Parts, app: &App) -> Result<Arc<Session>, ApiError> {
-    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-        let (scheme, token) =
-            value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or_else(ApiError::unauthenticated)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(ApiError::unauthenticated());
-        }
-        return Ok(app.auth.authenticate_bearer(token.trim()).await?);
+async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
+    if let Some(token) = bearer(&parts.headers) {
+        let session = app.auth.authenticate_bearer(token.trim()).await?;
+        return Ok(Caller { session, is_by_cookie: false });
     }
-    match app.settings.session_secret(&parts.headers) {
-        Some(secret) => {
-            check_site(parts)?;
-            Ok(app.auth.authenticate_cookie(&secret).await?)
-        }
-        None => Err(ApiError::unauthenticated()),
+    let cookies = app.settings.session_cookies(&parts.headers);
+    if !cookies.is_some {
+        return Err(ApiError::unauthenticated());
     }
+    check_site(parts)?;
+    for secret in cookies.secrets {
+        match app.auth.authenticate_cookie(secret).await {
+            Ok(session) => return Ok(Caller { session, is_by_cookie: true }),
+            // One that is over, or somebody else's of the same name: the right one may stand behind it.
+            Err(AuthError::SessionEnded) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(AuthError::SessionEnded.into())
+}
+
+/// The token of a request. What other schemes say is for a proxy before this server, not for it.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }

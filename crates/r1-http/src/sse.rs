@@ -2,6 +2,9 @@
 //!
 //! The body asks its [`Reader`] whenever the connection has room, so a slow client costs no
 //! buffer, and gives what is ready at once. When nothing has come for a while it sends a comment.
+//!
+//! **Invariant:** once its session has ended, its user is disabled or its conversation is gone, a stream gives no
+//! more events: it ends without a terminal one, and who comes back is told why.
 
 use std::{
     convert::Infallible,
@@ -17,11 +20,23 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::Frame;
-use r1_domain::frame::HEARTBEAT;
+use r1_auth::Watch;
+use r1_domain::frame::{HEARTBEAT, encode_retry};
 use r1_generation::Reader;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::AttachPermit;
+
+/// A reader that may not go on comes back after so long, and is told why.
+const SIGN_IN_AFTER: Duration = Duration::from_secs(1);
+
+/// The right to follow an answer, for as long as it lasts.
+pub(crate) struct Following {
+    /// A place among those of its user.
+    pub(crate) _permit: AttachPermit,
+    /// When it ends.
+    pub(crate) watch: Watch,
+}
 
 pin_project_lite::pin_project! {
     /// Frames of one generation, heartbeats in between.
@@ -32,14 +47,16 @@ pin_project_lite::pin_project! {
         #[pin]
         timer: Sleep,
         quiet_since: Instant,
-        _permit: AttachPermit,
+        following: Following,
+        done: bool,
     }
 }
 
 impl EventStream {
-    pub(crate) fn new(reader: Reader, heartbeat: Duration, permit: AttachPermit) -> Self {
+    pub(crate) fn new(reader: Reader, heartbeat: Duration, following: Following) -> Self {
         let quiet_since = Instant::now();
-        Self { reader, heartbeat, timer: sleep_until(quiet_since + heartbeat), quiet_since, _permit: permit }
+        let timer = sleep_until(quiet_since + heartbeat);
+        Self { reader, heartbeat, timer, quiet_since, following, done: false }
     }
 }
 
@@ -49,6 +66,15 @@ impl http_body::Body for EventStream {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut this = self.project();
+        if *this.done {
+            return Poll::Ready(None);
+        }
+        if this.following.watch.poll_over(context).is_ready() {
+            *this.done = true;
+            let mut retry = Vec::with_capacity(32);
+            encode_retry(&mut retry, SIGN_IN_AFTER);
+            return Poll::Ready(Some(Ok(Frame::data(retry.into()))));
+        }
         if let Poll::Ready(frames) = this.reader.poll_frames(context) {
             *this.quiet_since = Instant::now();
             return Poll::Ready(frames.map(|frames| Ok(Frame::data(frames))));

@@ -91,6 +91,8 @@ pub(crate) struct ServerConfig {
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     /// How long running answers get after SIGTERM.
     pub(crate) shutdown_deadline: Duration,
+    /// Connections of clients at the same time; none: as many as files and memory allow.
+    pub(crate) connections: Option<usize>,
     /// How long a request's header, and then its body, may take to come.
     pub(crate) request_timeout: Duration,
 }
@@ -129,6 +131,10 @@ pub(crate) struct DatabaseConfig {
 pub(crate) struct LimitsConfig {
     /// Request body, in bytes.
     pub(crate) body: usize,
+    /// All request bodies that are being read or worked on, in bytes.
+    pub(crate) bodies_in_flight: usize,
+    /// What one user, or one address of strangers, may have of those; none: all.
+    pub(crate) bodies_in_flight_per_user: Option<usize>,
     /// Message, in characters.
     pub(crate) message_chars: usize,
     /// Answers being written, per user.

@@ -1,40 +1,38 @@
 //! Listeners and the accept loop.
 //!
 //! One router on the listeners of an acceptor. Each connection has TCP_NODELAY, a bound on the time
-//! until its request's header is there, a bound on the time that a write may wait, and a place among
-//! a bounded number. A client that goes away is noticed: by its FIN or RST at once, without them by
+//! until its request's header is there, a bound on the time that a write may wait, and a seat among
+//! a bounded number ([`room`]). A client that goes away is noticed: by its FIN or RST at once, without them by
 //! what it does not acknowledge.
 
+mod capacity;
+mod connection;
+mod head;
+mod room;
 mod socket;
 mod write_timeout;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::Router;
 use r1_http::Arrival;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::Instant,
-};
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service;
 
-use self::{
-    socket::{prepare, reset},
-    write_timeout::WriteTimeout,
+pub(crate) use self::{
+    capacity::{Capacity, capacity, raise_open_files},
+    room::Room,
 };
+use self::{connection::Host, head::SILENT};
 use crate::config::Listen;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// Most bytes of a request's header, and of what is buffered for one connection.
-const BUFFER: usize = 64 * 1024;
 /// After accepting failed (too many open files, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two lines of the log about that.
+const WARN_PAUSE: Duration = Duration::from_secs(10);
 
 /// An address to listen at that can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +88,9 @@ fn bind_one(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenE
 /// What clients may cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Connections at the same time; further ones wait in the kernel's queue.
-    pub(crate) connections: usize,
+    /// Connections at the same time, and what those without a request may hold; further ones wait in the
+    /// kernel's queue until one of those has left.
+    pub(crate) capacity: Capacity,
     /// From accepting a connection, or from the answer before, until a request's header is whole.
     pub(crate) header_time: Duration,
     /// How long a client may take nothing of what waits for it, or give no sign of life.
@@ -103,7 +102,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Acceptor {
     router: Router,
     bounds: Bounds,
-    places: Arc<Semaphore>,
+    room: Arc<Room>,
     listeners: TaskTracker,
     connections: TaskTracker,
     /// Cancelled = idle connections close, busy ones after their answer.
@@ -117,7 +116,7 @@ impl Acceptor {
         Self {
             router,
             bounds,
-            places: Arc::new(Semaphore::new(bounds.connections)),
+            room: Arc::new(Room::new(bounds.capacity)),
             listeners: TaskTracker::new(),
             connections: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -141,58 +140,37 @@ impl Acceptor {
         self.connections.len()
     }
 
+    /// Who has a place.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
     async fn accept_all(&self, listener: &TcpListener) {
         // A listener that can't say where it is gets the stricter rules.
         let on_loopback = listener.local_addr().map_or(true, |addr| addr.ip().to_canonical().is_loopback());
+        let mut warned: Option<Instant> = None;
         loop {
-            let Ok(place) = self.places.clone().acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let connection = self.clone().connection(stream, Arrival { peer: peer.ip(), on_loopback });
+                    let seat = self.room.enter(SILENT).await;
+                    let host = Host { router: self.router.clone(), bounds: self.bounds, closing: self.closing.clone() };
+                    let arrival = Arrival { peer: peer.ip(), on_loopback };
+                    let connection = connection::serve(stream, arrival, seat, host);
                     let cutting = self.cutting.clone();
                     self.connections.spawn(async move {
                         cutting.run_until_cancelled(connection).await;
-                        drop(place);
                     });
                 }
                 Err(error) => {
-                    tracing::warn!("a connection can't be accepted: {error}");
+                    // Out of files, most likely: an idle connection's will do.
+                    self.room.make_room();
+                    if warned.is_none_or(|at| at.elapsed() >= WARN_PAUSE) {
+                        warned = Some(Instant::now());
+                        tracing::warn!("a connection can't be accepted: {error}");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
-        }
-    }
-
-    async fn connection(self, stream: TcpStream, arrival: Arrival) {
-        if let Err(error) = prepare(&stream, self.bounds.write_timeout) {
-            // It has gone already, or the system knows less than Linux does: it is served all the same.
-            tracing::debug!("a connection can't be prepared: {error}");
-        }
-        let io = TokioIo::new(WriteTimeout::new(stream, self.bounds.write_timeout, reset));
-        let router = self.router;
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(arrival);
-            router.clone().call(request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.bounds.header_time)
-            // A FIN is all that says that a tab was closed: who half-closes has gone.
-            .half_close(false)
-            .max_buf_size(BUFFER)
-            .serve_connection(io, service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.closing.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        // A client that goes away is nothing to report.
-        if let Err(error) = ended {
-            tracing::trace!("a connection ended: {error}");
         }
     }
 

@@ -14,6 +14,7 @@ mod metrics;
 mod migrate_command;
 mod model_command;
 mod models;
+mod revocation;
 mod serve;
 mod shutdown;
 mod telemetry;

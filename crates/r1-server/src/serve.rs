@@ -19,7 +19,7 @@ use r1_domain::{
     time::{Clock, SystemClock},
 };
 use r1_generation::{Engine, Options};
-use r1_http::{App, Settings};
+use r1_http::{App, HostLayer, Settings};
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -32,15 +32,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::{Config, Listen},
     database, housekeeping,
-    listen::{Acceptor, Bounds, bind},
+    listen::{Acceptor, Bounds, bind, capacity, raise_open_files},
     metrics::{self, Counted, Sources},
     models::Wired,
+    revocation,
     shutdown::Schedule,
     signing_key, telemetry,
 };
-
-/// Connections of clients at the same time.
-const MOST_CONNECTIONS: usize = 16_384;
 
 /// Runs the server on `workers` until SIGTERM or SIGINT, and ends it within `server.shutdown_deadline`
 /// of that. To be awaited on a runtime that nothing else blocks.
@@ -77,6 +75,7 @@ pub(crate) async fn serve(config: Config, workers: &Handle) -> anyhow::Result<()
 /// From the first look at the data directory to the last byte, which `shutdown` brings about.
 async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     raise_open_files();
+    let room_for_clients = capacity(config.server.connections)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = NodeId::new(clock.now());
     let database::Opened { store, bus, lock: _lock } = database::open(&config).await?;
@@ -115,6 +114,7 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
 
         let keeper = engine.clone();
         background.spawn(async move { keeper.keep().await });
+        background.spawn(revocation::watch(auth.clone(), engine.clone(), closing.clone()));
         if let Some(bus) = bus {
             background.spawn(hear(bus, engine.clone(), auth.clone(), closing.clone()));
         }
@@ -128,14 +128,15 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
         );
         let addresses = Addresses::of(&api, &web, &scraped, &config);
         let bounds = Bounds {
-            connections: MOST_CONNECTIONS,
+            capacity: room_for_clients,
             header_time: config.server.request_timeout,
             write_timeout: config.stream.write_timeout,
         };
         let observer = telemetry::observer(counted, &config.server.trusted_proxies);
-        let clients = Acceptor::new(r1_http::router(app, observer), bounds);
-        let scrapers =
-            metrics::acceptor(registry, Sources::new(engine.clone(), store.clone(), clients.clone()), bounds);
+        let clients = Acceptor::new(r1_http::router(app.clone(), observer), bounds);
+        let sources = Sources::new(engine.clone(), store.clone(), app, clients.clone());
+        let host = HostLayer::new(config.server.public_url.clone());
+        let scrapers = metrics::acceptor(registry, sources, bounds, host);
         for listener in api.into_iter().chain(web) {
             clients.listen(listener);
         }
@@ -224,20 +225,13 @@ fn settings(config: &Config, instance: String) -> Settings {
         trusted_proxies: config.server.trusted_proxies.clone(),
         instance,
         body_bytes: config.limits.body,
+        bodies_in_flight: config.limits.bodies_in_flight,
+        bodies_in_flight_per_user: config.limits.bodies_in_flight_per_user,
         message_chars: config.limits.message_chars,
         attaches_per_user: config.limits.attaches_per_user,
         requests_per_minute: config.limits.requests_per_minute,
         request_timeout: config.server.request_timeout,
         heartbeat: config.stream.heartbeat,
-    }
-}
-
-/// As many open files as the operating system lets us have: each reader is one.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!("the limit on open files stays as it is: {error}");
     }
 }
 

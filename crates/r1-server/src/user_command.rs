@@ -7,6 +7,7 @@ use anyhow::Context;
 use r1_auth::{Auth, AuthError, Registration, secret};
 use r1_domain::{
     page::PageRequest,
+    spelling::visible,
     store::{Store, StoreError},
     user::{User, check_password},
 };
@@ -42,7 +43,7 @@ pub(crate) async fn run(
                 .await
                 .and_then(|user| {
                     let kind = if user.is_admin { "administrator" } else { "user" };
-                    writeln!(out, "{kind} {} can sign in", user.username)?;
+                    writeln!(out, "{kind} {} can sign in", visible(&user.username))?;
                     if let Password::MadeUp(password) = &password {
                         writeln!(out, "password: {}", password.expose_secret())?;
                     }
@@ -75,7 +76,7 @@ async fn set_disabled(name: &str, disabled: bool, auth: &Auth, out: &mut impl Wr
         other => other.into(),
     })?;
     let what = if disabled { "disabled and signed out everywhere" } else { "enabled" };
-    writeln!(out, "user {} is {what}", user.username)?;
+    writeln!(out, "user {} is {what}", visible(&user.username))?;
     Ok(())
 }
 
@@ -89,7 +90,8 @@ async fn list(store: &dyn Store, out: &mut impl Write) -> anyhow::Result<()> {
             let state = if user.disabled { "disabled" } else { "enabled" };
             let made = jiff::Timestamp::from_second(user.created_at.unix_seconds()).map(|at| at.to_string());
             let made = made.unwrap_or_default();
-            writeln!(out, "{:<24} {:<32} {role:<6} {state:<9} {made}", user.username, user.email)?;
+            // Accounts from before, or from elsewhere, may have names that no new one could.
+            writeln!(out, "{:<24} {:<32} {role:<6} {state:<9} {made}", visible(&user.username), visible(&user.email))?;
         }
         after = page.next;
         if after.is_none() {

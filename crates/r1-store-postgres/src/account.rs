@@ -5,6 +5,7 @@ use r1_domain::{
     page::{Page, PageCursor, PageRequest},
     session::TokenHash,
     store::{Credentials, StoreError},
+    text::fold_login,
     time::Timestamp,
     user::{NewUser, User, normalise_login},
 };
@@ -38,8 +39,9 @@ const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 const USE_CODE: &str = "DELETE FROM setting WHERE key = $1 AND value = $2";
 const DROP_CODE: &str = "DELETE FROM setting WHERE key = $1";
 const CREATE: &str = "INSERT INTO account
-    (id, username, username_key, email, email_key, password_hash, is_admin, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    (id, username, username_key, username_folded, email, email_key, email_folded, is_folded, password_hash, is_admin,
+     created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, TRUE, $8, $9, $10)";
 
 /// Makes an account. The first administrator, however made, ends the setup code.
 pub(crate) async fn create(db: &Db, user: &NewUser, setup_code: Option<&TokenHash>) -> Result<User, Fault> {
@@ -53,6 +55,7 @@ pub(crate) async fn create(db: &Db, user: &NewUser, setup_code: Option<&TokenHas
         return Err(StoreError::SetupCode.into());
     }
     let (username_key, email_key) = (normalise_login(&user.username), normalise_login(&user.email));
+    let (username_folded, email_folded) = (fold_login(&user.username), fold_login(&user.email));
     let created = db
         .run(
             CREATE,
@@ -60,8 +63,10 @@ pub(crate) async fn create(db: &Db, user: &NewUser, setup_code: Option<&TokenHas
                 &user.id.as_uuid(),
                 &text(&user.username),
                 &text(&username_key),
+                &text(&username_folded),
                 &text(&user.email),
                 &text(&email_key),
+                &text(&email_folded),
                 &user.password_hash.expose_secret(),
                 &is_admin,
                 &user.created_at.as_micros(),
@@ -70,8 +75,8 @@ pub(crate) async fn create(db: &Db, user: &NewUser, setup_code: Option<&TokenHas
         .await;
     if let Err(fault) = created {
         let field = match fault.violates() {
-            Some("account_username") => "username",
-            Some("account_email") => "email",
+            Some("account_username" | "account_username_folded") => "username",
+            Some("account_email" | "account_email_folded") => "email",
             Some(_) => "id",
             None => return Err(fault),
         };
@@ -90,12 +95,23 @@ pub(crate) async fn create(db: &Db, user: &NewUser, setup_code: Option<&TokenHas
     })
 }
 
-const BY_LOGIN: &str = "SELECT id, username, email, is_admin, disabled, created_at, password_hash
-    FROM account WHERE username_key = $1 OR email_key = $1";
+/// Whose `$1` is the spelling of the name or address, or else whose `$2` is the form of it.
+macro_rules! by_login {
+    () => {
+        "id = coalesce(
+            (SELECT id FROM account WHERE username_key = $1 OR email_key = $1 LIMIT 1),
+            (SELECT id FROM account WHERE username_folded = $2 OR email_folded = $2 LIMIT 1))"
+    };
+}
 
-/// A name has no `@` and an address has one, so at most one account answers.
+const BY_LOGIN: &str = concat!(
+    "SELECT id, username, email, is_admin, disabled, created_at, password_hash FROM account WHERE ",
+    by_login!()
+);
+
+/// A name has no `@` and an address has one, so at most one account answers to a spelling, or a form.
 pub(crate) async fn by_login(db: &Db, login: &str) -> Result<Option<Credentials>, Fault> {
-    let found = db.maybe(BY_LOGIN, &[&text(&normalise_login(login))]).await?;
+    let found = db.maybe(BY_LOGIN, &[&text(&normalise_login(login)), &text(&fold_login(login))]).await?;
     let credentials = |row: Row| {
         let password_hash = SecretString::from(column::get::<String>(&row, 6)?);
         Ok(Credentials { user: from_row(&row)?, password_hash })
@@ -120,13 +136,16 @@ pub(crate) async fn list(db: &Db, page: PageRequest) -> Result<Page<User>, Fault
     Ok(column::page(items, page, |last: &User| PageCursor { at: last.created_at, id: last.id.as_uuid() }))
 }
 
-const SET_DISABLED: &str = "UPDATE account SET disabled = $2 WHERE username_key = $1 OR email_key = $1
-    RETURNING id, username, email, is_admin, disabled, created_at";
+const SET_DISABLED: &str = concat!(
+    "UPDATE account SET disabled = $3 WHERE ",
+    by_login!(),
+    " RETURNING id, username, email, is_admin, disabled, created_at"
+);
 const END_SESSIONS: &str = "UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL";
 
 /// Disabling ends the account's sessions in the same commit.
 pub(crate) async fn set_disabled(db: &Db, login: &str, disabled: bool, now: Timestamp) -> Result<User, Fault> {
-    let row = db.maybe(SET_DISABLED, &[&text(&normalise_login(login)), &disabled]).await?;
+    let row = db.maybe(SET_DISABLED, &[&text(&normalise_login(login)), &text(&fold_login(login)), &disabled]).await?;
     let user = from_row(&row.ok_or(StoreError::NotFound)?)?;
     if disabled {
         db.run(END_SESSIONS, &[&user.id.as_uuid(), &now.as_micros()]).await?;

@@ -9,6 +9,7 @@
 //! **Invariant:** what a method has acknowledged survives a crash of this process, of the database
 //! server, and of its machine. (The server's `fsync` must be on, as it is by default.)
 
+mod access;
 mod account;
 mod address;
 mod bus;
@@ -16,6 +17,7 @@ mod column;
 mod connection;
 mod conversation;
 mod error;
+mod folding;
 mod generation;
 mod idempotency;
 pub mod import;

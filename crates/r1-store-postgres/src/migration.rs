@@ -24,9 +24,10 @@ struct Migration {
 /// In order, without gaps; each expands the schema, or contracts what no program of the version before uses.
 /// Each is the pair of SQLite's of the same number. One that was released never
 /// changes.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, needs: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, needs: 2, sql: include_str!("../migrations/0002_nodes.sql") },
+    Migration { version: 3, needs: 2, sql: include_str!("../migrations/0003_folded_names.sql") },
 ];
 
 /// The newest version that this build knows.

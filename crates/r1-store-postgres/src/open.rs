@@ -11,6 +11,7 @@ use crate::{
     column,
     connection::{Connector, Db, Purpose},
     error::Fault,
+    folding,
     migration::{self, NEWEST, Schema},
 };
 
@@ -206,13 +207,15 @@ fn failed(connector: &Connector, fault: Fault) -> OpenError {
 async fn migrate(connector: &Connector, db: &Db) -> Result<(), OpenError> {
     let shown = &connector.address.shown;
     let found = migration::inspect(db).await.map_err(|fault| failed(connector, fault))?;
-    if found != Schema::Older {
-        return fits(&found, shown);
+    if found == Schema::Older {
+        match migration::run(db).await.map_err(|fault| failed(connector, fault))? {
+            Some(schema) => fits(&schema, shown)?,
+            None => return Err(OpenError::Migrating { shown: shown.clone() }),
+        }
+    } else {
+        fits(&found, shown)?;
     }
-    match migration::run(db).await.map_err(|fault| failed(connector, fault))? {
-        Some(schema) => fits(&schema, shown),
-        None => Err(OpenError::Migrating { shown: shown.clone() }),
-    }
+    folding::fill(db).await.map_err(|fault| failed(connector, fault))
 }
 
 fn fits(schema: &Schema, shown: &str) -> Result<(), OpenError> {

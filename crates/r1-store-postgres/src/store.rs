@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use r1_domain::{
+    access::Access,
     conversation::Conversation,
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -21,7 +22,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    account,
+    access, account,
     bus::PostgresBus,
     connection::{Connector, Db, Purpose},
     conversation,
@@ -177,6 +178,10 @@ impl Store for PostgresStore {
 
     async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()> {
         self.pool.write(|db| async move { session::end(&db, owner, id, now).await }).await
+    }
+
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access> {
+        self.pool.read(|db| async move { access::lost(&db, of).await }).await
     }
 
     async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>> {

@@ -5,6 +5,7 @@ use r1_domain::{
     page::{Page, PageCursor, PageRequest},
     session::TokenHash,
     store::{Credentials, StoreError},
+    text::fold_login,
     time::Timestamp,
     user::{NewUser, User, normalise_login},
 };
@@ -43,25 +44,29 @@ pub(crate) fn create(db: &Connection, user: NewUser, setup_code: Option<&TokenHa
     }
     let is_admin = user.is_admin || setup_code.is_some();
     let (username_key, email_key) = (normalise_login(&user.username), normalise_login(&user.email));
+    let (username_folded, email_folded) = (fold_login(&user.username), fold_login(&user.email));
     let taken =
         |column, key: &str| db.prepare_cached(&format!("SELECT 1 FROM user WHERE {column} = ?1"))?.exists([key]);
-    if taken("username_key", &username_key)? {
+    if taken("username_folded", &username_folded)? || taken("username_key", &username_key)? {
         return Err(StoreError::Taken { field: "username" }.into());
     }
-    if taken("email_key", &email_key)? {
+    if taken("email_folded", &email_folded)? || taken("email_key", &email_key)? {
         return Err(StoreError::Taken { field: "email" }.into());
     }
     let inserted = db
         .prepare_cached(
-            "INSERT INTO user (id, username, username_key, email, email_key, password_hash, is_admin, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO user (id, username, username_key, username_folded, email, email_key, email_folded, is_folded,
+                               password_hash, is_admin, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             user.id.blob(),
             user.username,
             username_key,
+            username_folded,
             user.email,
             email_key,
+            email_folded,
             user.password_hash.expose_secret(),
             is_admin,
             user.created_at.as_micros(),
@@ -82,14 +87,23 @@ pub(crate) fn create(db: &Connection, user: NewUser, setup_code: Option<&TokenHa
     })
 }
 
-pub(crate) const BY_LOGIN: &str = "SELECT id, username, email, is_admin, disabled, created_at, password_hash
-     FROM user WHERE username_key = ?1 OR email_key = ?1";
+/// Whose `?1` is the spelling of the name or address, or else whose `?2` is the form of it.
+macro_rules! by_login {
+    () => {
+        "id = coalesce(
+             (SELECT id FROM user WHERE username_key = ?1 OR email_key = ?1 LIMIT 1),
+             (SELECT id FROM user WHERE username_folded = ?2 OR email_folded = ?2 LIMIT 1))"
+    };
+}
 
-/// A name has no `@` and an address has one, so at most one account answers.
+pub(crate) const BY_LOGIN: &str =
+    concat!("SELECT id, username, email, is_admin, disabled, created_at, password_hash FROM user WHERE ", by_login!());
+
+/// A name has no `@` and an address has one, so at most one account answers to a spelling, or a form.
 pub(crate) fn by_login(db: &Connection, login: &str) -> Result<Option<Credentials>, Fault> {
     let found = db
         .prepare_cached(BY_LOGIN)?
-        .query_row([normalise_login(login)], |row| {
+        .query_row([normalise_login(login), fold_login(login)], |row| {
             Ok(Credentials { user: from_row(row)?, password_hash: SecretString::from(row.get::<_, String>(6)?) })
         })
         .optional()?;
@@ -116,14 +130,17 @@ pub(crate) fn list(db: &Connection, page: PageRequest) -> Result<Page<User>, Fau
     Ok(column::page(items, page, |last: &User| PageCursor { at: last.created_at, id: last.id.as_uuid() }))
 }
 
+const SET_DISABLED: &str = concat!(
+    "UPDATE user SET disabled = ?3 WHERE ",
+    by_login!(),
+    " RETURNING id, username, email, is_admin, disabled, created_at"
+);
+
 /// Disabling ends the account's sessions in the same commit.
 pub(crate) fn set_disabled(db: &Connection, login: &str, disabled: bool, now: Timestamp) -> Result<User, Fault> {
     let user = db
-        .prepare_cached(
-            "UPDATE user SET disabled = ?2 WHERE username_key = ?1 OR email_key = ?1
-             RETURNING id, username, email, is_admin, disabled, created_at",
-        )?
-        .query_row(params![normalise_login(login), disabled], from_row)
+        .prepare_cached(SET_DISABLED)?
+        .query_row(params![normalise_login(login), fold_login(login), disabled], from_row)
         .optional()?
         .ok_or(StoreError::NotFound)?;
     if disabled {

@@ -12,6 +12,7 @@
 //! under [`writer::Synchronous::Full`] (accounts, sessions, conversations, accepted questions)
 //! survives a power loss as well.
 
+mod access;
 mod account;
 pub mod backup;
 mod checkpoint;
@@ -21,9 +22,11 @@ mod conversation;
 mod error;
 pub mod export;
 mod files;
+mod folding;
 mod generation;
 mod idempotency;
 mod journal;
+mod leftover;
 mod log;
 mod message;
 mod migration;

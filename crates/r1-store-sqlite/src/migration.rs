@@ -12,9 +12,10 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, sql: include_str!("../migrations/0002_nodes.sql") },
+    Migration { version: 3, sql: include_str!("../migrations/0003_folded_names.sql") },
 ];
 
 /// The newest version that this build knows.

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::{
     connection::{self, Purpose},
+    folding, leftover,
     migration::{self, NEWEST, Schema},
 };
 
@@ -77,6 +78,16 @@ pub enum OpenError {
     NotADatabase {
         /// Which.
         path: PathBuf,
+    },
+    /// The database is missing or empty, its write-ahead log is not.
+    #[error(
+        "{path} is missing or empty, but its write-ahead log {wal} is not: what was written last is only there. Put the          database back beside it, or restore a backup; to start afresh, move {wal} away"
+    )]
+    LogAlone {
+        /// The database.
+        path: PathBuf,
+        /// The log.
+        wal: PathBuf,
     },
     /// The database is another program's.
     #[error("{path} is the database of another program; choose another directory with --data-dir")]
@@ -213,6 +224,10 @@ pub(crate) fn try_lock(data_dir: &Path) -> Result<Option<File>, OpenError> {
 
 fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connection), OpenError> {
     let path = data_dir.join(DATABASE);
+    if may_migrate {
+        // Nobody else has it open.
+        leftover::check(&path)?;
+    }
     // SQLite gives the files beside the database the database's own mode.
     drop(open_private(&path)?);
     let opened = (|| {
@@ -221,6 +236,7 @@ fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connect
         if may_migrate && matches!(schema, Schema::Current | Schema::Older) {
             db.pragma_update(None, "journal_mode", "wal")?;
             migration::run(&mut db)?;
+            folding::fill(&mut db)?;
             return Ok((db, Schema::Current));
         }
         Ok((db, schema))

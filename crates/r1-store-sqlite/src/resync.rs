@@ -61,6 +61,7 @@ mod frames;
 mod tests;
 
 use frames::Frames;
+pub(crate) use frames::commits_behind_damage;
 
 /// Between two attempts to mend.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);

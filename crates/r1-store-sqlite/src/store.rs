@@ -4,6 +4,7 @@ use std::{fs::File, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
 use r1_domain::{
+    access::Access,
     conversation::Conversation,
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -21,7 +22,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use crate::{
-    account,
+    access, account,
     checkpoint::{Checkpointer, Gate, Signal},
     conversation,
     error::Fault,
@@ -163,6 +164,11 @@ impl Store for SqliteStore {
 
     async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()> {
         self.writer.write(move |db| session::end(db, owner, id, now)).await
+    }
+
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access> {
+        let of = of.clone();
+        self.readers.read(move |db| access::lost(db, &of)).await
     }
 
     async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>> {

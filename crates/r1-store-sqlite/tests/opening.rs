@@ -116,6 +116,78 @@ fn what_is_no_database_is_left_alone() {
     assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
 }
 
+/// What a server that was killed leaves behind: a database, and a log that is not copied into it.
+async fn killed(dir: &Path) -> std::path::PathBuf {
+    let living = dir.join("living");
+    let store = shared(&living);
+    for name in ["one", "two", "three", "four"] {
+        user(&store, name).await.unwrap();
+    }
+    let left = dir.join("left");
+    fs::create_dir(&left).unwrap();
+    for file in ["gpt-r1.db", "gpt-r1.db-wal"] {
+        fs::copy(living.join(file), left.join(file)).unwrap();
+    }
+    left
+}
+
+async fn names(store: &SqliteStore) -> Vec<String> {
+    store.user_list(ALL).await.unwrap().items.into_iter().map(|user| user.username).collect()
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_not_thrown_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let left = killed(dir.path()).await;
+    let (database, wal) = (left.join("gpt-r1.db"), left.join("gpt-r1.db-wal"));
+    let (kept, log) = (fs::read(&database).unwrap(), fs::read(&wal).unwrap());
+    for empty in [false, true] {
+        fs::remove_file(&database).unwrap();
+        if empty {
+            fs::write(&database, b"").unwrap();
+        }
+        for opened in [open(&left), SqliteStore::open_guest(&SqliteOptions::new(&left))] {
+            let error = opened.unwrap_err();
+            assert!(matches!(error, OpenError::LogAlone { .. }), "{error:?}");
+            assert!(error.to_string().contains("gpt-r1.db-wal"), "{error}");
+        }
+        assert_eq!(fs::read(&wal).unwrap(), log);
+        assert_eq!(database.exists(), empty, "nothing is made anew");
+        fs::write(&database, &kept).unwrap();
+    }
+    assert_eq!(names(&open(&left).unwrap()).await.len(), 4, "put back, all is there");
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_kept_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let left = killed(dir.path()).await;
+    let (database, wal) = (left.join("gpt-r1.db"), left.join("gpt-r1.db-wal"));
+    let (kept, whole) = (fs::read(&database).unwrap(), fs::read(&wal).unwrap());
+    let aside = |number: u32| left.join(format!("gpt-r1.db-wal.damaged-{number}"));
+    let opened = async |log: &[u8]| {
+        fs::write(&wal, log).unwrap();
+        fs::write(&database, &kept).unwrap();
+        names(&open(&left).unwrap()).await.len()
+    };
+    assert_eq!(opened(&whole).await, 4);
+    // Cut in its last frame, as by a power loss: that never counted, and is not worth a word.
+    assert_eq!(opened(&whole[..whole.len() - 100]).await, 3);
+    assert!(!aside(1).exists());
+
+    let mut log = whole.clone();
+    log[whole.len() / 2] ^= 1;
+    for _ in 0..2 {
+        assert!(opened(&log).await < 4);
+        assert_eq!(fs::read(aside(1)).unwrap(), log);
+        assert!(!aside(2).exists(), "once is enough");
+    }
+    let mut log = whole.clone();
+    log[0] ^= 1;
+    opened(&log).await;
+    assert_eq!(fs::read(aside(2)).unwrap(), log);
+}
+
 #[test]
 fn another_schema_is_refused_with_a_way_out() {
     let dir = tempfile::tempdir().unwrap();

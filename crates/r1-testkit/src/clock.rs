@@ -1,7 +1,7 @@
 //! A clock that stands still until a test turns it.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -9,24 +9,29 @@ use r1_domain::time::{Clock, Timestamp};
 
 /// The hand-turned clock. Share it as `Arc<ManualClock>`.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    /// Microseconds that it was turned on.
+    passed: AtomicU64,
+}
 
 impl ManualClock {
     /// Stands at `now`.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.as_micros()))
+        Self { now: AtomicI64::new(now.as_micros()), passed: AtomicU64::new(0) }
     }
 
     /// Turns it on by `duration`.
     pub fn advance(&self, duration: Duration) {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_add(micros, Ordering::SeqCst);
+        self.now.fetch_add(micros, Ordering::SeqCst);
+        self.passed.fetch_add(micros.unsigned_abs(), Ordering::SeqCst);
     }
 
-    /// Turns it to `now`, backwards too.
+    /// Sets it to `now`, backwards too: no time passes.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_micros(), Ordering::SeqCst);
+        self.now.store(now.as_micros(), Ordering::SeqCst);
     }
 }
 
@@ -39,7 +44,11 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        Timestamp::from_micros(self.now.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.passed.load(Ordering::SeqCst))
     }
 }
 
@@ -56,5 +65,6 @@ mod tests {
         assert_eq!(clock.now().as_micros() - before.as_micros(), 3_000);
         clock.set(Timestamp::from_micros(5));
         assert_eq!(clock.now(), Timestamp::from_micros(5));
+        assert_eq!(clock.monotonic(), Duration::from_millis(3));
     }
 }

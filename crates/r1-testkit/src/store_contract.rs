@@ -48,6 +48,7 @@ macro_rules! store_contract {
     ($open:path) => {
         $crate::store_contract! { @tests $open;
             account::names_and_addresses_are_unique_without_regard_to_case
+            account::names_and_addresses_are_one_in_all_spellings
             account::a_setup_code_makes_one_administrator
             account::a_new_setup_code_replaces_the_old_one
             account::an_administrator_made_otherwise_ends_the_setup_code
@@ -62,6 +63,7 @@ macro_rules! store_contract {
             session::any_earlier_refresh_token_ends_the_session
             session::only_its_owner_ends_a_session
             session::of_many_that_rotate_one_token_one_does
+            session::access_is_lost_with_what_it_rests_on
             conversation::one_is_made_read_renamed_and_deleted
             conversation::another_user_finds_nothing
             conversation::a_key_makes_one_conversation

@@ -1,4 +1,5 @@
 import createClient from 'openapi-fetch';
+import { wellFormed } from '$/lib/text';
 import { ApiError, NetworkError, parseRetryAfter } from './errors';
 import type { components, paths } from './schema';
 
@@ -35,9 +36,15 @@ function patient(signal: AbortSignal | undefined): AbortSignal {
   return signal && AbortSignal.any ? AbortSignal.any([signal, patience]) : (signal ?? patience);
 }
 
+/** JSON that any decoder of UTF-8 can read, whatever was cut in halves or pasted. */
+function serialize(body: unknown): string {
+  return JSON.stringify(body, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
+}
+
 const client = createClient<paths>({
   baseUrl: globalThis.location?.origin ?? '',
   fetch: (request) => globalThis.fetch(request),
+  bodySerializer: serialize,
 });
 
 const listeners = new Set<() => void>();

@@ -30,7 +30,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends the session: access token, refresh token and cookie are worth nothing from now on. */
+        /**
+         * Ends the session: access token, refresh token and cookie are worth nothing from now on. Where a cookie
+         *     said who it is, every session whose cookie the request has ends, and the cookie is taken back.
+         */
         post: operations["logout"];
         delete?: never;
         options?: never;
@@ -366,7 +369,7 @@ export interface components {
              */
             max_tokens?: number | null;
             /**
-             * @description The question.
+             * @description The question. One with nothing to be seen is empty.
              * @example Explain quantum computing in exactly 3 short paragraphs
              */
             message: string;
@@ -605,7 +608,8 @@ export interface components {
             /** @description The one-time code printed at the first start: makes this account the administrator's. */
             setup_code?: string | null;
             /**
-             * @description Sign-in name: 3 to 64 letters, digits, `_`, `-`, `.`; unique without regard to case.
+             * @description Sign-in name: 3 to 64 letters of any script with their marks, digits, `_`, `-`, `.`; unique without
+             *     regard to case and spelling (Unicode's compatibility caseless match). It is kept in Form KC.
              * @example demo_user
              */
             username: string;
@@ -706,7 +710,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Too many requests. */
+        /** @description Too many requests; or (`code` is `too_many_bodies`) too much that this account, or this address, has sent is still being read. */
         RateLimited: {
             headers: {
                 /** @description Seconds until it may go better. */
@@ -932,6 +936,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             421: components["responses"]["UnknownHost"];
             422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StorageFull"];

@@ -1,3 +1,5 @@
+import { prefix } from '$/lib/text';
+
 /** The languages whose code is coloured. Their grammars are loaded when they are first met (`grammars.ts`). */
 
 /** Grammar: the name that a reader knows, then other words that fences use for it. */
@@ -81,7 +83,7 @@ export function languageOf(info: string): Language {
   const word = written.toLowerCase();
   if (PLAIN.has(word)) return { name: null, grammar: null };
   byWord ??= readLanguages();
-  return byWord.get(word) ?? { name: written.slice(0, 40), grammar: null };
+  return byWord.get(word) ?? { name: prefix(written, 40), grammar: null };
 }
 
 function readLanguages(): Map<string, Language> {

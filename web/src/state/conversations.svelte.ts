@@ -9,6 +9,7 @@ import { ApiError, messageOf } from '$/api/errors';
 import { formatMonth, t } from '$/lib/i18n.svelte';
 import { navigate, router } from '$/lib/router.svelte';
 import { publish, subscribe } from '$/lib/sync';
+import { isBlank, wellFormed } from '$/lib/text';
 import { type Period, periodOf, untilMidnight } from '$/lib/time';
 import { keepDraft } from './drafts';
 import { toasts } from './toasts.svelte';
@@ -189,8 +190,8 @@ export class Conversations {
   /** Shows the new title at once; the old one comes back, with a toast, if the server refuses it. */
   async rename(id: string, title: string): Promise<void> {
     const item = this.find(id);
-    const wanted = title.trim();
-    if (!item || wanted === '' || wanted === item.title) return;
+    const wanted = wellFormed(title.trim());
+    if (!item || isBlank(wanted) || wanted === item.title) return;
     const life = this.#life;
     const turn = ++this.#clock;
     if (item.renaming === 0) item.knownTitle = item.title;

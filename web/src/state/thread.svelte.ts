@@ -2,6 +2,7 @@ import { stopGeneration } from '$/api/client';
 import { ApiError, messageOf, NetworkError } from '$/api/errors';
 import { t } from '$/lib/i18n.svelte';
 import { publish } from '$/lib/sync';
+import { isBlank, wellFormed } from '$/lib/text';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
@@ -111,8 +112,10 @@ export class Thread {
   }
 
   /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
-  send(text: string): Promise<void> {
-    if (text.trim() === '') return Promise.resolve();
+  send(typed: string): Promise<void> {
+    if (isBlank(typed)) return Promise.resolve();
+    // As the server will have it: what is shown now is what stays.
+    const text = wellFormed(typed);
     if (this.running !== null) {
       this.refusal = { text, message: t('toast.still_answering') };
       return Promise.resolve();

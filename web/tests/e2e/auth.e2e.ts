@@ -69,6 +69,43 @@ test('a person registers, comes back, signs out and in again', async () => {
   await tab.composer.waitFor();
 });
 
+test('another program’s cookies, and a stale one of this page’s name, lock nobody out', async () => {
+  const username = `Nguye\u0302\u0303n-${newName()}`;
+  const tab = await world.tab('/register');
+  await register(tab, username, { password: 'pa\u0308sswo\u0308rter', email: `${newName()}@exämple.com` });
+  await tab.composer.waitFor();
+  const context = tab.page.context();
+  const own = (await context.cookies()).find(({ httpOnly }) => httpOnly);
+  if (!own) throw new Error('the page has no cookie');
+  // The narrower path comes first in a request. The tab writes them itself, so that they are bytes as it has them.
+  await tab.page.evaluate(
+    ([name, stale]) => {
+      const others = ['city=München', '=nameless', 'json={"a":"b, c"}', 'quoted="a b', 'plain'];
+      for (const pair of [...others, `${name}=${stale}`]) {
+        // biome-ignore lint/suspicious/noDocumentCookie: the old way is what other programs use
+        document.cookie = `${pair}; path=/api`;
+      }
+    },
+    [own.name, 'x'.repeat(43)],
+  );
+  const sent = (await context.cookies(`${tab.origin}/api/v1/auth/me`)).filter(
+    ({ name }) => name === own.name,
+  );
+  expect(sent.map(({ path }) => path)).toEqual(['/api', '/']);
+  await tab.page.reload();
+  await tab.composer.waitFor();
+  await tab.send('words 3');
+  await tab.answerToBe((text) => text !== '', 'an answer');
+  const name = username.normalize('NFKC');
+  await tab.page.getByRole('button', { name: say('shell.account_of', { name }) }).click();
+  await tab.page.getByRole('menuitem', { name: say('shell.sign_out') }).click();
+  await field(tab, say('auth.username_or_email')).waitFor();
+  await tab.page.reload();
+  // Another keyboard's spelling of both.
+  await signIn(tab, name.toUpperCase(), 'pässwörter');
+  await tab.composer.waitFor();
+});
+
 test('what is wrong is said beside its field, and the field is focused', async () => {
   const taken = await world.user();
   const tab = await world.tab('/register');
@@ -155,6 +192,22 @@ test('a session that ends in mid-chat keeps the place and the draft', async () =
   await signInAgain(tab);
   expect(tab.conversationId).toBe(conversation);
   expect(await tab.composer.inputValue()).toBe('not sent yet');
+});
+
+test('signed out from elsewhere while an answer streams: the page says so by itself', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await tab.send('words 60 every 10 hold 30 elsewhere');
+  await expect.poll(() => tab.answer(), { timeout: 15_000 }).toContain('w30');
+  const cookies = await tab.page.context().cookies();
+  const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
+  const headers = { cookie, origin: tab.origin };
+  const signedOut = await fetch(`${tab.origin}/api/v1/auth/logout`, { method: 'POST', headers });
+  expect(signedOut.status).toBe(204);
+  await signInAgain(tab);
+  // The answer was the server's all the time.
+  world.upstream.open('elsewhere');
+  await tab.expectWords(user, 60);
 });
 
 test('signing out in one tab signs the others out', async () => {

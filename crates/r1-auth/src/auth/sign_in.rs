@@ -5,12 +5,41 @@ use std::net::IpAddr;
 use r1_domain::{
     id::{SessionId, UserId},
     session::{NewSession, Rotation, SessionKind},
-    user::{PASSWORD_LENGTH, normalise_login},
+    store::Credentials,
+    text::{fold_login, prepare_password},
+    user::{EMAIL_LENGTH, PASSWORD_LENGTH},
 };
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Auth, Grant, Login};
-use crate::{error::AuthError, password::Verdict, secret};
+use crate::{attempts::Target, error::AuthError, password::Verdict, secret};
+
+/// A form of a password that its hash may have been made of.
+struct Form {
+    password: SecretString,
+    /// It is not the form of today.
+    is_outdated: bool,
+}
+
+impl Form {
+    /// The form of today, and, where that differs, what was typed: so it was hashed once. How many there
+    /// are depends on nothing but what was typed, so the time that they take tells of no account.
+    fn of(typed: &SecretString) -> impl Iterator<Item = Self> {
+        let prepared = prepare_password(typed.expose_secret());
+        let differs = prepared != typed.expose_secret();
+        let forms = [Some((prepared, false)), differs.then(|| (typed.expose_secret().into(), true))];
+        // No account has a longer one, so nothing is given away by not hashing it.
+        forms
+            .into_iter()
+            .flatten()
+            .filter(|(form, _)| is_possible(form))
+            .map(|(form, is_outdated)| Self { password: SecretString::from(form.into_owned()), is_outdated })
+    }
+}
+
+fn is_possible(password: &str) -> bool {
+    password.chars().count() <= PASSWORD_LENGTH.1
+}
 
 impl Auth {
     /// Trades a name, or an e-mail address, and its password for a session. `address` is the
@@ -27,37 +56,66 @@ impl Auth {
         kind: SessionKind,
         address: Option<IpAddr>,
     ) -> Result<Login, AuthError> {
-        let login = normalise_login(login);
+        let limited = |retry_after| AuthError::Limited { retry_after };
         if let Some(attempts) = &self.attempts {
-            attempts
-                .sign_in(&login, address, self.clock.now())
-                .map_err(|retry_after| AuthError::Limited { retry_after })?;
+            attempts.from(address, self.clock.monotonic()).map_err(limited)?;
         }
-        let result = self.check_and_open(&login, password, kind).await;
+        let result = self.try_password(login, password, kind).await;
         if let Some(attempts) = &self.attempts
             && !matches!(result, Err(AuthError::BadCredentials))
         {
-            attempts.forgive(&login, address);
+            attempts.forgive_from(address);
         }
         result
     }
 
-    async fn check_and_open(&self, login: &str, password: SecretString, kind: SessionKind) -> Result<Login, AuthError> {
-        // No account has such a password, so nothing is given away by not hashing it.
-        if password.expose_secret().chars().count() > PASSWORD_LENGTH.1 {
+    /// Counts the try at its account, which has one count whatever it is called by.
+    async fn try_password(&self, login: &str, password: SecretString, kind: SessionKind) -> Result<Login, AuthError> {
+        // No account has such a name or password. That is no guess at any, so it is counted at none, and nothing
+        // is given away by not hashing it.
+        if login.chars().count() > EMAIL_LENGTH || Form::of(&password).next().is_none() {
             return Err(AuthError::BadCredentials);
         }
-        let credentials = self.store.user_by_login(login).await?;
+        let found = self.store.user_by_login(login).await?;
+        // One count for all the spellings of a name that nobody has.
+        let folded = fold_login(login);
+        let target = found.as_ref().map_or(Target::Nobody(&folded), |found| Target::Account(found.user.id));
+        if let Some(attempts) = &self.attempts {
+            let counted = attempts.at(target, self.clock.monotonic());
+            counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
+        }
+        let result = self.check_and_open(found, password, kind).await;
+        if let Some(attempts) = &self.attempts
+            && !matches!(result, Err(AuthError::BadCredentials))
+        {
+            attempts.forgive_at(target);
+        }
+        result
+    }
+
+    async fn check_and_open(
+        &self,
+        credentials: Option<Credentials>,
+        password: SecretString,
+        kind: SessionKind,
+    ) -> Result<Login, AuthError> {
         let (user, stored) = credentials.map(|found| (found.user, found.password_hash)).unzip();
-        let verdict = self.passwords.verify(password.clone(), stored.clone()).await?;
-        let (Verdict::Right { outdated }, Some(user), Some(stored)) = (verdict, user, stored) else {
+        let mut right = None;
+        for form in Form::of(&password) {
+            if let Verdict::Right { outdated } = self.passwords.verify(form.password, stored.clone()).await? {
+                right = Some(outdated || form.is_outdated);
+                break;
+            }
+        }
+        let (Some(outdated), Some(user), Some(stored)) = (right, user, stored) else {
             return Err(AuthError::BadCredentials);
         };
         if user.disabled {
             return Err(AuthError::Disabled);
         }
-        if outdated {
-            self.rehash(user.id, &stored, password).await;
+        let prepared = prepare_password(password.expose_secret());
+        if outdated && is_possible(&prepared) {
+            self.rehash(user.id, &stored, SecretString::from(prepared.as_ref())).await;
         }
         let now = self.clock.now();
         let (token, token_hash) = secret::generate();
@@ -82,7 +140,7 @@ impl Auth {
         Ok(Login { user, session_id, expires_at, grant })
     }
 
-    /// Brings a stored hash up to today's parameters. A failure costs nothing: the old hash is
+    /// Brings a stored hash up to today's parameters and form. A failure costs nothing: the old hash is
     /// still good, and the next sign-in tries again.
     async fn rehash(&self, user: UserId, stored: &SecretString, password: SecretString) {
         let result = match self.passwords.hash(password).await {
@@ -133,5 +191,29 @@ impl Auth {
         self.store.session_end(user, session, self.clock.now()).await?;
         self.ended(session);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hashed_depends_on_what_was_typed_alone() {
+        let long = "e\u{301}".repeat(PASSWORD_LENGTH.1);
+        for (typed, forms) in [
+            ("difference engine", vec![("difference engine", false)]),
+            ("pässwörter", vec![("pässwörter", false)]),
+            ("pa\u{308}sswort", vec![("pässwort", false), ("pa\u{308}sswort", true)]),
+            ("a\u{a0}b", vec![("a b", false), ("a\u{a0}b", true)]),
+            (&long, vec![("é".repeat(PASSWORD_LENGTH.1).as_str(), false)]),
+            (&"x".repeat(PASSWORD_LENGTH.1 + 1), vec![]),
+        ] {
+            let of: Vec<_> = Form::of(&SecretString::from(typed))
+                .map(|form| (form.password.expose_secret().to_owned(), form.is_outdated))
+                .collect();
+            let wanted: Vec<_> = forms.into_iter().map(|(form, is_outdated)| (form.to_owned(), is_outdated)).collect();
+            assert_eq!(of, wanted, "{typed:?}");
+        }
     }
 }

@@ -176,7 +176,37 @@ async fn logout_is_at_once_here_and_within_five_seconds_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_database_is_asked_once_in_five_seconds() {
+async fn streams_learn_of_what_ended_elsewhere() {
+    let b = bench(config());
+    b.demo().await;
+    let elsewhere = node(&b.store, &b.clock, config());
+    let (login, access, _) = b.bearer().await;
+    let (other, _) = b.cookie().await;
+    let generation = r1_domain::id::GenerationId::new(b.clock.now());
+    let watch = |login: &Login| elsewhere.watch(login.session_id, login.user.id, generation);
+    let (ends, stays) = (watch(&login), watch(&other));
+    elsewhere.authenticate_bearer(&access).await.unwrap();
+    assert_eq!(elsewhere.look_again(&[]).await.unwrap(), []);
+    b.auth.logout(login.user.id, login.session_id).await.unwrap();
+    assert!(!ends.is_over());
+    assert_eq!(elsewhere.look_again(&[]).await.unwrap(), []);
+    assert!(ends.is_over() && !stays.is_over());
+    refused!(elsewhere.authenticate_bearer(&access).await, AuthError::SessionEnded);
+    // By itself it just ends: what is being followed is followed to its end.
+    b.clock.forward(31 * DAY);
+    elsewhere.look_again(&[]).await.unwrap();
+    assert!(!stays.is_over());
+    b.auth.set_disabled("demo_user", true).await.unwrap();
+    assert_eq!(elsewhere.look_again(&[login.user.id]).await.unwrap(), [login.user.id]);
+    assert!(stays.is_over());
+    drop((ends, stays));
+    assert_eq!(elsewhere.look_again(&[]).await.unwrap(), []);
+    b.store.break_down();
+    refused!(elsewhere.look_again(&[login.user.id]).await, AuthError::Store(_));
+}
+
+#[tokio::test]
+async fn the_database_is_asked_once_in_three_seconds() {
     let b = bench(config());
     b.demo().await;
     let (_, access, _) = b.bearer().await;
@@ -184,7 +214,7 @@ async fn the_database_is_asked_once_in_five_seconds() {
         b.auth.authenticate_bearer(&access).await.unwrap();
     }
     assert_eq!(b.store.lookups(), 1);
-    b.clock.forward(Duration::from_secs(5));
+    b.clock.forward(Duration::from_secs(3));
     b.auth.authenticate_bearer(&access).await.unwrap();
     assert_eq!(b.store.lookups(), 2);
 }
@@ -284,6 +314,26 @@ async fn guessing_is_limited_and_knowing_is_not() {
     b.clock.forward(retry_after);
     b.bearer().await;
 
+    // One account, whatever it is called; and time passes, whatever the clock says.
+    b.clock.forward(DAY);
+    b.clock.set_back(DAY);
+    for login in ["demo_user", "demo@example.com", "Demo@Example.com"] {
+        refused!(b.login(login, "wrong-password", SessionKind::Bearer).await, AuthError::BadCredentials);
+    }
+    for login in ["demo_user", "demo@example.com"] {
+        refused!(b.login(login, "demo123456", SessionKind::Bearer).await, AuthError::Limited { .. });
+    }
+    b.clock.set_back(DAY);
+    let limited = b.login("demo_user", "demo123456", SessionKind::Bearer).await.unwrap_err();
+    assert!(matches!(limited, AuthError::Limited { retry_after } if retry_after <= Duration::from_secs(20)));
+    b.clock.forward(Duration::from_secs(60));
+    // What can be no account's name or password is no guess at one.
+    for _ in 0..10 {
+        refused!(b.login("demo_user", &"x".repeat(257), SessionKind::Bearer).await, AuthError::BadCredentials);
+        refused!(b.login(&"x".repeat(255), "demo123456", SessionKind::Bearer).await, AuthError::BadCredentials);
+    }
+    b.bearer().await;
+
     let address = Some(std::net::IpAddr::from([10, 0, 0, 1]));
     for n in 0..2 {
         b.auth
@@ -310,6 +360,67 @@ async fn a_sign_in_renews_an_outdated_hash() {
     assert!(old.contains("m=8,") && new.contains("m=16,"), "{new}");
     login().await.unwrap();
     assert_eq!(b.store.hash_of("demo_user"), new);
+}
+
+#[tokio::test]
+async fn text_is_one_on_all_systems() {
+    let b = bench(config());
+    let typed = form(" JOSE\u{301} ".trim(), "jose\u{301}@example.com", "pa\u{308}ss wo\u{308}rter");
+    let user = b.auth.register(typed, None, None).await.unwrap();
+    assert_eq!((user.username.as_str(), user.email.as_str()), ("JOSÉ", "josé@example.com"));
+    for name in ["josé", "jose\u{301}", "JOSÉ@example.com", "ｊｏｓé"] {
+        for password in ["pa\u{308}ss wo\u{308}rter", "päss wörter", "p\u{e4}ss\u{a0}wo\u{308}rter"] {
+            let login = b.login(name, password, SessionKind::Bearer).await;
+            assert_eq!(login.unwrap().user, user, "{name} {password:?}");
+        }
+    }
+    refused!(b.login("josé", "pass worter", SessionKind::Bearer).await, AuthError::BadCredentials);
+    refused!(b.login("jose", "päss wörter", SessionKind::Bearer).await, AuthError::BadCredentials);
+    let again = form("ＪＯＳÉ", "other@example.com", "demo123456");
+    refused!(b.auth.register(again, None, None).await, AuthError::Taken { field: "username" });
+    let again = form("other", "JOSE\u{301}@example.com", "demo123456");
+    refused!(b.auth.register(again, None, None).await, AuthError::Taken { field: "email" });
+    assert!(b.auth.set_disabled("ｊｏｓé", true).await.unwrap().disabled);
+}
+
+#[tokio::test]
+async fn a_password_that_was_hashed_as_it_was_typed_still_opens_and_is_hashed_anew() {
+    let b = bench(config());
+    for (name, old, other) in [
+        ("mac", "pa\u{308}sswort", "pässwort"),
+        ("linux", "pässwort", "pa\u{308}sswort"),
+        ("nbsp", "correct\u{a0}horse", "correct horse"),
+        ("korean", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}!!", "한글!!"),
+        ("angstrom", "\u{212b}ngstrom", "Ångstrom"),
+    ] {
+        let now = b.clock.now();
+        let password_hash = b.auth.passwords.hash(SecretString::from(old)).await.unwrap();
+        let email = format!("{name}@example.com");
+        let (id, username) = (r1_domain::id::UserId::new(now), name.to_owned());
+        let user = r1_domain::user::NewUser { id, username, email, password_hash, is_admin: false, created_at: now };
+        b.store.user_create(user, None).await.unwrap();
+        let before = b.store.hash_of(name);
+        refused!(b.login(name, "another one", SessionKind::Bearer).await, AuthError::BadCredentials);
+        b.login(name, old, SessionKind::Bearer).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let after = b.store.hash_of(name);
+        assert_eq!(before != after, name != "linux", "{name}: the hash is of today's form");
+        for password in [other, old] {
+            b.login(name, password, SessionKind::Bearer).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        }
+        assert_eq!(b.store.hash_of(name), after, "{name}: once");
+    }
+}
+
+#[tokio::test]
+async fn all_spellings_of_a_name_have_one_count() {
+    let rate = |attempts| Rate { attempts, per: Duration::from_secs(60) };
+    let limits = AttemptLimits { per_login: rate(3), per_address: rate(100), registrations: rate(2) };
+    let b = bench(AuthConfig { attempts: Some(limits), ..config() });
+    b.demo().await;
+    for name in ["demo_user", "ＤＥＭＯ_user", "demo_u\u{17f}er"] {
+        refused!(b.login(name, "wrong-password", SessionKind::Bearer).await, AuthError::BadCredentials);
+    }
+    refused!(b.login("ｄemo_user", "wrong-password", SessionKind::Bearer).await, AuthError::Limited { .. });
 }
 
 #[tokio::test]

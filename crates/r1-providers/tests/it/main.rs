@@ -7,7 +7,11 @@ mod connection;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fits;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
+mod labels;
 #[cfg(test)]
 mod local_servers;
 #[cfg(test)]

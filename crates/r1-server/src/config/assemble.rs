@@ -29,6 +29,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// One user has such a part of all request bodies in flight at most.
+const BODY_SHARES: usize = 4;
+
 /// Reads every setting. With any fault noted in `reader`, the result is not to be used.
 pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) -> Config {
     let data_dir = data_dir(reader, environment);
@@ -105,14 +108,17 @@ fn server(reader: &mut Reader) -> ServerConfig {
         Some("") => Ok(None),
         Some(text) => match providers::web_url(text)? {
             url if url.path() == "/" => Ok(Some(url)),
-            _ => Err(Wrong::new("must not have a path", "write it like \"https://chat.example.com\"")),
+            _ => Err(Wrong::new(
+                "has a path, and GPT.R1 can't be served below one",
+                "give it a host name of its own, such as \"https://chat.example.com\", all paths of which the proxy passes on",
+            )),
         },
         None => Err(Wrong::not("a URL", value, "write it like \"https://chat.example.com\"")),
     });
     let mut cors_origins = Vec::new();
     for text in reader.list("server.cors_origins") {
         let origin = providers::web_url(&text).ok().filter(|uri| uri.path() == "/" && !text.ends_with('/'));
-        match origin.and_then(|_| http::HeaderValue::from_str(&text).ok()) {
+        match origin.and_then(|uri| http::HeaderValue::from_str(&as_browsers_say(&uri)).ok()) {
             Some(origin) => cors_origins.push(origin),
             None => {
                 let problem = format!("has {text:?}, which is no origin");
@@ -134,7 +140,27 @@ fn server(reader: &mut Reader) -> ServerConfig {
     }
     let shutdown_deadline = reader.duration("server.shutdown_deadline", SECOND, HOUR);
     let request_timeout = reader.duration("server.request_timeout", SECOND, HOUR);
-    ServerConfig { api, web, metrics, public_url, cors_origins, trusted_proxies, shutdown_deadline, request_timeout }
+    let connections = Some(reader.number("server.connections", 0, 1_000_000)).filter(|number| *number > 0);
+    ServerConfig {
+        api,
+        web,
+        metrics,
+        public_url,
+        cors_origins,
+        trusted_proxies,
+        shutdown_deadline,
+        connections,
+        request_timeout,
+    }
+}
+
+/// An origin as browsers send it, which is compared letter by letter: in small letters, without the
+/// scheme's own port.
+fn as_browsers_say(origin: &http::Uri) -> String {
+    let (scheme, host) = (origin.scheme_str().unwrap_or_default(), origin.host().unwrap_or_default());
+    let port = origin.port_u16().filter(|port| (scheme, *port) != ("http", 80) && (scheme, *port) != ("https", 443));
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}").to_ascii_lowercase()
 }
 
 fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> DatabaseConfig {
@@ -221,8 +247,11 @@ fn auth(reader: &mut Reader, limits_enabled: bool) -> (AuthConfig, Option<Signin
 
 fn limits(reader: &mut Reader, enabled: bool) -> LimitsConfig {
     let per_user = |reader: &mut Reader, key| Some(reader.number(key, 1, 1_000_000)).filter(|_| enabled);
+    let bodies_in_flight = usize_of(reader.size("limits.bodies_in_flight", 4 * KIB, 64 * GIB));
     let config = LimitsConfig {
         body: usize_of(reader.size("limits.body", KIB, GIB)),
+        bodies_in_flight,
+        bodies_in_flight_per_user: Some(bodies_in_flight / BODY_SHARES).filter(|_| enabled),
         message_chars: reader.number("limits.message_chars", 1, 100_000_000),
         runs_per_user: per_user(reader, "limits.runs_per_user"),
         attaches_per_user: per_user(reader, "limits.attaches_per_user"),
@@ -232,6 +261,10 @@ fn limits(reader: &mut Reader, enabled: bool) -> LimitsConfig {
         max_tokens: reader.number("limits.max_tokens", 1, 10_000_000),
         max_tokens_given: reader.is_given("limits.max_tokens"),
     };
+    if config.body > bodies_in_flight / BODY_SHARES {
+        let problem = format!("is less than {BODY_SHARES} times limits.body ({} bytes)", config.body);
+        reader.fault("limits.bodies_in_flight", problem, "make it larger, or limits.body smaller");
+    }
     if config.message_chars > config.body {
         let problem = format!("is larger than what limits.body ({} bytes) lets through", config.body);
         reader.fault("limits.message_chars", problem, "make limits.body larger, or this smaller");

@@ -55,6 +55,8 @@ fn the_defaults_are_those_of_the_design() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     assert_eq!(config.limits.body, 2560 << 10, "more than the design's 1 MiB: see the default file");
     assert_eq!(config.limits.message_chars, 200_000);
+    assert_eq!((config.limits.bodies_in_flight, config.limits.bodies_in_flight_per_user), (64 << 20, Some(16 << 20)));
+    assert_eq!(config.server.connections, None);
     assert_eq!((config.limits.runs_per_user, config.limits.attaches_per_user), (Some(8), Some(256)));
     assert_eq!((config.limits.answer_size, config.limits.answer_time), (1 << 20, minutes(15)));
     assert_eq!(config.limits.max_tokens, 2048);
@@ -171,11 +173,20 @@ fn proxies_are_addresses_or_networks() {
 }
 
 #[test]
+fn every_body_that_is_let_through_has_room() {
+    let faults = load_from("[limits]\nbody = '20MiB'\n", &[]).unwrap_err().to_string();
+    assert!(faults.contains("limits.bodies_in_flight") && faults.contains("4 times limits.body"), "{faults}");
+    let config = good("[limits]\nbody = '20MiB'\nbodies_in_flight = '80MiB'\n[server]\nconnections = 100\n", &[]);
+    assert_eq!((config.limits.bodies_in_flight_per_user, config.server.connections), (Some(20 << 20), Some(100)));
+}
+
+#[test]
 fn switched_off_limits_are_none_and_said() {
     let loaded = load_from("[limits]\nenabled = false\n", &[]).unwrap();
     let config = loaded.config;
     assert_eq!((config.limits.runs_per_user, config.limits.attaches_per_user), (None, None));
     assert!(config.limits.requests_per_minute.is_none() && config.auth.attempts.is_none());
+    assert_eq!((config.limits.bodies_in_flight_per_user, config.limits.bodies_in_flight), (None, 64 << 20));
     assert_eq!(config.limits.message_chars, 200_000, "what one request may hold stays bounded");
     assert!(loaded.warnings[0].starts_with("limits.enabled is false"), "{:?}", loaded.warnings);
 }

@@ -10,6 +10,7 @@ use prometheus_client::{
 };
 use r1_domain::store::Store;
 use r1_generation::Engine;
+use r1_http::App;
 use rustix::process;
 use tokio::runtime::Handle;
 
@@ -19,14 +20,15 @@ use crate::listen::Acceptor;
 pub(crate) struct Sources {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
+    app: App,
     acceptor: Acceptor,
     runtime: Handle,
 }
 
 impl Sources {
     /// Call it on the runtime whose tasks shall be counted.
-    pub(crate) fn new(engine: Arc<Engine>, store: Arc<dyn Store>, acceptor: Acceptor) -> Self {
-        Self { engine, store, acceptor, runtime: Handle::current() }
+    pub(crate) fn new(engine: Arc<Engine>, store: Arc<dyn Store>, app: App, acceptor: Acceptor) -> Self {
+        Self { engine, store, app, acceptor, runtime: Handle::current() }
     }
 }
 
@@ -38,10 +40,12 @@ impl fmt::Debug for Sources {
 
 impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { engine, acceptor, runtime, .. } = self;
+        let Self { engine, app, acceptor, runtime, .. } = self;
         let connections = self.store.connections();
         let gauges = [
             ("gpt_r1_connections", "Connections of clients that are open", Some(acceptor.open_connections())),
+            ("gpt_r1_connections_most", "Connections of clients that may be open", Some(acceptor.room().most())),
+            ("gpt_r1_request_bodies_bytes", "Request bodies in flight", Some(app.body_bytes_in_flight())),
             ("gpt_r1_readers", "Readers that are attached to an answer", Some(engine.readers())),
             ("gpt_r1_generations_running", "Answers that are being written", Some(engine.running())),
             ("gpt_r1_log_writer_queue", "Answers whose newest events wait for storage", Some(engine.unwritten())),
@@ -68,6 +72,10 @@ impl Collector for Sources {
             let gauge = ConstGauge::new(value as u64);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let closed = ConstCounter::new(acceptor.room().asked_to_leave());
+        let (name, help) =
+            ("gpt_r1_connections_made_to_leave", "Connections without a request closed for want of room");
+        closed.encode(encoder.encode_descriptor(name, help, None, closed.metric_type())?)?;
         let time = ConstCounter::new(processor_time());
         time.encode(encoder.encode_descriptor("process_cpu_seconds", "Processor time", None, time.metric_type())?)
     }

@@ -1,6 +1,9 @@
 //! Accounts and sessions.
 
 use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use r1_domain::user::NewUser;
+use r1_testkit::store_contract::new_user;
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -180,6 +183,67 @@ fn strict() -> Result<Setup> {
         .set("LIMITS__ENABLED", "true")
         .set("LIMITS__FAILED_SIGN_INS_PER_ADDRESS", "3")
         .set("LIMITS__REGISTRATIONS_PER_ADDRESS", "2"))
+}
+
+#[tokio::test]
+async fn ten_thousand_guesses_at_nobody_lock_nobody_out() -> Result<()> {
+    let setup = Setup::new()?.set("LIMITS__ENABLED", "true").set("SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let server = setup.start().await?;
+    server.user("ada").await?;
+    let client = server.anonymous();
+    let guess = |login: String, password: &str, address: String| {
+        let form = json!({"username": login, "password": password});
+        client.request(Method::POST, "/auth/login").header("x-forwarded-for", address).json(&form).send()
+    };
+    // No password is this long, so that each costs next to nothing: nothing but its place among those that are slowed
+    // down.
+    let long = "x".repeat(300);
+    let guesses = (0..10_500).map(|n| guess(format!("name-{n}"), &long, format!("10.0.{}.{}", n / 256, n % 256)));
+    let statuses: Vec<StatusCode> =
+        stream::iter(guesses).buffer_unordered(64).map_ok(|response| response.status()).try_collect().await?;
+    ensure!(statuses.iter().all(|status| *status == 401), "everybody's first guess is looked at");
+    // Somebody who comes from elsewhere for the first time.
+    let signed_in = guess("ada".into(), "correct horse", "192.0.2.1".into()).await?;
+    expect(signed_in, StatusCode::OK).await?;
+    // By name or by address, an account has one count.
+    for n in 0..10 {
+        let login = if n % 2 == 0 { "ada" } else { "ADA@example.com" };
+        let wrong = guess(login.into(), "wrong password", format!("192.0.2.{}", 10 + n)).await?;
+        expect_problem(wrong, 401, "bad_credentials").await?;
+    }
+    for login in ["ada", "ada@example.com"] {
+        let limited = guess(login.into(), "correct horse", "192.0.2.2".into()).await?;
+        expect_problem(limited, 429, "rate_limited").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_that_deceive_are_not_taken_and_those_there_are_can_be_seen() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    let client = server.anonymous();
+    for (field, value) in [
+        ("username", "ad\u{430}min"),
+        ("username", "\u{3164}\u{3164}\u{3164}"),
+        ("email", "a\u{200b}da@example.com"),
+        ("email", "ada@ex\u{430}mple.com"),
+    ] {
+        let mut form = json!({"username": "ada", "email": "ada@example.com", "password": "correct horse"});
+        form[field] = value.into();
+        let problem = expect_problem(client.post("/auth/register", &form).await?, 422, "invalid").await?;
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+    }
+    let add = ["user", "add", "ad\u{430}min", "--email", "x@example.com"];
+    let added = server.setup().run(&add).await?;
+    ensure!(!added.ok && added.stderr.contains("one script"), "{added:?}");
+    // From before there was such a rule, or from another database.
+    let setup = server.kill().await?;
+    let store = setup.store().await?;
+    store.user_create(NewUser { username: "ad\u{202e}nim".into(), ..new_user("old") }, None).await?;
+    drop(store);
+    let listed = setup.run(&["user", "list"]).await?;
+    ensure!(listed.stdout.contains("ad\\u{202e}nim") && !listed.stdout.contains('\u{202e}'), "{listed:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -15,6 +15,12 @@ async fn bodies_are_checked_to_the_last_field() -> Result<()> {
     let raw = |body: &'static str| {
         client.request(Method::POST, "/chat/stream").header(header::CONTENT_TYPE, "application/json").body(body).send()
     };
+    for path in ["/auth/login", "/auth/register", "/chat", "/chat/stream", "/conversations", "/auth/refresh"] {
+        for list in [json!([]), json!(["ada", "correct horse"]), json!(["ada", null, null, null, null, null, false])] {
+            let problem = expect_problem(client.post(path, &list).await?, 422, "invalid").await?;
+            ensure!(problem["errors"][0]["field"] == "body", "{path}: {problem}");
+        }
+    }
     for malformed in ["", "{", "nonsense", "{\"message\":\"x\"}}", "\u{0}"] {
         expect_problem(raw(malformed).await?, 400, "malformed").await?;
     }

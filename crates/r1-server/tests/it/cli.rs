@@ -35,6 +35,18 @@ async fn all_faults_are_reported_at_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_public_url_with_a_path_is_refused_at_the_start() -> Result<()> {
+    let setup = Setup::new()?.set("SERVER__PUBLIC_URL", "https://example.com/chat");
+    for args in [&["config", "check"][..], &["serve"]] {
+        let checked = setup.run(args).await?;
+        let said = format!("{}{}", checked.stderr, checked.stdout);
+        ensure!(!checked.ok && said.contains("GPT_R1__SERVER__PUBLIC_URL"), "{said}");
+        ensure!(said.contains("can't be served below one") && said.contains("host name of its own"), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn users_are_made_listed_and_locked() -> Result<()> {
     let server = Setup::new()?.start().await?;
     // Beside the running server.

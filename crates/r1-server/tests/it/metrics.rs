@@ -12,7 +12,7 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{PATIENCE, Server, Setup, id_of, stream};
+use crate::support::{PATIENCE, Server, Setup, expect_problem, id_of, stream};
 
 /// Where a server's metrics are.
 pub(crate) struct Metrics {
@@ -45,8 +45,13 @@ impl Metrics {
         Ok(Self { http, url: line.trim().to_owned() })
     }
 
+    /// A line of the page.
+    pub(crate) fn value(&self, page: &str, line: &str) -> Result<f64> {
+        value_of(page, line).with_context(|| format!("{line} in {page}"))
+    }
+
     /// The whole page.
-    async fn page(&self) -> Result<String> {
+    pub(crate) async fn page(&self) -> Result<String> {
         Ok(self.http.get(&self.url).send().await?.text().await?)
     }
 
@@ -194,6 +199,17 @@ async fn the_dashboard_and_the_table_know_them() -> Result<()> {
         ensure!(table.contains(&format!("`{name}")), "{name} is not in docs/operations.md");
         ensure!(shown.contains(*name) || *name == "gpt_r1_build", "{name} is not on the dashboard");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn they_are_not_for_a_foreign_name() -> Result<()> {
+    let server = Setup::new()?.with_metrics().start().await?;
+    let Metrics { http, url } = Metrics::of(&server)?;
+    let refused = http.get(&url).header(header::HOST, "evil.example:9464").send().await?;
+    assert_eq!(refused.status(), StatusCode::MISDIRECTED_REQUEST);
+    expect_problem(refused, 421, "unknown_host").await?;
+    assert_eq!(http.get(&url).header(header::HOST, "localhost").send().await?.status(), StatusCode::OK);
     Ok(())
 }
 

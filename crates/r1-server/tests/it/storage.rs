@@ -5,6 +5,7 @@ mod disk;
 mod full;
 mod gone;
 mod hang;
+mod leftover;
 mod locked;
 mod sync;
 

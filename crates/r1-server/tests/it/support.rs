@@ -53,6 +53,8 @@ pub(crate) struct Setup {
     postgres: Option<Arc<TestDatabase>>,
     /// Runs in a network of its own.
     namespace: Option<Arc<Namespace>>,
+    /// May open no more files than this.
+    open_files: Option<u32>,
     _own: Option<tempfile::TempDir>,
 }
 
@@ -68,7 +70,8 @@ impl Setup {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
         let postgres = on_postgres().then(TestDatabase::make).transpose()?.map(Arc::new);
-        let setup = Self { data_dir, settings: Vec::new(), postgres, namespace: None, _own: Some(own) };
+        let setup =
+            Self { data_dir, settings: Vec::new(), postgres, namespace: None, open_files: None, _own: Some(own) };
         Ok(setup
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
@@ -97,12 +100,17 @@ impl Setup {
         self
     }
 
+    /// The same with this limit on open files, which it can't raise.
+    pub(crate) fn open_files(self, most: u32) -> Self {
+        Self { open_files: Some(most), ..self }
+    }
+
     /// A node more: the same settings and database, a data directory of its own.
     pub(crate) fn another(&self) -> Result<Self> {
         let own = tempfile::tempdir()?;
         let data_dir = own.path().join("data");
         let (settings, postgres) = (self.settings.clone(), self.postgres.clone());
-        Ok(Self { data_dir, settings, postgres, namespace: None, _own: Some(own) })
+        Ok(Self { data_dir, settings, postgres, namespace: None, open_files: None, _own: Some(own) })
     }
 
     /// The database, where it is PostgreSQL.
@@ -162,9 +170,14 @@ impl Setup {
 
     /// A command of the binary with these settings and nothing else of our environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = match &self.namespace {
-            Some(namespace) => namespace.command(GPT_R1),
-            None => Command::new(GPT_R1),
+        let mut command = match (&self.namespace, self.open_files) {
+            (Some(namespace), _) => namespace.command(GPT_R1),
+            (None, Some(most)) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), GPT_R1]);
+                shell
+            }
+            (None, None) => Command::new(GPT_R1),
         };
         command.args(args).args(["--data-dir".as_ref(), self.data_dir.as_os_str()]);
         command.env_clear().kill_on_drop(true).stdin(Stdio::null());

@@ -2,6 +2,7 @@
 
 mod bus;
 mod contract;
+mod folding;
 mod nodes;
 mod opening;
 mod schema;

@@ -9,7 +9,9 @@ pub(crate) async fn database() -> Result<TestDatabase> {
     let migrations = concat!(
         include_str!("../../migrations/0001_initial.sql"),
         include_str!("../../migrations/0002_nodes.sql"),
-        include_str!("../../src/migration.rs")
+        include_str!("../../migrations/0003_folded_names.sql"),
+        include_str!("../../src/migration.rs"),
+        include_str!("../../src/folding.rs")
     );
     let version: u64 =
         migrations.bytes().fold(5381, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));

@@ -102,3 +102,32 @@ impl<'a> Frames<'a> {
         database.write_all_at(&self.frame[FRAME_HEAD..], u64::from(page.saturating_sub(1)) * self.page_size as u64)
     }
 }
+
+/// How many commits stand behind the first frame of a log that does not fit: none where it is whole, or where no more
+/// than its last transaction was cut off, which never counted. Of a log without a valid head all commits are behind it.
+pub(crate) fn commits_behind_damage(wal: &File) -> io::Result<Option<u64>> {
+    let length = wal.metadata()?.len();
+    if length <= HEAD as u64 {
+        return Ok(None);
+    }
+    let Ok(mut frames) = Frames::open(wal) else { return Ok(Some(1)) };
+    let mut at = HEAD as u64;
+    let mut is_whole = true;
+    let mut commits = 0;
+    while at + frames.frame.len() as u64 <= length {
+        wal.read_exact_at(&mut frames.frame, at)?;
+        at += frames.frame.len() as u64;
+        let (head, page) = frames.frame.split_at(FRAME_HEAD);
+        let is_of_this_log = head[8..16] == frames.head[16..24];
+        if is_whole {
+            frames.sum.add(&head[..8], frames.big_endian);
+            frames.sum.add(page, frames.big_endian);
+            is_whole = is_of_this_log && frames.sum == Sum(number(head, 16), number(head, 20));
+        }
+        // Frames with other salts are left from the log before this one.
+        if !is_whole && is_of_this_log && number(head, 4) != 0 {
+            commits += 1;
+        }
+    }
+    Ok(Some(commits).filter(|commits| *commits > 0))
+}

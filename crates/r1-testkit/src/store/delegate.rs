@@ -1,6 +1,7 @@
 //! The port's methods, handed on: what writes generations as a commit, the rest as a read.
 
 use r1_domain::{
+    access::Access,
     conversation::Conversation,
     generation::Generation,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -89,6 +90,11 @@ impl Store for ScriptedStore {
 
     async fn session_end(&self, owner: UserId, id: SessionId, now: Timestamp) -> StoreResult<()> {
         read!(self, session_end(owner, id, now))
+    }
+
+    async fn access_lost(&self, of: &Access) -> StoreResult<Access> {
+        let of = of.clone();
+        read!(self, access_lost(&of))
     }
 
     async fn idempotency_find(&self, owner: UserId, key: &IdempotencyKey) -> StoreResult<Option<Earlier>> {

@@ -32,6 +32,46 @@ pub async fn names_and_addresses_are_unique_without_regard_to_case(store: Shared
     Ok(())
 }
 
+/// One name in whichever spelling: as many systems write it, it is taken once and finds the account.
+pub async fn names_and_addresses_are_one_in_all_spellings(store: SharedStore) -> anyhow::Result<()> {
+    let mut straße = new_user("Straße");
+    straße.email = "jose\u{301}@example.com".to_owned();
+    let made = store.user_create(straße, None).await?;
+    assert_eq!(made.username, "Straße");
+    for login in ["straße", "STRASSE", "Ｓtraße", "stra\u{17f}\u{17f}e", "José@example.com", "JOSE\u{301}@EXAMPLE.COM"]
+    {
+        let found = store.user_by_login(login).await?.with_context(|| login.to_owned())?;
+        assert_eq!(found.user.id, made.id, "{login}");
+    }
+    for name in ["strasse", "STRAẞE", "ｓｔｒａｓｓｅ"] {
+        let refused = store.user_create(new_user(name), None).await;
+        assert!(matches!(refused, Err(StoreError::Taken { field: "username" })), "{name}: {refused:?}");
+    }
+    let mut same_address = new_user("else");
+    same_address.email = "josé@example.com".to_owned();
+    let refused = store.user_create(same_address, None).await;
+    assert!(matches!(refused, Err(StoreError::Taken { field: "email" })), "{refused:?}");
+    assert!(store.user_by_login("strase").await?.is_none());
+
+    assert!(store.user_set_disabled("STRASSE", true, at(1)).await?.disabled);
+    assert!(store.user_by_login("straße").await?.context("by its own spelling")?.user.disabled);
+
+    let names = ["ångström", "a\u{30a}ngstro\u{308}m", "\u{212b}NGSTRÖM", "ＡNGSTRÖM"];
+    let many = eight_at_once(&store, move |store, number| async move {
+        let mut user = new_user(names[usize::from(number) % names.len()]);
+        user.email = format!("{number}@example.com");
+        store.user_create(user, None).await
+    })
+    .await?;
+    // The last is another name: an A without a ring.
+    let (made, refused): (Vec<_>, Vec<_>) = many.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 2, "{made:?}");
+    for refused in refused {
+        assert!(matches!(refused, Err(StoreError::Taken { field: "username" })), "{refused:?}");
+    }
+    Ok(())
+}
+
 /// The right code, once; a failed attempt does not use it up.
 pub async fn a_setup_code_makes_one_administrator(store: SharedStore) -> anyhow::Result<()> {
     user(&store, "first").await?;

@@ -2,12 +2,13 @@
 
 use anyhow::Context;
 use r1_domain::{
-    id::{SessionId, UserId},
+    access::Access,
+    id::{GenerationId, SessionId, UserId},
     session::{NewSession, Rotation, Session, SessionKind},
     store::StoreError,
 };
 
-use super::{SharedStore, at, eight_at_once, user};
+use super::{SharedStore, at, begin, eight_at_once, new_turn, user};
 
 async fn sign_in(store: &SharedStore, user_id: UserId, kind: SessionKind, hash: u8) -> anyhow::Result<SessionId> {
     let id = SessionId::new(at(0));
@@ -105,6 +106,48 @@ pub async fn only_its_owner_ends_a_session(store: SharedStore) -> anyhow::Result
     let id = sign_in(&store, owner, SessionKind::Cookie, 1).await?;
     store.session_end(stranger, id, at(1)).await?;
     assert!(store.session_get(id, at(2)).await?.is_some());
+    Ok(())
+}
+
+/// What others follow by it goes on.
+pub async fn access_is_lost_with_what_it_rests_on(store: SharedStore) -> anyhow::Result<()> {
+    let (owner, other) = (user(&store, "demo").await?, user(&store, "other").await?);
+    let sessions = vec![
+        sign_in(&store, owner, SessionKind::Cookie, 1).await?,
+        sign_in(&store, owner, SessionKind::Bearer, 2).await?,
+        sign_in(&store, other, SessionKind::Bearer, 3).await?,
+    ];
+    let turns = [new_turn(owner, "One", at(1)), new_turn(owner, "Two", at(2))];
+    for turn in &turns {
+        begin(&store, turn).await?;
+    }
+    let generations = turns.iter().map(|turn| turn.generation_id).collect();
+    let all = Access { sessions: sessions.clone(), users: vec![owner, other], generations };
+    assert_eq!(store.access_lost(&Access::default()).await?, Access::default());
+    assert_eq!(store.access_lost(&all).await?, Access::default());
+
+    store.session_end(owner, sessions[0], at(3)).await?;
+    store.conversation_delete(owner, turns[1].conversation_id, at(3)).await?;
+    let gone = vec![turns[1].generation_id];
+    let lost = Access { sessions: vec![sessions[0]], users: vec![], generations: gone.clone() };
+    assert_eq!(store.access_lost(&all).await?, lost);
+
+    store.user_set_disabled("other", true, at(4)).await?;
+    let lost = Access { sessions: vec![sessions[0], sessions[2]], users: vec![other], generations: gone };
+    let found = store.access_lost(&all).await?;
+    let sorted = |mut ids: Vec<SessionId>| {
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(sorted(found.sessions.clone()), sorted(lost.sessions.clone()));
+    assert_eq!((found.users, found.generations), (lost.users, lost.generations));
+
+    // Enabled again, the account may be used, its sessions of before may not. What was never there is gone.
+    store.user_set_disabled("other", false, at(5)).await?;
+    let (nobody, nothing) = (UserId::new(at(6)), GenerationId::new(at(6)));
+    let asked = Access { sessions: vec![sessions[2]], users: vec![other, nobody], generations: vec![nothing] };
+    let lost = Access { sessions: vec![sessions[2]], users: vec![nobody], generations: vec![nothing] };
+    assert_eq!(store.access_lost(&asked).await?, lost);
     Ok(())
 }
 

@@ -1,3 +1,5 @@
+import { isBlank } from '$/lib/text';
+
 /** A question may have so many characters; the server counts Unicode code points, as this page does. */
 export const MESSAGE_CHARS = 200_000;
 /** From here on the count is shown. */
@@ -43,11 +45,11 @@ export type Verdict = 'ready' | 'empty' | 'too_long' | 'busy';
 export function verdict(text: string, count: number, busy: boolean): Verdict {
   if (count > MESSAGE_CHARS) return 'too_long';
   if (busy) return 'busy';
-  return /\S/.test(text) ? 'ready' : 'empty';
+  return isBlank(text) ? 'empty' : 'ready';
 }
 
 /** A question that was refused goes back before what was typed meanwhile; nothing is lost, nothing doubled. */
 export function giveBack(refused: string, typed: string): string {
-  if (!typed.trim() || typed === refused) return refused;
+  if (isBlank(typed) || typed === refused) return refused;
   return `${refused}\n\n${typed}`;
 }

@@ -1,3 +1,4 @@
+import { prefix } from '$/lib/text';
 import type { MessageView } from '$/state/message.svelte';
 
 /** A question and what followed it. */
@@ -51,5 +52,5 @@ export function beginning(text: string): string {
   if (end === text.length) return text;
   const space = text.lastIndexOf(' ', end);
   if (text[end] !== '\n' && space > end - 40) end = space;
-  return text.slice(0, end).trimEnd();
+  return prefix(text, end).trimEnd();
 }

@@ -41,6 +41,19 @@ async function thrown(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('requests', () => {
+  it('are well-formed, whatever was cut in halves', async () => {
+    await api.login({ username: 'u\ud83d', password: '\ude00\ud83dpassword' });
+    await api.renameConversation('c1', 'a😀\ude00');
+    answer = stream;
+    await api.ask({ message: 'cut \ud83d', model: 'm\ude00' }, { key: 'k' });
+    expect(seen.map(({ body }) => JSON.parse(body))).toEqual([
+      { username: 'u\ufffd', password: '\ufffd\ufffdpassword' },
+      { title: 'a😀\ufffd' },
+      { message: 'cut \ufffd', model: 'm\ufffd' },
+    ]);
+    expect(seen.every(({ body }) => !/\\u[dD][89a-fA-F]/.test(body))).toBe(true);
+  });
+
   it('go where the document says', async () => {
     await api.register({ username: 'u', email: 'e@example.com', password: 'p' });
     await api.login({ username: 'u', password: 'p' });

@@ -68,6 +68,7 @@ describe('the limit', () => {
 describe('sending', () => {
   it('needs something to say', () => {
     expect(verdict('', 0, false)).toBe('empty');
+    expect(verdict(' \u200b\u3164\ufeff\n', 5, false)).toBe('empty');
     expect(verdict(' \n\t', 3, false)).toBe('empty');
     expect(verdict(' a', 2, false)).toBe('ready');
   });

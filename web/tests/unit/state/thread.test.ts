@@ -109,6 +109,16 @@ describe('asking', () => {
     expect(server.streams).toHaveLength(1);
   });
 
+  test('asks nothing that can’t be seen, and shows what the server will have', async () => {
+    chat();
+    const thread = await opened('c1');
+    await thread.send(' \u200b\u3164\n');
+    expect(texts(thread)).toHaveLength(2);
+    void thread.send('cut \ud83d');
+    expect(texts(thread).slice(2)).toEqual(['cut \ufffd', '']);
+    expect(server.stream.source).toMatchObject({ kind: 'send', body: { message: 'cut \ufffd' } });
+  });
+
   test('names a new chat, and its address, without another thread', async () => {
     const thread = await opened(null);
     expect(thread.status).toBe('new');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { faultsOf, returnPath, signInPath } from '$/features/auth/form';
+import { faultsOf } from '$/features/auth/form';
+import { returnPath, signInPath } from '$/features/auth/way_back';
 
 const filled = {
   username: 'mara_lind',
@@ -30,6 +31,34 @@ describe('faultsOf', () => {
     // Characters, not UTF-16 units: eight of them are enough.
     expect(faultsOf('register', { ...filled, password: '🌊'.repeat(7) }).has('password')).toBe(true);
     expect(faultsOf('register', { ...filled, password: '🌊'.repeat(8) }).has('password')).toBe(false);
+  });
+
+  it.each([
+    'José',
+    'Nguye\u0302\u0303n',
+    'अनुष्का',
+    'สมชาย์ดี',
+    'דָּנִיֵּאל',
+    'مُحَمَّد',
+    '小林さん',
+    'Ａｄａ',
+    '\u1112\u1161\u11ab\u1100\u1173\u11af수',
+  ])('takes the name %s', (username) => {
+    expect(faultsOf('register', { ...filled, username }).size).toBe(0);
+  });
+
+  it.each(['a@b', 'a b c', 'ab\u200dc', 'ab!', '½ab', '👍👍👍', '\u3164'])(
+    'refuses the name %j',
+    (username) => {
+      expect(faultsOf('register', { ...filled, username }).has('username')).toBe(true);
+    },
+  );
+
+  it('counts a password as it is hashed', () => {
+    const has = (password: string) => faultsOf('register', { ...filled, password }).has('password');
+    expect([has('e\u0301'.repeat(7)), has('e\u0301'.repeat(8))]).toEqual([true, false]);
+    expect([has('🌊'.repeat(256)), has('🌊'.repeat(257))]).toEqual([false, true]);
+    expect(has('e\u0301'.repeat(256))).toBe(false);
   });
 });
 

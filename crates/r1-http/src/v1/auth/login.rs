@@ -2,7 +2,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, Uri, header};
 use r1_auth::{Grant, Login};
 use r1_domain::session::SessionKind;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,8 +13,8 @@ use crate::{
     app::{App, Settings},
     body::JsonOrForm,
     client::ClientAddr,
-    cookie::{Site, site},
     error::{ApiError, ApiResult, Problem},
+    origin::{Site, site},
 };
 
 /// A name and its password, as JSON or as a form.
@@ -104,10 +104,11 @@ pub(super) fn session_response(login: Login, settings: &Settings) -> Response {
 pub(crate) async fn login(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
+    uri: Uri,
     headers: HeaderMap,
     JsonOrForm(request): JsonOrForm<LoginRequest>,
 ) -> ApiResult<Response> {
-    let kind = match (request.session, site(&headers)) {
+    let kind = match (request.session, site(&uri, &headers)) {
         // A foreign page must not sign its visitor in as somebody else.
         (Some(Proof::Cookie), Site::Other) => return Err(ApiError::cross_site()),
         (Some(Proof::Cookie), _) | (None, Site::Same) => SessionKind::Cookie,

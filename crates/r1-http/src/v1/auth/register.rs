@@ -16,7 +16,8 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterRequest {
-    /// Sign-in name: 3 to 64 letters, digits, `_`, `-`, `.`; unique without regard to case.
+    /// Sign-in name: 3 to 64 letters of any script with their marks, digits, `_`, `-`, `.`; unique without
+    /// regard to case and spelling (Unicode's compatibility caseless match). It is kept in Form KC.
     #[schema(example = "demo_user", min_length = 3, max_length = 64)]
     username: String,
     /// E-mail address; serves as a sign-in name too.

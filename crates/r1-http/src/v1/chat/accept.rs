@@ -1,9 +1,9 @@
 //! Accepting a request whose answer is going to be followed.
 
-use r1_domain::{id::UserId, store::IdempotencyKey};
+use r1_domain::store::IdempotencyKey;
 use r1_generation::{Accepted, EngineError};
 
-use crate::{app::App, error::ApiResult, limits::AttachPermit};
+use crate::{app::App, error::ApiResult, session::Caller, sse::Following};
 
 /// Accepts a request for an answer, with the right to follow it.
 ///
@@ -13,16 +13,21 @@ use crate::{app::App, error::ApiResult, limits::AttachPermit};
 /// still hold the others gets its answer; beyond those its refusal names the generation, which goes on.
 pub(super) async fn accept(
     app: &App,
-    owner: UserId,
+    caller: &Caller,
     key: Option<IdempotencyKey>,
     accepting: impl Future<Output = Result<Accepted, EngineError>>,
-) -> ApiResult<(Accepted, AttachPermit)> {
+) -> ApiResult<(Accepted, Following)> {
+    let owner = caller.id();
+    let following = |accepted: Accepted, permit| {
+        let watch = caller.watch(app, accepted.generation_id);
+        Ok((accepted, Following { _permit: permit, watch }))
+    };
     let refused = match app.attaches.acquire(owner) {
-        Ok(permit) => return Ok((accepting.await?, permit)),
+        Ok(permit) => return following(accepting.await?, permit),
         Err(refused) => refused,
     };
     let Some(key) = key else { return Err(refused) };
     let earlier = app.engine.earlier(owner, &key).await?.ok_or(refused)?;
     let permit = app.repeats.acquire(owner).map_err(|refused| refused.about(earlier.generation_id))?;
-    Ok((earlier, permit))
+    following(earlier, permit)
 }

@@ -15,7 +15,7 @@ use crate::{
     error::{ApiError, ApiResult, Problem},
     retry_body::come_back,
     session::Caller,
-    sse::EventStream,
+    sse::{EventStream, Following},
     v1::params::{Query, only, parse},
 };
 
@@ -63,7 +63,11 @@ async fn attach(app: &App, caller: &Caller, headers: &HeaderMap, query: &AttachQ
     let (target, after) = aim(query, last_event_id(headers)?)?;
     let permit = app.attaches.acquire(caller.id())?;
     match app.engine.attach(caller.id(), target, after).await? {
-        Some(reader) => Ok(EventStream::new(reader, app.settings.heartbeat, permit).into_response()),
+        Some(reader) => {
+            let watch = caller.watch(app, reader.generation_id());
+            let following = Following { _permit: permit, watch };
+            Ok(EventStream::new(reader, app.settings.heartbeat, following).into_response())
+        }
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }

@@ -61,13 +61,13 @@ pub(crate) async fn continue_generation(
     faults.check_temperature(request.temperature);
     faults.check_max_tokens(request.max_tokens);
     faults.into_result()?;
-    let key = idempotency_key(&headers, &format!("POST /chat/generations/{id}/continue"), &body.0)?;
+    let key = idempotency_key(&headers, &format!("POST /chat/generations/{id}/continue"), &body.bytes)?;
     let how = Continuation {
         temperature: request.temperature,
         max_tokens: request.max_tokens,
         request_id: Some(RequestId::of(&headers).into()),
         idempotency: key.clone(),
     };
-    let (accepted, permit) = accept(&app, caller.id(), key, app.engine.go_on(caller.id(), id, how)).await?;
-    Ok(EventStream::new(accepted.reader, app.settings.heartbeat, permit).into_response())
+    let (accepted, following) = accept(&app, &caller, key, app.engine.go_on(caller.id(), id, how)).await?;
+    Ok(EventStream::new(accepted.reader, app.settings.heartbeat, following).into_response())
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     app::App,
     body::RawJson,
-    error::{ApiResult, Problem},
+    error::{ApiError, ApiResult, Problem},
     session::Caller,
 };
 
@@ -128,8 +128,14 @@ pub(crate) async fn create_answer(
     body: RawJson,
 ) -> ApiResult<axum::Json<AnswerBody>> {
     let question = question(&app, &headers, "POST /chat", &body)?;
-    let (accepted, _permit) =
-        accept(&app, caller.id(), question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
-    let folded = accepted.reader.fold().await?;
+    // The answer takes long.
+    drop(body);
+    let (accepted, following) =
+        accept(&app, &caller, question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
+    let folded = tokio::select! {
+        folded = accepted.reader.fold() => folded?,
+        // The answer goes on, but not for this caller.
+        () = following.watch.over() => return Err(ApiError::session_ended()),
+    };
     Ok(axum::Json(AnswerBody::new(accepted.generation_id, folded)))
 }

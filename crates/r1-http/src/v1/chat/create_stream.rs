@@ -39,7 +39,7 @@ pub(crate) async fn create_stream(
     body: RawJson,
 ) -> ApiResult<Response> {
     let question = question(&app, &headers, "POST /chat/stream", &body)?;
-    let (accepted, permit) =
-        accept(&app, caller.id(), question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
-    Ok(EventStream::new(accepted.reader, app.settings.heartbeat, permit).into_response())
+    let (accepted, following) =
+        accept(&app, &caller, question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
+    Ok(EventStream::new(accepted.reader, app.settings.heartbeat, following).into_response())
 }

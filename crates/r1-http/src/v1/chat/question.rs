@@ -1,6 +1,7 @@
 //! A question on the wire, and its checks.
 
 use http::HeaderMap;
+use r1_domain::text::is_blank;
 use r1_generation::Question;
 use serde::Deserialize;
 
@@ -11,7 +12,7 @@ use crate::{app::App, body::RawJson, error::ApiError, problem::RequestId};
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChatRequest {
-    /// The question.
+    /// The question. One with nothing to be seen is empty.
     #[schema(
         example = "Explain quantum computing in exactly 3 short paragraphs",
         min_length = 1,
@@ -42,7 +43,7 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
     let mut faults = Faults::default();
 
     let most = app.settings.message_chars;
-    if request.message.trim().is_empty() {
+    if is_blank(&request.message) {
         faults.add("message", "must not be empty");
     } else if request.message.len() > most && request.message.chars().count() > most {
         faults.add("message", format!("must have at most {most} characters"));
@@ -57,7 +58,7 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
     faults.check_model(request.model.as_deref());
     faults.into_result()?;
     Ok(Question {
-        idempotency: idempotency_key(headers, route, &body.0)?,
+        idempotency: idempotency_key(headers, route, &body.bytes)?,
         text: request.message,
         conversation_id,
         parent_id,

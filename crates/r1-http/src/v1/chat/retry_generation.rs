@@ -64,7 +64,7 @@ pub(crate) async fn retry_generation(
     faults.check_temperature(request.temperature);
     faults.check_max_tokens(request.max_tokens);
     faults.into_result()?;
-    let key = idempotency_key(&headers, &format!("POST /chat/generations/{id}/retry"), &body.0)?;
+    let key = idempotency_key(&headers, &format!("POST /chat/generations/{id}/retry"), &body.bytes)?;
     let how = Retry {
         model: request.model,
         temperature: request.temperature,
@@ -72,6 +72,6 @@ pub(crate) async fn retry_generation(
         request_id: Some(RequestId::of(&headers).into()),
         idempotency: key.clone(),
     };
-    let (accepted, permit) = accept(&app, caller.id(), key, app.engine.retry(caller.id(), id, how)).await?;
-    Ok(EventStream::new(accepted.reader, app.settings.heartbeat, permit).into_response())
+    let (accepted, following) = accept(&app, &caller, key, app.engine.retry(caller.id(), id, how)).await?;
+    Ok(EventStream::new(accepted.reader, app.settings.heartbeat, following).into_response())
 }

@@ -42,7 +42,7 @@ pub(crate) async fn create_conversation(
     let request: CreateConversationRequest = body.parse()?;
     let title = request.title.as_deref().map(str::trim);
     title.map_or(Ok(()), check_title).map_err(|message| ApiError::invalid_field("title", message))?;
-    let key = idempotency_key(&headers, "POST /conversations", &body.0)?;
+    let key = idempotency_key(&headers, "POST /conversations", &body.bytes)?;
     let now = app.clock.now();
     let made = app.store.conversation_create(caller.id(), ConversationId::new(now), title, key, now).await?;
     let conversation = match made {

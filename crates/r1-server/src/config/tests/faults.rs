@@ -110,6 +110,11 @@ fn bad_addresses_and_urls_are_refused() {
         let found = fault(&format!("[server]\npublic_url = '{url}'\n"));
         assert!(found.starts_with("server.public_url: ") && !found.contains("u:p"), "{found}");
     }
+    for url in ["https://example.com/chat", "https://example.com/chat/", "http://example.com:8080/a/b"] {
+        let found = fault(&format!("[server]\npublic_url = '{url}'\n"));
+        assert!(found.starts_with("server.public_url: has a path, and GPT.R1 can't be served below one"), "{found}");
+        assert!(found.contains("host name of its own"), "{found}");
+    }
     for origin in ["*", "app.example.com", "https://app.example.com/", "https://app.example.com/x", "null"] {
         let found = fault(&format!("[server]\ncors_origins = ['{origin}']\n"));
         assert!(found.contains("which is no origin"), "{found}");

@@ -91,3 +91,19 @@ fn directories_follow_the_environment() {
     assert_eq!(with(&[], "data_dir = 'here'\n"), PathBuf::from("here"));
     assert_eq!(load(&Flags::default(), &[]).unwrap_err().0[0].key, "data_dir");
 }
+
+#[test]
+fn origins_are_kept_as_browsers_send_them() {
+    let written = "['https://A.example', 'https://a.example:443', 'http://a.example:80', 'HTTP://[2001:DB8::1]:8080', \
+                   'https://a.example:80', 'http://a.example:443']";
+    let config = good(&format!("[server]\ncors_origins = {written}\n"), &[]);
+    let sent = [
+        "https://a.example",
+        "https://a.example",
+        "http://a.example",
+        "http://[2001:db8::1]:8080",
+        "https://a.example:80",
+        "http://a.example:443",
+    ];
+    assert_eq!(config.server.cors_origins, sent);
+}

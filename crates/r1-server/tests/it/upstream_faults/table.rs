@@ -165,6 +165,7 @@ pub(super) fn before_the_answer() -> Vec<Row> {
 pub(super) fn in_mid_answer() -> Vec<Row> {
     let breaks = |name, script, code, retryable| fails(name, From::Script(script), "half said", code, retryable, 1);
     let line = half().raw("data: ").then(Step::Flood { byte: b'x', length: 100_000_000 }).ending();
+    let in_choice = "data: {\"choices\":[{\"error\":{\"code\":429},\"finish_reason\":\"error\"}]}\n\n";
     let old = "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let words = "data: {\"choices\":[{\"delta\":{\"content\":\"half said\"}}]}\n\n";
     vec![
@@ -183,6 +184,22 @@ pub(super) fn in_mid_answer() -> Vec<Row> {
         breaks("a rate limit", half().raw(error("rate_limit_error")), "provider_rate_limited", true),
         breaks("the key", half().raw(error("authentication_error")), "provider_auth", false),
         breaks("a finish that is an error", half().finish("error"), "provider_failed", false),
+        breaks("a finish that says abort", half().finish("abort").done(), "upstream_truncated", true),
+        breaks("a finish that nobody knows", half().finish("upstream-words"), "upstream_truncated", true),
+        breaks(
+            "something that can't be read",
+            half().raw("data: <b>\n\n").finish("stop").done(),
+            "upstream_truncated",
+            true,
+        ),
+        breaks(
+            "an error in its own event",
+            half().raw("event: error\ndata: {\"message\":\"x\"}\n\n"),
+            "provider_failed",
+            false,
+        ),
+        breaks("a bare error", half().raw("{\"error\":{\"code\":503}}\n\n").hang(), "provider_failed", true),
+        breaks("an error in the choice", half().raw(in_choice), "provider_rate_limited", true),
         breaks("a line of 100 MB", line, "upstream_invalid", false),
         breaks("silence", half().hang(), "provider_timeout", true),
         fails("HTTP/1.0 without a finish", raw(format!("{old}{words}")), "half said", "upstream_truncated", true, 1),
@@ -202,7 +219,19 @@ pub(super) fn answers_all_the_same() -> Vec<Row> {
     let good = |name, script: Script, text, finish| completes(name, From::Script(script), text, finish);
     let data = |data: &str| format!("data: {data}\n\n");
     let content = |content: &str| data(&format!("{{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}"));
-    let odd = data("<b>") + ": OPENROUTER PROCESSING\n\n" + &data("{") + "event: x\nid: 7\nretry: 1\n\n";
+    let alive = data("ping") + ": OPENROUTER PROCESSING\n\n" + &data("{}") + "event: x\nid: 7\nretry: 1\n\n";
+    let stop = |word: &str| {
+        data(&format!("{{\"choices\":[{{\"delta\":{{\"content\":\"{word}\"}},\"finish_reason\":\"stop\"}}]}}"))
+    };
+    let every = Script::new().raw(stop("half ")).raw(stop("said")).raw(stop("!"));
+    let lines =
+        content("half said").replace("data: ", "") + "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n";
+    let ndjson = Script::document(StatusCode::OK, "text/plain", lines);
+    let two = content("half ").trim_end().to_owned() + "\n" + &content("said");
+    let unfinished = serde_json::json!({"choices": [{"message": {"content": "whole"}}]});
+    let thinking =
+        Script::new().chunk("<thi").chunk("nk>upstream-words").chunk("</think").chunk(">half").chunk(" said");
+    let twice = data("{\"choices\":[{\"delta\":{\"content\":\"upstream-words\",\"content\":\"half said\"}}]}");
     let mixed =
         ["\u{feff}: hello\r\n\r\n", &content("Grüße, 🌍").replace('\n', "\r\n"), &content("!").replace('\n', "\r")];
     let byte_by_byte = mixed.concat().bytes().fold(Script::new(), |script, byte| script.raw(vec![byte]));
@@ -221,7 +250,19 @@ pub(super) fn answers_all_the_same() -> Vec<Row> {
             "half said",
             "stop",
         ),
-        good("lines that are no JSON", half().raw(odd).chunk("!").ending(), "half said!", "stop"),
+        good("signs of life", half().raw(alive).chunk("!").ending(), "half said!", "stop"),
+        good("a finish on every chunk", every, "half said!", "stop"),
+        good(
+            "a finish that is none",
+            half().finish("unfinished").chunk("!").finish("null").done(),
+            "half said!",
+            "stop",
+        ),
+        good("NDJSON that calls itself text", ndjson, "half said", "stop"),
+        good("two documents in one event", Script::new().raw(two).ending(), "half said", "stop"),
+        good("a document without a finish", Script::json(StatusCode::OK, &unfinished), "whole", "stop"),
+        good("thinking between tags", thinking.ending(), "half said", "stop"),
+        good("a key that stands twice", Script::new().raw(twice).ending(), "half said", "stop"),
         good("no UTF-8", Script::new().raw(no_utf8).ending(), "x\u{fffd}y", "stop"),
         good("cut at every byte", byte_by_byte.ending(), "Grüße, 🌍!", "stop"),
         good(
@@ -241,7 +282,7 @@ pub(super) fn answers_all_the_same() -> Vec<Row> {
         good("no text", Script::new().role().ending(), "", "stop"),
         good("a filter", half().finish("content_filter"), "half said", "content_filter"),
         good("a tool", half().finish("tool_calls"), "half said", "tool_calls"),
-        good("an unknown finish", half().finish("upstream-words"), "half said", "other"),
+        good("an unknown finish", half().finish("upstream-words").done(), "half said", "other"),
         good("text after the finish", half().finish("stop").chunk("!").finish("length").done(), "half said!", "length"),
         good("a whole document", Script::json(StatusCode::OK, &document), "whole", "stop"),
         completes("early hints", raw(format!("HTTP/1.1 103 Early Hints\r\n\r\n{}", whole("whole"))), "whole", "stop"),
