@@ -33,7 +33,8 @@ class Server:
 
     def __init__(self, local_model=True):
         self.dir = tempfile.TemporaryDirectory()
-        environment = dict(os.environ, GPT_R1__LIMITS__ENABLED="false", GPT_R1__LOG__LEVEL="error")
+        environment = dict(os.environ, GPT_R1__LIMITS__ENABLED="false", GPT_R1__LOG__LEVEL="error",
+                           GPT_R1__LOCAL_SERVERS__LOOK="off")
         if not local_model:
             environment |= {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_MODEL": "none"}
         command = [BINARY, "serve", "--data-dir", self.dir.name, "--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"]

@@ -43,6 +43,7 @@ impl Setup {
             .args(["--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"])
             .env("GPT_R1__LIMITS__ENABLED", "false")
             .env("GPT_R1__LOG__LEVEL", "error")
+            .env("GPT_R1__LOCAL_SERVERS__LOOK", "off")
             .env("OPENAI_BASE_URL", format!("http://{}/v1", self.upstream))
             .env("OPENAI_API_KEY", "sk-bench")
             .env("OPENAI_MODEL", "paced-1-0")

@@ -204,6 +204,20 @@ pub struct Abilities {
     pub reasoning: Option<bool>,
 }
 
+impl Abilities {
+    /// The same, with what is not known here taken from another source.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            context_tokens: self.context_tokens.or(other.context_tokens),
+            output_tokens: self.output_tokens.or(other.output_tokens),
+            images: self.images.or(other.images),
+            tools: self.tools.or(other.tools),
+            reasoning: self.reasoning.or(other.reasoning),
+        }
+    }
+}
+
 impl ResolvedModel {
     /// The provider's name in the configuration.
     #[must_use]
@@ -219,6 +233,8 @@ pub struct ModelInfo {
     pub id: String,
     /// The provider's name in the configuration.
     pub provider: String,
+    /// What to show in its place, where the provider says so. Never asked for.
+    pub name: Option<String>,
     /// Whether a request without a model goes here.
     pub is_default: bool,
     /// What a person should know about it, if anything.
@@ -240,20 +256,39 @@ pub struct ProviderHealth {
 
 /// A model that can't be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no model '{name}'; GET /api/v1/models lists what can be asked")]
-pub struct UnknownModel {
-    /// What was asked for.
-    pub name: String,
+pub enum UnknownModel {
+    /// Nobody has it.
+    #[error("there is no model '{name}'; GET /api/v1/models lists what can be asked")]
+    NoModel {
+        /// What was asked for.
+        name: String,
+    },
+    /// Whoever had it is no longer configured. Another provider is not asked in its place.
+    #[error("the provider of the model '{name}' is no longer configured; choose another model (GET /api/v1/models)")]
+    NoProvider {
+        /// What was asked for.
+        name: String,
+    },
 }
 
 /// All configured providers.
 pub trait Models: Send + Sync + 'static {
-    /// Finds `provider/model`, a bare name of the default provider's, or (none) the default model.
-    /// A name that its provider does not list is passed through: only the provider knows.
+    /// Finds what a person asks for: `provider/model`, a bare name of the default provider's, or (none)
+    /// the default model. What stands before the first `/` is a provider only if one of that name is
+    /// configured; else it belongs to a bare name, such as a router's `vendor/model`. A name that its
+    /// provider does not list is passed through: only the provider knows.
     ///
     /// # Errors
-    /// [`UnknownModel`] for an unknown provider or an unknown local model.
+    /// [`UnknownModel`] for an unknown local model.
     fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel>;
+
+    /// Finds the model of an answer by its stored name, which is always `provider/model`
+    /// ([`ResolvedModel::name`]): that provider's, or nobody's.
+    ///
+    /// # Errors
+    /// [`UnknownModel::NoProvider`] where the provider is no longer configured, else as
+    /// [`Models::resolve`].
+    fn resolve_stored(&self, name: &str) -> Result<ResolvedModel, UnknownModel>;
 
     /// What can be asked. Providers that don't answer in time are left out.
     fn list(&self) -> BoxFuture<'_, Vec<ModelInfo>>;

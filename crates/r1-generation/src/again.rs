@@ -102,7 +102,8 @@ impl Engine {
         };
         let earlier = self.ended(owner, earlier).await?;
         // The default of a model that runs here is nobody's wish for another one.
-        let default = self.models.resolve(Some(&earlier.request.model)).ok().and_then(|model| model.default_max_tokens);
+        let default =
+            self.models.resolve_stored(&earlier.request.model).ok().and_then(|model| model.default_max_tokens);
         let given = earlier.request.max_tokens.filter(|most| Some(*most) != default);
         let request = GenerationRequest {
             model: how.model.unwrap_or_else(|| earlier.request.model.clone()),
@@ -131,7 +132,12 @@ impl Engine {
         idempotency: Option<IdempotencyKey>,
         admitted: Admitted,
     ) -> Result<Accepted, EngineError> {
-        let model = self.models.resolve(Some(&request.model))?;
+        // As it was stored, it is its provider's or nobody's; what a person asks for now may be a bare name.
+        let model = if request.model == earlier.request.model {
+            self.models.resolve_stored(&request.model)?
+        } else {
+            self.models.resolve(Some(&request.model))?
+        };
         request.model.clone_from(&model.name);
         request.max_tokens = request.max_tokens.or(model.default_max_tokens);
         let now = self.clock.now();

@@ -166,7 +166,7 @@ impl Engine {
         }
         let model = self
             .models
-            .resolve(Some(model))
+            .resolve_stored(model)
             .map_err(|_| interrupted("The server stopped, and the model is no longer configured."))?;
         if nothing_written || model.provider.can_continue() {
             Ok(model)

@@ -8,6 +8,7 @@ use r1_domain::{
     conversation::title_from_question,
     generation::{Generation, GenerationRequest, State},
     id::{ConversationId, GenerationId, MessageId, UserId},
+    provider::{ResolvedModel, UnknownModel},
     store::{IdempotencyKey, NewTurn, Store, TurnPlace},
 };
 
@@ -26,7 +27,8 @@ pub struct Question {
     pub conversation_id: Option<ConversationId>,
     /// The message to follow; none: the conversation's newest.
     pub parent_id: Option<MessageId>,
-    /// `provider/model`, or a bare name; none: the default.
+    /// `provider/model`, or a bare name; none: the default. The name that stands on the answer before is
+    /// that provider's, also when it has gone: the default provider is not asked for it.
     pub model: Option<String>,
     /// 0 to 2; none for the provider's own default.
     pub temperature: Option<f64>,
@@ -51,7 +53,7 @@ impl Engine {
             Admission::Earlier(accepted) => return Ok(accepted),
             Admission::Now(admitted) => admitted,
         };
-        let model = self.models.resolve(question.model.as_deref())?;
+        let model = self.model_for(owner, &question).await?;
 
         let now = self.clock.now();
         let generation = Generation {
@@ -97,5 +99,28 @@ impl Engine {
             async move { store.turn_begin_with_history(NewTurn { start, ..turn }, history_bytes).await }.boxed()
         };
         self.accept(generation, model, None, admitted, commit).await
+    }
+
+    /// The model that is asked. A name whose first part is no provider here is a bare name, such as a
+    /// router's `vendor/model`; unless the answer that the question follows has it: then it is that of a
+    /// provider which has gone, and a conversation never changes its provider by itself.
+    async fn model_for(&self, owner: UserId, question: &Question) -> Result<ResolvedModel, EngineError> {
+        let (Some(name), Some(conversation)) = (question.model.as_deref(), question.conversation_id) else {
+            return Ok(self.models.resolve(question.model.as_deref())?);
+        };
+        let gone = match self.models.resolve_stored(name) {
+            Err(gone @ UnknownModel::NoProvider { .. }) if name.contains('/') => gone,
+            _ => return Ok(self.models.resolve(Some(name))?),
+        };
+        let before = match question.parent_id {
+            Some(parent) => Some(parent),
+            None => self.store.conversation_get(owner, conversation).await?.head,
+        };
+        if let Some(before) = before
+            && self.store.message_get(owner, before).await?.model.as_deref() == Some(name)
+        {
+            return Err(gone.into());
+        }
+        Ok(self.models.resolve(Some(name))?)
     }
 }

@@ -8,6 +8,7 @@ use r1_domain::{
     cursor::{Cursor, EventId},
     generation::State,
     id::{GenerationId, NodeId, UserId},
+    provider::UnknownModel,
     store::Store,
     time::{Clock, SystemClock, Timestamp},
 };
@@ -217,7 +218,10 @@ async fn a_model_that_is_gone_leaves_its_answer_interrupted() -> Result<()> {
     }
     assert_eq!(life.engine.running(), 0);
     let refused = life.engine.go_on(owner, id, Continuation::default()).await.err();
-    ensure!(matches!(&refused, Some(EngineError::UnknownModel(model)) if model.name == "gone/model"), "{refused:?}");
+    ensure!(
+        matches!(&refused, Some(EngineError::UnknownModel(UnknownModel::NoProvider { name })) if name == "gone/model"),
+        "{refused:?}"
+    );
     Ok(())
 }
 

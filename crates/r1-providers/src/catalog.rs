@@ -1,18 +1,29 @@
 //! All configured providers: which one has a model, what can be asked, how each is.
 //!
 //! A model is `provider/model` where the part before the first `/` is the name of a configured
-//! provider; any other name is one of the default provider's, slashes and all (OpenRouter's have
-//! some). Names are passed through as they are: only the provider knows what it has. The exception
-//! is the local model, whose names are known here.
+//! provider, or of a server that may be found on this machine; any other name is one of the default
+//! provider's, slashes and all (OpenRouter's have some). Names are passed through as they are: only
+//! the provider knows what it has. The exception is the local model, whose names are known here.
 //!
-//! **Invariant:** finding a model and telling health never wait and never ask anybody.
+//! **Invariant:** finding a model and telling health never wait and never ask anybody; and the name
+//! of an answer's model is only ever found at the provider that it names.
 
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join_all};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use r1_domain::provider::{Abilities, ModelInfo, Models, Provider, ProviderHealth, ResolvedModel, UnknownModel};
 
-use crate::openai::{ConfigFault, FIRST_MODEL, OpenAi, OpenAiConfig, is_model_name};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    families,
+    listing::Listed,
+    local_servers::{Found, LocalServers, LocalServersConfig},
+    openai::{ConfigFault, FIRST_MODEL, OpenAi, OpenAiConfig, is_model_name},
+};
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +39,8 @@ pub struct LocalModel {
     pub name: String,
     /// What a person should know about it.
     pub description: Option<String>,
+    /// What is known of it.
+    pub abilities: Abilities,
 }
 
 /// The provider of the local model. Its supervisor lives elsewhere; this is all the catalogue needs
@@ -62,6 +75,8 @@ pub struct CatalogConfig {
     pub providers: Vec<OpenAiConfig>,
     /// The local model, if it is switched on.
     pub local: Option<LocalEntry>,
+    /// Where servers on this machine are looked for, if they are.
+    pub local_servers: Option<LocalServersConfig>,
     /// Whose model is asked when a name has no provider. Without it: the first by URL, else the
     /// local one.
     pub default_provider: Option<String>,
@@ -107,11 +122,13 @@ struct Entry {
 enum Kind {
     Remote(OpenAi),
     Local(Arc<dyn LocalProvider>),
+    Found(Found),
 }
 
 /// All configured providers.
 pub struct Catalog {
     entries: Vec<Entry>,
+    local_servers: Option<LocalServers>,
     /// Index of the default provider.
     default: usize,
     /// The default model, without the provider's name.
@@ -152,8 +169,15 @@ impl Catalog {
                 faults.push(CatalogFault::Twice(entry.name.clone()));
             }
         }
-        if entries.is_empty() && faults.is_empty() {
+        if entries.is_empty() && faults.is_empty() && config.default_provider.is_none() {
             faults.push(CatalogFault::Empty);
+        }
+        let local_servers = config.local_servers.as_ref().and_then(LocalServers::new);
+        for found in local_servers.iter().flat_map(LocalServers::found) {
+            // Who is configured under a name has it.
+            if entries.iter().all(|entry| entry.name != found.name()) {
+                entries.push(Entry { name: found.name().to_owned(), kind: Kind::Found(found) });
+            }
         }
         if !faults.is_empty() {
             return Err(CatalogError { faults });
@@ -174,10 +198,12 @@ impl Catalog {
             (Some(model), _) => model.clone(),
             (None, _) => entries[default].first_model(openai.as_deref()),
         };
-        let catalog = Self { entries, default, default_model };
+        let catalog = Self { entries, local_servers, default, default_model };
         match catalog.find(catalog.default, &catalog.default_model) {
             Ok(_) => Ok(catalog),
-            Err(UnknownModel { name }) => Err(CatalogError { faults: vec![CatalogFault::UnknownDefaultModel(name)] }),
+            Err(UnknownModel::NoModel { name } | UnknownModel::NoProvider { name }) => {
+                Err(CatalogError { faults: vec![CatalogFault::UnknownDefaultModel(name)] })
+            }
         }
     }
 
@@ -193,18 +219,65 @@ impl Catalog {
         matches!(self.entries[self.default].kind, Kind::Local(_))
     }
 
+    /// Looks for servers on this machine, if that is switched on, until `closing`.
+    pub async fn look_for_servers(&self, closing: &CancellationToken) {
+        if let Some(servers) = &self.local_servers {
+            servers.keep_looking(closing).await;
+        }
+    }
+
+    /// Looks for them once, for three seconds at most.
+    pub async fn look_for_servers_once(&self) {
+        if let Some(servers) = &self.local_servers {
+            servers.look().await;
+        }
+    }
+
+    /// Why the last request for a configured provider's list failed, if it did; in words for people.
+    #[must_use]
+    pub fn list_fault(&self, provider: &str) -> Option<String> {
+        self.entries.iter().find(|entry| entry.name == provider).and_then(|entry| match &entry.kind {
+            Kind::Remote(provider) => provider.list_fault(),
+            Kind::Local(_) | Kind::Found(_) => None,
+        })
+    }
+
+    /// Ends what the providers do in the background.
+    pub async fn close(&self) {
+        let close = |entry: &Entry| match &entry.kind {
+            Kind::Remote(provider) => {
+                let provider = provider.clone();
+                async move { provider.close().await }.boxed()
+            }
+            Kind::Found(found) => {
+                let found = found.clone();
+                async move { found.close().await }.boxed()
+            }
+            Kind::Local(_) => std::future::ready(()).boxed(),
+        };
+        join_all(self.entries.iter().map(close)).await;
+    }
+
+    /// The provider that a name begins with, and its name for the model.
+    fn qualified<'a>(&self, name: &'a str) -> Option<(usize, &'a str)> {
+        let (provider, model) = name.split_once('/')?;
+        let index = self.entries.iter().position(|entry| entry.name == provider)?;
+        Some((index, model))
+    }
+
     fn find(&self, index: usize, model: &str) -> Result<ResolvedModel, UnknownModel> {
         let entry = &self.entries[index];
         let provider: Arc<dyn Provider> = match &entry.kind {
             Kind::Remote(provider) if is_model_name(model) => Arc::new(provider.clone()),
             Kind::Local(provider) if provider.models().iter().any(|local| local.name == model) => provider.clone(),
-            _ => return Err(UnknownModel { name: model.to_owned() }),
+            Kind::Found(found) if is_model_name(model) => Arc::new(found.clone()),
+            _ => return Err(UnknownModel::NoModel { name: model.to_owned() }),
         };
         Ok(ResolvedModel {
             provider,
             name: format!("{}/{model}", entry.name),
             upstream_name: model.to_owned(),
-            abilities: Abilities::default(),
+            abilities: entry.abilities(model),
             default_max_tokens: entry.default_max_tokens(),
         })
     }
@@ -219,23 +292,63 @@ impl Entry {
                 None if openai == Some(&self.name) => OPENAI_MODEL.to_owned(),
                 None => FIRST_MODEL.to_owned(),
             },
+            Kind::Found(_) => FIRST_MODEL.to_owned(),
         }
     }
 
     fn default_max_tokens(&self) -> Option<u32> {
         match &self.kind {
-            Kind::Remote(_) => None,
+            Kind::Remote(_) | Kind::Found(_) => None,
             Kind::Local(provider) => Some(provider.default_max_tokens()),
         }
     }
 
-    async fn list(&self) -> Vec<LocalModel> {
+    fn abilities(&self, model: &str) -> Abilities {
         match &self.kind {
-            Kind::Local(provider) => provider.models(),
-            Kind::Remote(provider) => {
-                let names = provider.models().await.unwrap_or_default();
-                names.iter().map(|name| LocalModel { name: name.clone(), description: None }).collect()
+            Kind::Remote(provider) => provider.abilities(model),
+            Kind::Found(found) => found.abilities(model),
+            Kind::Local(provider) => {
+                let known = provider.models().into_iter().find(|local| local.name == model);
+                known.map(|local| local.abilities).unwrap_or_default().or(families::abilities_of(model, true))
             }
+        }
+    }
+
+    /// What is offered.
+    async fn list(&self) -> Vec<ModelInfo> {
+        match &self.kind {
+            Kind::Local(provider) => {
+                let info = |local: LocalModel| {
+                    let abilities = self.abilities(&local.name);
+                    ModelInfo { description: local.description, ..self.info(&local.name, abilities) }
+                };
+                provider.models().into_iter().map(info).collect()
+            }
+            Kind::Remote(provider) => {
+                let listed = provider.listed().await.unwrap_or_default();
+                self.offered(&listed, |model| provider.abilities_of(model))
+            }
+            Kind::Found(found) => self.offered(&found.models().unwrap_or_default(), |model| model.abilities),
+        }
+    }
+
+    fn offered(&self, models: &[Listed], abilities: impl Fn(&Listed) -> Abilities) -> Vec<ModelInfo> {
+        let chat = models.iter().filter(|listed| listed.is_chat);
+        let info = |listed: &Listed| {
+            let (name, abilities) = (listed.title.clone(), abilities(listed));
+            ModelInfo { name, ..self.info(&listed.id, abilities) }
+        };
+        chat.map(info).collect()
+    }
+
+    fn info(&self, model: &str, abilities: Abilities) -> ModelInfo {
+        ModelInfo {
+            id: format!("{}/{model}", self.name),
+            provider: self.name.clone(),
+            name: None,
+            is_default: false,
+            description: None,
+            abilities,
         }
     }
 }
@@ -243,56 +356,39 @@ impl Entry {
 impl Models for Catalog {
     fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel> {
         let Some(name) = name else { return self.find(self.default, &self.default_model) };
-        let qualified = name.split_once('/').and_then(|(provider, model)| {
-            let index = self.entries.iter().position(|entry| entry.name == provider)?;
-            Some((index, model))
-        });
-        let (index, model) = qualified.unwrap_or((self.default, name));
-        self.find(index, model).map_err(|_| UnknownModel { name: name.to_owned() })
+        let (index, model) = self.qualified(name).unwrap_or((self.default, name));
+        self.find(index, model).map_err(|_| UnknownModel::NoModel { name: name.to_owned() })
+    }
+
+    fn resolve_stored(&self, name: &str) -> Result<ResolvedModel, UnknownModel> {
+        let (index, model) = self.qualified(name).ok_or_else(|| UnknownModel::NoProvider { name: name.to_owned() })?;
+        self.find(index, model).map_err(|_| UnknownModel::NoModel { name: name.to_owned() })
     }
 
     /// The default model comes first, whether or not its provider lists it.
     fn list(&self) -> BoxFuture<'_, Vec<ModelInfo>> {
         Box::pin(async move {
-            let lists = join_all(self.entries.iter().map(Entry::list)).await;
+            let mut models = join_all(self.entries.iter().map(Entry::list)).await.concat();
             let default = self.default_name();
-            let mut models = Vec::new();
-            for (entry, list) in self.entries.iter().zip(lists) {
-                models.extend(list.into_iter().map(|model| {
-                    let id = format!("{}/{}", entry.name, model.name);
-                    let is_default = id == default;
-                    ModelInfo {
-                        id,
-                        provider: entry.name.clone(),
-                        is_default,
-                        description: model.description,
-                        abilities: Abilities::default(),
-                    }
-                }));
-            }
-            match models.iter().position(|model| model.is_default) {
+            match models.iter().position(|model| model.id == default) {
                 Some(found) => models[..=found].rotate_right(1),
-                None => models.insert(
-                    0,
-                    ModelInfo {
-                        id: default,
-                        provider: self.entries[self.default].name.clone(),
-                        is_default: true,
-                        description: None,
-                        abilities: Abilities::default(),
-                    },
-                ),
+                None => {
+                    let (entry, model) = (&self.entries[self.default], &self.default_model);
+                    models.insert(0, entry.info(model, entry.abilities(model)));
+                }
             }
+            models[0].is_default = true;
             models
         })
     }
 
     fn health(&self) -> Vec<ProviderHealth> {
         let health = |entry: &Entry| match &entry.kind {
-            Kind::Remote(provider) => provider.health(),
-            Kind::Local(provider) => provider.health(&entry.name),
+            Kind::Remote(provider) => Some(provider.health()),
+            Kind::Local(provider) => Some(provider.health(&entry.name)),
+            Kind::Found(found) => found.health(),
         };
-        self.entries.iter().map(health).collect()
+        self.entries.iter().filter_map(health).collect()
     }
 
     fn warm(&self) {

@@ -14,33 +14,36 @@ mod error;
 mod events;
 mod fit;
 mod model_list;
+mod models;
 mod parameters;
+mod proxy;
+mod proxy_error;
 mod refusal;
 mod request;
 mod text;
 mod think;
+mod tls;
 mod transport;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use r1_domain::{
-    provider::{CompletionRequest, CompletionStream, Provider, ProviderError, ProviderHealth},
+    provider::{CompletionRequest, CompletionStream, Provider, ProviderError},
     time::{Clock, SystemClock},
 };
 use reqwest::{Client, RequestBuilder, Response, Url};
-use secrecy::ExposeSecret;
 
 pub(crate) use config::is_model_name;
 pub use config::{ConfigFault, Continues, OpenAiConfig};
-pub use parameters::{MaxTokensField, Parameters, SystemRole};
+pub use parameters::{MaxTokensField, OPTIONAL_PARAMETERS, Parameters, SystemRole};
+pub use proxy::Proxy;
+pub use tls::{Authorities, ClientCertificate, ClientCertificateFault};
+use transport::Key;
+pub use transport::{Headers, is_own_header, key_header};
 
 use crate::health::Health;
 use answer::{Answer, Answerer};
@@ -50,13 +53,6 @@ use model_list::ModelList;
 /// The model of a provider that neither lists models in its configuration nor has a default: the
 /// first that it lists itself.
 pub const FIRST_MODEL: &str = "default";
-
-/// A key that no provider has given to anybody.
-const INVALID_KEY: HeaderValue = HeaderValue::from_static("Bearer sk-invalid-0000000000000000000000000000");
-/// How much of a list of models is read.
-const LIST_LIMIT: usize = 512 * 1024;
-/// How long a list of models may take.
-const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One provider. Cheap to clone.
 #[derive(Clone)]
@@ -70,11 +66,10 @@ struct Inner {
     client: Client,
     completions: Url,
     models: Url,
-    /// `Bearer …`, marked sensitive.
-    authorization: Option<HeaderValue>,
+    key: Option<Key>,
     health: Arc<Health>,
     fits: Arc<Fits>,
-    list: ModelList,
+    list: Arc<ModelList>,
     clock: Arc<dyn Clock>,
 }
 
@@ -106,26 +101,18 @@ impl OpenAi {
         let base_url = Url::parse(&config.base_url).map_err(|_| fault("base_url is not a URL"))?;
         let client = transport::client(&config, &base_url)
             .map_err(|_| fault("no HTTP client can be made: are the system's certificates installed?"))?;
-        let authorization = match &config.api_key {
-            None => None,
-            Some(key) => {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
-                    .map_err(|_| fault("api_key cannot be sent in a header"))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-        };
+        let key = Key::configured(&config).map_err(|_| fault("api_key cannot be sent in a header"))?;
         config.api_key = None;
         Ok(Self {
             inner: Arc::new(Inner {
                 name: config.name.as_str().into(),
-                completions: transport::below(&base_url, "chat/completions"),
-                models: transport::below(&base_url, "models"),
+                completions: transport::below(&config, &base_url, "chat/completions"),
+                models: transport::below(&config, &base_url, "models"),
                 client,
-                authorization,
+                key,
                 health: Arc::default(),
                 fits: Arc::default(),
-                list: ModelList::default(),
+                list: Arc::default(),
                 clock,
                 config,
             }),
@@ -138,22 +125,10 @@ impl OpenAi {
         &self.inner.name
     }
 
-    /// Its models: as configured, else as it lists them itself (asked at most every 5 minutes,
-    /// waited for at most 2 s). None if it does not say.
-    pub async fn models(&self) -> Option<Arc<[String]>> {
-        self.inner.models().await
-    }
-
     /// The models that its configuration lists; may be empty.
     #[must_use]
     pub fn configured_models(&self) -> &[String] {
         &self.inner.config.models
-    }
-
-    /// How it is, from what came of the last request.
-    #[must_use]
-    pub fn health(&self) -> ProviderHealth {
-        self.inner.health.report(&self.inner.name)
     }
 }
 
@@ -178,23 +153,23 @@ impl Provider for OpenAi {
 
 impl Inner {
     async fn complete(
-        &self,
+        self: &Arc<Self>,
         mut request: CompletionRequest,
         mut answerer: Answerer,
     ) -> Result<CompletionStream, ProviderError> {
         let name = &*self.name;
-        if request.use_invalid_key && self.authorization.is_none() {
+        if request.use_invalid_key && self.key.is_none() {
             return Err(error::key_rejected(name));
         }
         let goes_on = request.partial_answer.as_ref().is_some_and(|partial| !partial.is_empty());
         if goes_on && self.config.continues == Continues::None {
             return Err(error::no_continuation(name));
         }
-        if request.model == FIRST_MODEL && !request.use_invalid_key {
-            let models = self.models().await.unwrap_or_default();
-            if let Some(first) = models.first().filter(|_| !models.iter().any(|model| model == FIRST_MODEL)) {
-                request.model.clone_from(first);
-            }
+        if request.model == FIRST_MODEL
+            && !request.use_invalid_key
+            && let Some(first) = self.first_model().await
+        {
+            request.model = first;
         }
         let model: Arc<str> = request.model.as_str().into();
         answerer.model = model.clone();
@@ -257,54 +232,30 @@ impl Inner {
             Some(id) => post.header("x-request-id", id),
             None => post,
         };
-        let post = if request.use_invalid_key {
-            let mut key = INVALID_KEY;
-            key.set_sensitive(true);
-            post.header(header::AUTHORIZATION, key)
-        } else {
-            self.authorized(post)
-        };
+        let post = self.with_key(post, request.use_invalid_key);
         let timeout = self.config.headers_timeout;
         match tokio::time::timeout(timeout, post.send()).await {
             Err(_) => Err(error::silent(name, timeout)),
             Ok(Err(cause)) => {
-                let error = error::of_no_response(name, &cause);
+                let by_proxy = proxy_error::of_no_response(&self.config, &self.completions, &cause);
+                let error = by_proxy.unwrap_or_else(|| error::of_no_response(name, &cause));
                 tracing::debug!(provider = name, code = error.code.as_str(), cause = %Causes(cause.without_url()), "no response from the provider");
                 Err(error)
+            }
+            Ok(Ok(response))
+                if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.config.proxy.is_some() =>
+            {
+                Err(proxy_error::wants_password(name))
             }
             Ok(Ok(response)) => Ok(response),
         }
     }
 
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.authorization {
-            Some(key) => request.header(header::AUTHORIZATION, key.clone()),
-            None => request,
-        }
-    }
-
-    async fn models(&self) -> Option<Arc<[String]>> {
-        if !self.config.models.is_empty() {
-            return Some(self.config.models.clone().into());
-        }
-        if self.list.is_due(Instant::now()) {
-            let names = tokio::time::timeout(LIST_TIMEOUT, self.ask_for_models()).await.ok().flatten();
-            if names.is_none() {
-                tracing::debug!(provider = &*self.name, "the provider did not list its models");
-            }
-            self.list.learn(names, Instant::now());
-        }
-        self.list.known()
-    }
-
-    async fn ask_for_models(&self) -> Option<Vec<String>> {
-        let mut response = self.authorized(self.client.get(self.models.clone())).send().await.ok()?;
-        if !response.status().is_success() {
-            return None;
-        }
-        let mut body = Vec::new();
-        read_up_to(&mut response, LIST_LIMIT, &mut body).await.ok()?;
-        model_list::parse(&body)
+    /// With the key, or with one that the provider rejects; where there is none, as it is.
+    fn with_key(&self, request: RequestBuilder, invalid: bool) -> RequestBuilder {
+        let Some(key) = &self.key else { return request };
+        let (name, value) = if invalid { key.invalid().header() } else { key.header() };
+        request.header(name, value)
     }
 }
 
@@ -327,23 +278,6 @@ impl fmt::Display for Causes {
         }
         Ok(())
     }
-}
-
-enum ReadError {
-    Broken,
-    TooLong,
-}
-
-/// Reads a body, of which no more than `limit` bytes are kept.
-async fn read_up_to(response: &mut Response, limit: usize, body: &mut Vec<u8>) -> Result<(), ReadError> {
-    while let Some(chunk) = response.chunk().await.map_err(|_| ReadError::Broken)? {
-        let room = limit - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() > room {
-            return Err(ReadError::TooLong);
-        }
-    }
-    Ok(())
 }
 
 /// We ask for no encoding, and decoding one that comes all the same would open the door to bombs.

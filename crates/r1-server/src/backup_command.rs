@@ -57,7 +57,7 @@ async fn interrupt(directory: &Path, config: &Config) -> anyhow::Result<()> {
     let store = Arc::new(SqliteStore::open(&SqliteOptions::new(directory))?);
     let clock = Arc::new(SystemClock);
     // Nobody is asked.
-    let models = Wired::new(config, &CancellationToken::new())?;
+    let models = Wired::new(config, Vec::new(), &CancellationToken::new())?;
     let node_id = NodeId::new(clock.now());
     let engine =
         Engine::new(store.clone(), models.catalog, clock, node_id, None, Arc::new(()), serve::engine_options(config));

@@ -2,7 +2,7 @@
 //!
 //! [`layers`] lays the default file, a file, the environment and the flags over one another;
 //! [`reader`] asks for settings by type; [`assemble`] and [`providers`] put them together and look
-//! for contradictions; [`warnings`] says what is allowed but risky; [`show`] prints what is in force.
+//! for contradictions, with [`way`] and [`parameters`] for a single provider; [`warnings`] says what is allowed but risky; [`show`] prints what is in force.
 //!
 //! **Invariant:** a [`Config`] has no fault that could be seen without touching network or
 //! database; and no secret of it can be printed.
@@ -14,17 +14,24 @@ use secrecy::SecretString;
 
 mod assemble;
 mod fault;
+mod keys;
 mod layers;
 mod listen;
+mod local_servers;
+mod model_settings;
+mod parameters;
+mod provider_tables;
 mod providers;
 mod reader;
 mod show;
 mod units;
 mod value;
 mod warnings;
+mod way;
 
 pub(crate) use fault::Faults;
 pub(crate) use layers::Flags;
+pub(crate) use local_servers::LocalServersConfig;
 pub(crate) use providers::{Continues, DefaultModel, ProviderConfig};
 
 /// Everything that an operator decides.
@@ -52,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<ProviderConfig>,
     /// `[local_model]`; none if it is not offered.
     pub(crate) local_model: Option<LocalModelConfig>,
+    /// `[local_servers]`; none if nobody is looked for.
+    pub(crate) local_servers: Option<LocalServersConfig>,
     /// `[log]`.
     pub(crate) log: LogConfig,
 }

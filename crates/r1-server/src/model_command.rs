@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
+use r1_domain::provider::{Abilities, ModelInfo, Models};
 use r1_local_model::fetch::{self, FetchOptions, ProgressDisplay};
+use tokio_util::sync::CancellationToken;
 
-use crate::{cli::ModelCommand, config::Config};
+use crate::{cli::ModelCommand, config::Config, models::Wired};
 
 /// Carries a command out.
 pub(crate) async fn run(command: ModelCommand, config: &Config) -> anyhow::Result<()> {
@@ -27,22 +29,41 @@ pub(crate) async fn run(command: ModelCommand, config: &Config) -> anyhow::Resul
             }
             Ok(())
         }
-        ModelCommand::List => list(config, &options),
+        ModelCommand::List => list(config, &options).await,
     }
 }
 
-fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    for provider in &config.providers {
-        if provider.models.is_empty() {
-            writeln!(out, "{}/…\tasked at {}", provider.name, provider.base_url)?;
+/// How often a provider that takes its time is waited for again, for two seconds each.
+const PATIENCE: usize = 5;
+
+async fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
+    let closing = CancellationToken::new();
+    let catalog = Wired::new(config, Vec::new(), &closing)?.catalog;
+    catalog.look_for_servers_once().await;
+    let mut models = catalog.list().await;
+    let is_open = |models: &[ModelInfo], name: &str| {
+        !models.iter().any(|model| model.provider == name) && catalog.list_fault(name).is_none()
+    };
+    for _ in 1..PATIENCE {
+        if !config.providers.iter().any(|provider| is_open(&models, &provider.name)) {
+            break;
         }
-        for model in &provider.models {
-            writeln!(out, "{}/{model}", provider.name)?;
-        }
+        models = catalog.list().await;
     }
-    if let Some(local) = &config.local_model {
-        writeln!(out, "local/{}\ton this machine", local.name)?;
+    closing.cancel();
+    catalog.close().await;
+
+    let mut out = std::io::stdout().lock();
+    for model in &models {
+        let about = about(model);
+        writeln!(out, "{}{}{about}", model.id, if about.is_empty() { "" } else { "\t" })?;
+    }
+    for provider in &config.providers {
+        if let Some(fault) = catalog.list_fault(&provider.name) {
+            writeln!(out, "{}/…\tcan't be listed: {fault} ({})", provider.name, provider.base_url)?;
+        } else if is_open(&models, &provider.name) {
+            writeln!(out, "{}/…\tlists no model ({})", provider.name, provider.base_url)?;
+        }
     }
     let pinned = &options.model.file_name;
     let cached = fetch::list(options)?;
@@ -58,4 +79,21 @@ fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
         writeln!(out, "{}\t{} MB, {state}", model.path.display(), model.size / 1_000_000)?;
     }
     Ok(())
+}
+
+/// What is known of a model, for people.
+fn about(model: &ModelInfo) -> String {
+    let Abilities { context_tokens, output_tokens, images, tools, reasoning } = model.abilities;
+    let tokens = |number: Option<u32>, of: &str| number.map(|number| format!("{of} {number} tokens"));
+    let can = |can: Option<bool>, what: &str| can.unwrap_or_default().then(|| what.to_owned());
+    let known = [
+        model.is_default.then(|| "the default".to_owned()),
+        model.name.clone(),
+        tokens(context_tokens, "context"),
+        tokens(output_tokens, "answer"),
+        can(images, "images"),
+        can(tools, "tools"),
+        can(reasoning, "reasoning"),
+    ];
+    known.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

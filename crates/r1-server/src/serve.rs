@@ -87,7 +87,8 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
 
     let closing = CancellationToken::new();
     let background = TaskTracker::new();
-    let models = Wired::new(&config, &closing)?;
+    let own = api.iter().chain(&web).chain(&scraped).filter_map(|listener| listener.local_addr().ok()).collect();
+    let models = Wired::new(&config, own, &closing)?;
     let mut registry = Registry::default();
     let counted = Arc::new(Counted::new(&mut registry));
     let engine = Arc::new(Engine::new(
@@ -146,6 +147,8 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
         let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
         background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
         models.start();
+        let (catalog, until) = (models.catalog.clone(), closing.clone());
+        background.spawn(async move { catalog.look_for_servers(&until).await });
 
         if let Err(error) = addresses.announce(setup_code.as_ref().map(ExposeSecret::expose_secret)) {
             tracing::warn!("nobody reads standard output: {error}");

@@ -315,7 +315,14 @@ impl Models for ScriptedModels {
                 abilities: self.abilities,
                 default_max_tokens: None,
             }),
-            Some(name) => Err(UnknownModel { name: name.to_owned() }),
+            Some(name) => Err(UnknownModel::NoModel { name: name.to_owned() }),
+        }
+    }
+
+    fn resolve_stored(&self, name: &str) -> Result<ResolvedModel, UnknownModel> {
+        match name {
+            Self::MODEL => self.resolve(None),
+            name => Err(UnknownModel::NoProvider { name: name.to_owned() }),
         }
     }
 
@@ -323,6 +330,7 @@ impl Models for ScriptedModels {
         let model = ModelInfo {
             id: Self::MODEL.to_owned(),
             provider: "test".to_owned(),
+            name: None,
             is_default: true,
             description: Some("Says what a test says.".to_owned()),
             abilities: self.abilities,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::WebPkiClientVerifier,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -14,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    der: CertificateDer<'static>,
 }
 
 impl Authority {
@@ -26,7 +28,8 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key)?;
-        Ok(Self { pem: pem("CERTIFICATE", certificate.der()), issuer: Issuer::new(params, key) })
+        let der = certificate.der().clone();
+        Ok(Self { pem: pem("CERTIFICATE", &der), der, issuer: Issuer::new(params, key) })
     }
 
     /// Its certificate, for `SSL_CERT_FILE`.
@@ -87,6 +90,24 @@ impl Identity {
             .with_single_cert(vec![certificate.clone()], PrivateKeyDer::Pkcs8(key.clone_key()))
             .context("a certificate and its key")?;
         Ok(Self { config: Arc::new(config), certificate, key })
+    }
+
+    /// The same, for a server that takes only clients with a certificate by this authority (mutual TLS).
+    ///
+    /// # Errors
+    /// As [`Authority::identity`].
+    pub fn asking_for(&self, authority: &Authority) -> anyhow::Result<Self> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der.clone())?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build()
+            .context("a verifier")?;
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.certificate.clone()], PrivateKeyDer::Pkcs8(self.key.clone_key()))?;
+        Ok(Self { config: Arc::new(config), certificate: self.certificate.clone(), key: self.key.clone_key() })
     }
 
     /// Its certificate, for a server that reads files.

@@ -48,6 +48,8 @@ pub struct RecordedRequest {
     pub method: Method,
     /// The path, without the query.
     pub path: String,
+    /// The query, without its `?`; empty if there is none.
+    pub query: String,
     /// The headers.
     pub headers: HeaderMap,
     /// The body; null if it was no JSON.
@@ -126,6 +128,7 @@ struct Shared {
     chooser: Mutex<Option<Chooser>>,
     key: Mutex<Option<String>>,
     models: Mutex<Script>,
+    routes: Mutex<HashMap<String, Chooser>>,
     requests: Mutex<Vec<RecordedRequest>>,
     gates: Mutex<HashMap<String, Gate>>,
     counters: watch::Sender<Counters>,
@@ -151,19 +154,22 @@ impl Shared {
     fn choose(&self, request: RecordedRequest) -> Script {
         let key = self.key.lock().clone();
         let rejected = key.is_some_and(|key| request.bearer() != Some(&key));
+        let route = self.routes.lock().get(&request.path).cloned();
         let script = match (request.method.as_str(), request.path.as_str()) {
             ("GET" | "POST", _) if rejected => {
                 Script::error(StatusCode::UNAUTHORIZED, "invalid_api_key", "Incorrect API key provided: sk-…")
             }
-            ("POST", "/v1/chat/completions") => {
+            _ if route.is_some() => route.map_or_else(Script::new, |route| route(&request)),
+            ("POST", path) if path.ends_with("/chat/completions") => {
                 let queued = self.queue.lock().pop_front();
                 let chooser = self.chooser.lock().clone();
                 queued.or_else(|| Some(chooser?(&request))).unwrap_or_else(|| echo(&request))
             }
-            ("GET", "/v1/models") => self.models.lock().clone(),
+            ("GET", path) if path.ends_with("/models") => self.models.lock().clone(),
             _ => Script::error(StatusCode::NOT_FOUND, "not_found", "Unknown request URL"),
         };
-        let is_completion = request.method == Method::POST;
+        let is_completion = request.method == Method::POST && request.path.ends_with("/chat/completions");
+        let is_list = request.method == Method::GET && request.path.ends_with("/models");
         {
             let mut requests = self.requests.lock();
             if requests.len() < RECORDED_REQUESTS {
@@ -173,7 +179,7 @@ impl Shared {
         self.count(|counters| {
             if is_completion {
                 counters.requests += 1;
-            } else {
+            } else if is_list {
                 counters.model_lists += 1;
             }
         });
@@ -236,6 +242,7 @@ impl Upstream {
             chooser: Mutex::default(),
             key: Mutex::default(),
             models: Mutex::new(Script::json(StatusCode::OK, &wire::models(&models))),
+            routes: Mutex::default(),
             requests: Mutex::default(),
             gates: Mutex::default(),
             counters: watch::Sender::default(),
@@ -249,6 +256,12 @@ impl Upstream {
     #[must_use]
     pub fn base_url(&self) -> String {
         self.address.map_or_else(|| "http://localhost/v1".to_owned(), |address| format!("http://{address}/v1"))
+    }
+
+    /// Where it listens; none over a Unix socket.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Puts a script at the end of the queue: the first request gets the first.
@@ -281,6 +294,11 @@ impl Upstream {
     /// What `GET /models` answers, faults included.
     pub fn set_models_script(&self, script: Script) {
         *self.shared.models.lock() = script;
+    }
+
+    /// From now on this answers whatever comes for a path of its own, such as `/api/show`. Must not block.
+    pub fn route(&self, path: &str, answer: impl Fn(&RecordedRequest) -> Script + Send + Sync + 'static) {
+        self.shared.routes.lock().insert(path.to_owned(), Arc::new(answer));
     }
 
     /// Opens a gate, for good: every script that waits for it goes on, and none waits there again.

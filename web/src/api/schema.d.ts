@@ -323,7 +323,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists what can be asked. Providers that don't answer in time are left out. */
+        /**
+         * Lists what can be asked: of each provider the models for chat, as it listed them last. A provider that has
+         *     not listed any yet is waited for for two seconds at most. Others can be asked by their names too.
+         */
         get: operations["list_models"];
         put?: never;
         post?: never;
@@ -387,7 +390,10 @@ export interface components {
              * @example Explain quantum computing in exactly 3 short paragraphs
              */
             message: string;
-            /** @description `provider/model` or a bare name; not given: the default. */
+            /**
+             * @description `provider/model` or a bare name of the default provider's; not given: the default. A name that the
+             *     answer before has is its provider's: 422 where that is no longer configured.
+             */
             model?: string | null;
             /** @description The message to follow, for a branch; not given: the conversation's newest. */
             parent_id?: string | null;
@@ -537,14 +543,32 @@ export interface components {
         };
         /** @description A model that can be asked. */
         Model: {
+            /**
+             * Format: int32
+             * @description Tokens of question, history and answer together, where known.
+             */
+            context_tokens?: number | null;
             /** @description Whether a question without a model goes here. */
             default: boolean;
             /** @description What a person should know about it. */
             description?: string | null;
             /** @description As `provider/model`. */
             id: string;
+            /** @description Whether it can see pictures, where known. */
+            images?: boolean | null;
+            /** @description What to show in place of the id, where the provider says so. It is never asked for. */
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description Tokens that an answer can have at most, where known.
+             */
+            output_tokens?: number | null;
             /** @description The provider. */
             provider: string;
+            /** @description Whether it thinks before it answers, where known. */
+            reasoning?: boolean | null;
+            /** @description Whether it can call tools, where known. */
+            tools?: boolean | null;
         };
         /** @description All models. */
         ModelList: {

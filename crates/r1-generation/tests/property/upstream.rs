@@ -174,7 +174,14 @@ impl Models for Configured {
         if self.is.load(Ordering::SeqCst) {
             return self.models.resolve(name);
         }
-        Err(UnknownModel { name: name.unwrap_or_default().to_owned() })
+        Err(UnknownModel::NoModel { name: name.unwrap_or_default().to_owned() })
+    }
+
+    fn resolve_stored(&self, name: &str) -> Result<ResolvedModel, UnknownModel> {
+        if self.is.load(Ordering::SeqCst) {
+            return self.models.resolve_stored(name);
+        }
+        Err(UnknownModel::NoProvider { name: name.to_owned() })
     }
 
     fn list(&self) -> BoxFuture<'_, Vec<ModelInfo>> {

@@ -21,7 +21,11 @@ impl Provider for Local {
 
 impl LocalProvider for Local {
     fn models(&self) -> Vec<LocalModel> {
-        vec![LocalModel { name: "tiny".to_owned(), description: Some("A tiny model.".to_owned()) }]
+        vec![LocalModel {
+            name: "tiny".to_owned(),
+            description: Some("A tiny model.".to_owned()),
+            abilities: Abilities::default(),
+        }]
     }
 
     fn health(&self, name: &str) -> ProviderHealth {
@@ -65,7 +69,7 @@ fn names_are_found() {
     assert_eq!(resolve(&catalog, Some("bare")), pair("router/bare", "bare"));
     assert_eq!(resolve(&catalog, Some("local/tiny")), pair("local/tiny", "tiny"));
     for unknown in ["local/huge", "", "b/", "a\nb", &"x".repeat(300)] {
-        assert_eq!(resolve(&catalog, Some(unknown)), Err(UnknownModel { name: unknown.to_owned() }));
+        assert_eq!(resolve(&catalog, Some(unknown)), Err(UnknownModel::NoModel { name: unknown.to_owned() }));
     }
 }
 

@@ -2,11 +2,17 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use reqwest::Url;
+use r1_domain::provider::Abilities;
+use reqwest::{Url, header::HeaderName};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::parameters::Parameters;
+use super::{
+    parameters::Parameters,
+    proxy::Proxy,
+    tls::{Authorities, ClientCertificate},
+    transport::{Headers, header_fault},
+};
 
 /// How, if at all, a provider goes on from a partial answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -34,10 +40,12 @@ pub struct OpenAiConfig {
     pub base_url: String,
     /// Talk over this Unix socket; `base_url` then only gives the path and the `Host` header.
     pub unix_socket: Option<PathBuf>,
-    /// Sent as `Authorization: Bearer`.
+    /// Sent as `Authorization: Bearer`, or in the header that [`Self::api_key_header`] names.
     pub api_key: Option<SecretString>,
     /// Models to list; where empty, the provider is asked (`GET /models`).
     pub models: Vec<String>,
+    /// What the administrator says of its models, by their names. Beats all that is known otherwise.
+    pub abilities: BTreeMap<String, Abilities>,
     /// How it goes on from a partial answer. [`Continues::None`] unless known.
     pub continues: Continues,
     /// What is sent beside the conversation, to all its models.
@@ -50,9 +58,17 @@ pub struct OpenAiConfig {
     /// [`Continues::Vllm`]). For our own engine, which checks them against the text and gives back no
     /// echo; nobody else is ever asked for them or sent any.
     pub token_ids: bool,
-    /// Go through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. Off unless asked
-    /// for: a proxy variable meant for something else must not learn the questions.
-    pub environment_proxy: bool,
+    /// Go through this proxy, whatever the address. None: go straight there. What the environment says
+    /// is for [`Proxy::from_environment`]: a client does not look there by itself.
+    pub proxy: Option<Proxy>,
+    /// Authorities that are trusted beside the system's.
+    pub ca_certificate: Option<Authorities>,
+    /// What is shown to a provider that asks for a certificate (mutual TLS).
+    pub client_certificate: Option<ClientCertificate>,
+    /// Sent with every request. Not one that the client sets itself ([`super::is_own_header`]).
+    pub headers: Headers,
+    /// The header that carries the key. None: `Authorization`, or at Azure's hosts `api-key`.
+    pub api_key_header: Option<HeaderName>,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Longest wait for the response's headers, the connection included.
@@ -71,12 +87,17 @@ impl OpenAiConfig {
             unix_socket: None,
             api_key: None,
             models: Vec::new(),
+            abilities: BTreeMap::new(),
             continues: Continues::None,
             parameters: Parameters::default(),
             model_parameters: BTreeMap::new(),
             api_version: None,
             token_ids: false,
-            environment_proxy: false,
+            proxy: None,
+            ca_certificate: None,
+            client_certificate: None,
+            headers: Headers::default(),
+            api_key_header: None,
             connect_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
@@ -102,7 +123,7 @@ impl OpenAiConfig {
                     fault("base_url must not hold a user name or password: use api_key");
                 }
                 if url.query().is_some() || url.fragment().is_some() {
-                    fault("base_url must have no query and no fragment");
+                    fault("base_url must have no query and no fragment: an api-version goes into api_version");
                 }
             }
         }
@@ -110,6 +131,15 @@ impl OpenAiConfig {
         let is_key = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
         if self.api_key.as_ref().is_some_and(|key| !is_key(key.expose_secret())) {
             fault("api_key must be printable ASCII without spaces (leave it out if there is none)");
+        }
+        if let Some(what) = header_fault(self) {
+            fault(what);
+        }
+        let is_version = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        };
+        if self.api_version.as_deref().is_some_and(|version| !is_version(version)) {
+            fault("api_version must be letters, digits, '-' and '.', such as 2024-10-21");
         }
         if self.models.iter().any(|model| !is_model_name(model)) {
             fault("models must be 1 to 200 printable characters each");

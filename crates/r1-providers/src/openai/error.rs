@@ -40,7 +40,7 @@ mod words;
 
 use std::time::Duration;
 
-pub(super) use connection::of_no_response;
+pub(super) use connection::{causes, of_no_response};
 use http::{HeaderMap, StatusCode, header};
 use r1_domain::{
     provider::{ProviderError, ProviderErrorCode as Code},

@@ -1,7 +1,8 @@
 //! What is sent beside the conversation, by provider and by model: some refuse what others need.
 //!
 //! Settings say it; where they are silent, the host does, as far as it is known: OpenAI's own takes
-//! `max_completion_tokens` for all its models and refuses `max_tokens` for the newer ones.
+//! `max_completion_tokens` for all its models and refuses `max_tokens` for the newer ones; Mistral's
+//! refuses `stream_options`, and counts tokens without it.
 //!
 //! **Invariant:** what a model's own settings say beats what its provider's say, parameter by
 //! parameter; a parameter that is listed as unsupported is never sent.
@@ -9,7 +10,7 @@
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::config::OpenAiConfig;
+use super::{config::OpenAiConfig, transport::is_azure};
 
 /// How the limit on an answer's length is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -32,6 +33,10 @@ impl MaxTokensField {
         }
     }
 }
+
+/// The parameters that a request may have beside those that it can't be without.
+pub const OPTIONAL_PARAMETERS: [&str; 6] =
+    ["max_completion_tokens", "max_tokens", "seed", "stream_options", "temperature", "user"];
 
 /// What becomes of a system turn. Absent: it is sent as it is, until the provider refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -60,7 +65,7 @@ pub struct Parameters {
     pub temperature: Option<f64>,
     /// What becomes of a system turn.
     pub system_role: Option<SystemRole>,
-    /// Parameters that are never sent, by their names in a request.
+    /// Parameters that are never sent, of [`OPTIONAL_PARAMETERS`].
     pub unsupported: Vec<String>,
     /// Whether to send `seed`. Absent: no. Of no use to a hosted provider, and some (Mistral) refuse
     /// fields that they don't know.
@@ -119,23 +124,21 @@ impl OpenAiConfig {
             Some(own) => own.over(&self.parameters),
             None => self.parameters.clone(),
         };
-        if parameters.max_tokens_field.is_none() {
-            parameters.max_tokens_field = known_field(&self.base_url, self.api_version.as_deref());
+        if let Ok(url) = Url::parse(&self.base_url) {
+            let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+            parameters.max_tokens_field =
+                parameters.max_tokens_field.or_else(|| known_field(&url, host, self.api_version.as_deref()));
+            parameters.stream_options = parameters.stream_options.or((host == "api.mistral.ai").then_some(false));
         }
         parameters
     }
 }
 
 /// How the limit is named at this host, where that is certain.
-fn known_field(base_url: &str, api_version: Option<&str>) -> Option<MaxTokensField> {
-    let url = Url::parse(base_url).ok()?;
-    let host = url.host_str()?.trim_end_matches('.');
+fn known_field(url: &Url, host: &str, api_version: Option<&str>) -> Option<MaxTokensField> {
     let is_openai = host == "api.openai.com" || host.ends_with(".api.openai.com");
     // Azure's own OpenAI interface; what else it serves, below "/models", keeps to the old name.
-    let is_azure = [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"]
-        .iter()
-        .any(|domain| host.ends_with(domain))
-        && url.path().starts_with("/openai/");
+    let is_azure = is_azure(host) && url.path().starts_with("/openai/");
     // The dated interface knows the new name since this version; "/openai/v1" always did. The words
     // "preview" and "latest" come after all dates, as they should.
     let is_new = || match api_version {
@@ -234,7 +237,12 @@ mod tests {
             config.api_version = api_version.map(str::to_owned);
             assert_eq!(config.parameters_for("m").max_tokens_field, field, "{base_url} {api_version:?}");
         }
+        let mut mistral = config("https://api.mistral.ai/v1");
+        assert_eq!(mistral.parameters_for("m").stream_options, Some(false));
+        mistral.parameters.stream_options = Some(true);
+        assert_eq!(mistral.parameters_for("m").stream_options, Some(true));
         let mut config = config("https://api.openai.com/v1");
+        assert_eq!(config.parameters_for("m").stream_options, None);
         config.parameters.max_tokens_field = Some(MaxTokensField::MaxTokens);
         assert_eq!(config.parameters_for("m").max_tokens_field, Some(MaxTokensField::MaxTokens), "a setting beats it");
     }

@@ -13,6 +13,12 @@ mod http;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod local_servers;
+#[cfg(test)]
+mod model_lists;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod ways;

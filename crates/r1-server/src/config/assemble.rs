@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Config, Database, DatabaseConfig, GenerationConfig, LimitsConfig, LocalEngine, LocalModelConfig, LogConfig,
-    LogFormat, Postgres, ServerConfig, StreamConfig, listen,
+    LogFormat, Postgres, ServerConfig, StreamConfig, listen, local_servers,
     providers::{self, ProviderConfig},
     reader::{Reader, Wrong},
 };
@@ -41,9 +41,11 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
     let providers = providers::read(reader, environment);
     let local_model = local_model(reader, environment, &providers);
     let local_name = local_model.as_ref().map(|local| local.name.as_str());
+    let server = server(reader);
+    let local_servers = local_servers::read(reader, &server, !providers.is_empty());
     Config {
-        default_model: providers::default_model(reader, &providers, local_name),
-        server: server(reader),
+        default_model: providers::default_model(reader, &providers, local_name, local_servers.as_ref()),
+        server,
         database,
         auth,
         secret_key,
@@ -59,6 +61,7 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
             idempotency_ttl: reader.duration("generation.idempotency_ttl", SECOND, 365 * DAY),
         },
         local_model,
+        local_servers,
         log: log(reader),
         data_dir,
         providers,
@@ -74,7 +77,7 @@ fn variable<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a s
 }
 
 /// `~/` is the home directory; other paths are as they stand.
-fn expand(text: &str, environment: &[(String, String)]) -> PathBuf {
+pub(crate) fn expand(text: &str, environment: &[(String, String)]) -> PathBuf {
     match (text.strip_prefix("~/"), variable(environment, "HOME")) {
         (Some(rest), Some(home)) => Path::new(home).join(rest),
         _ => PathBuf::from(text),

@@ -1,7 +1,8 @@
 //! The layers of a configuration, laid over one another: default file, file, environment, flags.
 //!
 //! **Invariant:** nothing that was given is passed over in silence: each key is a known one or a
-//! fault. What is known is what the default file has, and, for providers, [`PROVIDER_KEYS`].
+//! fault. What is known is what the default file has, and, for providers, what
+//! [`provider_tables`](super::provider_tables) takes.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     fault::{Fault, nearest},
+    keys,
     providers::PROVIDER_KEYS,
     value::{Entry, Origin, Value},
 };
@@ -113,11 +115,11 @@ impl Layers {
         layers
     }
 
-    fn set(&mut self, key: String, value: Value, origin: Origin) {
+    pub(super) fn set(&mut self, key: String, value: Value, origin: Origin) {
         self.given.insert(key, Entry { value, origin });
     }
 
-    fn fault(&mut self, origin: Origin, key: &str, problem: String, remedy: String) {
+    pub(super) fn fault(&mut self, origin: Origin, key: &str, problem: String, remedy: String) {
         self.faults.push(Fault { origin, key: key.to_owned(), problem, remedy });
     }
 
@@ -160,41 +162,6 @@ impl Layers {
         }
     }
 
-    fn add_providers(&mut self, providers: &DeTable<'_>, origin: &impl Fn(usize) -> Origin) {
-        for (name, value) in providers {
-            let full = format!("providers.{}", name.get_ref());
-            let DeValue::Table(settings) = value.get_ref() else {
-                let problem = "must be a table".to_owned();
-                self.fault(
-                    origin(name.span().start),
-                    &full,
-                    problem,
-                    format!("write [{full}] and the settings below it"),
-                );
-                continue;
-            };
-            if settings.is_empty() {
-                // The bare header makes the provider, which then lacks what it lacks.
-                self.set(format!("{full}.api_key"), Value::Text(String::new()), origin(name.span().start));
-            }
-            for (inner, value) in settings {
-                let key = format!("{full}.{}", inner.get_ref());
-                let origin = origin(inner.span().start);
-                if PROVIDER_KEYS.contains(&inner.get_ref().as_ref()) {
-                    self.set(key, Value::from_toml(value.get_ref()), origin);
-                } else {
-                    let near = nearest(inner.get_ref(), PROVIDER_KEYS);
-                    self.fault(
-                        origin,
-                        &key,
-                        "is not a setting of a provider".to_owned(),
-                        meant(near, &PROVIDER_KEYS.join(", ")),
-                    );
-                }
-            }
-        }
-    }
-
     fn add(&mut self, defaults: &Entries, key: String, value: Value, origin: Origin) {
         if defaults.contains_key(&key) {
             self.set(key, value, origin);
@@ -222,7 +189,7 @@ impl Layers {
         for (name, value) in environment {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             let parts: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
-            let key = parts.join(".");
+            let key = keys::join(parts.iter().map(String::as_str));
             let origin = Origin::Environment(name.clone());
             let of_provider = parts.len() == 3 && parts[0] == "providers" && PROVIDER_KEYS.contains(&parts[2].as_str());
             if of_provider || defaults.contains_key(&key) {
@@ -253,7 +220,7 @@ impl Layers {
     }
 }
 
-fn meant(near: Option<&str>, otherwise: &str) -> String {
+pub(super) fn meant(near: Option<&str>, otherwise: &str) -> String {
     near.map_or_else(|| otherwise.to_owned(), |near| format!("did you mean {near}?"))
 }
 

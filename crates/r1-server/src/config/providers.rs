@@ -1,17 +1,45 @@
 //! Providers, and which of them answers when nobody says which.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use secrecy::SecretString;
+use r1_domain::provider::Abilities;
+use r1_providers::openai::Parameters;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
+    keys,
+    local_servers::LocalServersConfig,
+    model_settings, parameters,
     reader::{Reader, Wrong},
     value::Origin,
+    way::{self, Way},
 };
 
 /// The settings of a provider.
-pub(crate) const PROVIDER_KEYS: [&str; 6] =
-    ["base_url", "api_key", "api_key_env", "models", "continues", "idle_timeout"];
+pub(crate) const PROVIDER_KEYS: [&str; 20] = [
+    "base_url",
+    "api_key",
+    "api_key_env",
+    "models",
+    "continues",
+    "idle_timeout",
+    "proxy",
+    "ca_certificate",
+    "client_certificate",
+    "client_key",
+    "api_key_header",
+    "api_version",
+    "max_tokens_field",
+    "max_tokens",
+    "stream_options",
+    "temperature",
+    "system_role",
+    "unsupported",
+    "send_seed",
+    "send_user",
+];
+/// The tables within a provider's: headers by name, and settings by model.
+pub(crate) const PROVIDER_TABLES: [&str; 3] = ["headers", "headers_env", "model"];
 /// The name that the local model has to itself.
 pub(crate) const LOCAL: &str = "local";
 /// The provider that `OPENAI_API_KEY` and `OPENAI_BASE_URL` make.
@@ -45,10 +73,18 @@ pub(crate) struct ProviderConfig {
     pub(crate) api_key: Option<SecretString>,
     /// The models to list; empty: ask it.
     pub(crate) models: Vec<String>,
+    /// What is said of its models, by their names.
+    pub(crate) abilities: BTreeMap<String, Abilities>,
     /// How it goes on from a partial answer.
     pub(crate) continues: Continues,
     /// Longest silence within an answer.
     pub(crate) idle_timeout: Duration,
+    /// How it is reached.
+    pub(crate) way: Way,
+    /// What is sent to it beside the conversation.
+    pub(crate) parameters: Parameters,
+    /// The same for single models.
+    pub(crate) model_parameters: BTreeMap<String, Parameters>,
 }
 
 /// What answers a request that names no model.
@@ -65,16 +101,21 @@ pub(crate) fn read(reader: &mut Reader, environment: &[(String, String)]) -> Vec
     let mut names: Vec<String> = reader
         .given()
         .keys()
-        .filter_map(|key| key.strip_prefix("providers.")?.rsplit_once('.').map(|(name, _)| name.to_owned()))
+        .filter(|key| key.starts_with("providers."))
+        .filter_map(|key| keys::parts(key).into_iter().nth(1))
         .collect();
+    names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| provider(reader, environment, name)).collect()
 }
 
 fn provider(reader: &mut Reader, environment: &[(String, String)], name: String) -> ProviderConfig {
-    let key = |setting: &str| format!("providers.{name}.{setting}");
+    let key = |setting: &str| keys::join(["providers", &name, setting]);
     // Any setting of it that is given says where it stands.
-    let first = PROVIDER_KEYS.iter().map(|setting| key(setting)).find(|key| reader.is_given(key)).unwrap_or_default();
+    let within = format!("{}.", keys::join(["providers", &name]));
+    let first = PROVIDER_KEYS.iter().map(|setting| key(setting)).find(|key| reader.is_given(key));
+    let first =
+        first.or_else(|| reader.given().keys().find(|key| key.starts_with(&within)).cloned()).unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
         let remedy = "name it with lower-case letters, digits, \"-\" and \"_\"";
@@ -86,6 +127,16 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
     let base_url = if reader.is_given(&key("base_url")) {
         reader.read(&key("base_url"), |value| {
             let url = value.text().map_or("", |text| text.trim().trim_end_matches('/'));
+            let (path, query) = url.split_once('?').unwrap_or((url, ""));
+            if query.starts_with("api-version=") {
+                return Err(Wrong::new("must not have a \"?\" part", "end it before, and set api_version"));
+            }
+            if path.ends_with("/chat/completions") {
+                return Err(Wrong::new(
+                    "must end before \"/chat/completions\"",
+                    "take that off: it is put there again",
+                ));
+            }
             web_url(url).map(|_| url.to_owned())
         })
     } else {
@@ -108,7 +159,22 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
     let idle_timeout = optional(reader, &key("idle_timeout"), Duration::from_secs(60), |reader, key| {
         reader.duration(key, Duration::from_millis(100), Duration::from_secs(3600))
     });
-    ProviderConfig { name, base_url, api_key, models, continues, idle_timeout }
+    let way = way::read(reader, environment, &name, &base_url, api_key.is_some());
+    let parameters = parameters::of_provider(reader, &name);
+    let model_parameters = parameters::of_models(reader, &name);
+    let abilities = model_settings::abilities(reader, &name);
+    ProviderConfig {
+        name,
+        base_url,
+        api_key,
+        models,
+        abilities,
+        continues,
+        idle_timeout,
+        way,
+        parameters,
+        model_parameters,
+    }
 }
 
 fn optional<T>(reader: &mut Reader, key: &str, otherwise: T, read: impl FnOnce(&mut Reader, &str) -> T) -> T {
@@ -116,7 +182,18 @@ fn optional<T>(reader: &mut Reader, key: &str, otherwise: T, read: impl FnOnce(&
 }
 
 fn api_key(reader: &mut Reader, environment: &[(String, String)], name: &str) -> Option<SecretString> {
-    let (key, key_env) = (format!("providers.{name}.api_key"), format!("providers.{name}.api_key_env"));
+    let found = find_api_key(reader, environment, name)?;
+    // What a header can carry, and no white space, which nobody means.
+    if !found.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        let key = keys::join(["providers", name, "api_key"]);
+        reader.fault(&key, "must be printable ASCII without spaces", "copy the key again, alone");
+    }
+    Some(found)
+}
+
+fn find_api_key(reader: &mut Reader, environment: &[(String, String)], name: &str) -> Option<SecretString> {
+    let key = keys::join(["providers", name, "api_key"]);
+    let key_env = keys::join(["providers", name, "api_key_env"]);
     let direct = reader.secret(&key);
     let variable = if reader.is_given(&key_env) { reader.text(&key_env) } else { String::new() };
     if variable.is_empty() {
@@ -168,9 +245,11 @@ pub(crate) fn default_model(
     reader: &mut Reader,
     providers: &[ProviderConfig],
     local_name: Option<&str>,
+    local_servers: Option<&LocalServersConfig>,
 ) -> DefaultModel {
     let wish = reader.text("default_model");
-    let known = |name: &str| name == LOCAL || providers.iter().any(|provider| provider.name == name);
+    let found = |name: &str| local_servers.is_some_and(|servers| servers.has(name));
+    let known = |name: &str| name == LOCAL || found(name) || providers.iter().any(|provider| provider.name == name);
     let openai_wanted = matches!(reader.origin("default_model"), Origin::Environment(name) if name == "OPENAI_MODEL");
     // Left from another program: a warning says so.
     let wish = if openai_wanted && !known(OPENAI) { String::new() } else { wish };

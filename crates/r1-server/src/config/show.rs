@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::{
-    Config, Database,
+    Config, Database, keys,
     reader::Reader,
     value::{Entry, Origin, Value},
 };
@@ -13,9 +13,21 @@ use super::{
 const MASKED: &str = "********";
 
 /// Whether a setting's value must not be shown.
-pub(crate) fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str, value: &Value) -> bool {
+    if matches!(value.text(), Some("")) {
+        return false;
+    }
     // A database's URL has its password in it.
-    key == "auth.secret_key" || key == "database.url" || (key.starts_with("providers.") && key.ends_with(".api_key"))
+    if key == "auth.secret_key" || key == "database.url" {
+        return true;
+    }
+    let parts = keys::parts(key);
+    match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["providers", _, "api_key"] | ["providers", _, "headers", ..] => true,
+        // A name and password stand before the host.
+        ["providers", _, "proxy"] => !matches!(value.text(), Some(text) if !text.contains('@')),
+        _ => false,
+    }
 }
 
 /// Every setting as a line of TOML with its source, in the default file's order, and what follows
@@ -27,32 +39,35 @@ pub(crate) fn effective(config: &Config, reader: &Reader) -> String {
         _ => usize::MAX,
     });
     let mut text = String::new();
-    let mut section = "";
+    let mut section = String::new();
     for (key, entry) in defaults {
-        let (this, name) = key.rsplit_once('.').unwrap_or(("", key));
-        head(&mut text, &mut section, this);
-        line(&mut text, key, name, reader.given().get(key).unwrap_or(entry));
+        head(&mut text, &mut section, key);
+        line(&mut text, key, reader.given().get(key).unwrap_or(entry));
     }
-    for (key, entry) in reader.given().iter().filter(|(key, _)| key.starts_with("providers.")) {
-        let (this, name) = key.rsplit_once('.').unwrap_or(("", key));
-        head(&mut text, &mut section, this);
-        line(&mut text, key, name, entry);
+    let mut providers: Vec<_> = reader.given().iter().filter(|(key, _)| key.starts_with("providers.")).collect();
+    // A provider's own settings before the tables within it, as TOML wants it.
+    providers.sort_by_cached_key(|(key, _)| keys::section(key));
+    for (key, entry) in providers {
+        head(&mut text, &mut section, key);
+        line(&mut text, key, entry);
     }
     // Writing into a string has no way to fail.
     let _ = write!(text, "\n# What follows from it:\n{}", conclusions(config));
     text
 }
 
-fn head<'a>(text: &mut String, section: &mut &'a str, this: &'a str) {
+fn head(text: &mut String, section: &mut String, key: &str) {
+    let (this, _) = keys::section(key);
     if *section != this {
         let _ = write!(text, "\n[{this}]\n");
         *section = this;
     }
 }
 
-fn line(text: &mut String, key: &str, name: &str, entry: &Entry) {
-    let empty = matches!(entry.value.text(), Some(""));
-    let value = if is_secret(key) && !empty { Value::Text(MASKED.to_owned()) } else { entry.value.clone() };
+fn line(text: &mut String, key: &str, entry: &Entry) {
+    let (_, name) = keys::section(key);
+    let secret = is_secret(key, &entry.value);
+    let value = if secret { Value::Text(MASKED.to_owned()) } else { entry.value.clone() };
     let _ = writeln!(text, "{:<44} # {}", format!("{name} = {value}"), entry.origin);
 }
 
@@ -72,5 +87,15 @@ fn conclusions(config: &Config) -> String {
     );
     let local = if config.local_model.is_some() { "offered" } else { "not offered" };
     let _ = writeln!(text, "#   local model     {local}");
+    let servers = if config.local_servers.is_some() { "looked for on this machine" } else { "not looked for" };
+    let _ = writeln!(text, "#   local servers   {servers}");
+    for provider in &config.providers {
+        let way = match (&provider.way.proxy, provider.way.proxy_variable) {
+            (None, _) => "straight".to_owned(),
+            (Some(_), None) => "through its proxy".to_owned(),
+            (Some(_), Some(variable)) => format!("through the proxy that {variable} names"),
+        };
+        let _ = writeln!(text, "#   provider        {}, {way}", provider.name);
+    }
     text
 }

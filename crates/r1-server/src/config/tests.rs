@@ -1,9 +1,13 @@
+use r1_providers::openai::Parameters;
 use secrecy::ExposeSecret;
 
 use super::{value::Origin, *};
 
 mod faults;
+mod models;
 mod precedence;
+mod provider_guide;
+mod providers;
 
 /// A configuration from a file's text and some environment.
 fn load_from(file: &str, environment: &[(&str, &str)]) -> Result<Loaded, Faults> {
@@ -92,14 +96,32 @@ fn the_provider_in_the_default_file_is_complete_and_works() {
         .lines()
         .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
         .collect();
-    for key in providers::PROVIDER_KEYS {
+    for key in super::providers::PROVIDER_KEYS {
         assert!(example.contains(&format!("\n{key} = ")), "{key}");
+    }
+    for table in super::providers::PROVIDER_TABLES {
+        assert!(example.contains(&format!("\n[providers.openai.{table}")), "{table}");
+    }
+    for key in model_settings::MODEL_KEYS {
+        let models = &example[example.find("# For one model").unwrap()..];
+        assert!(models.contains(key), "{key}");
     }
     let config = good(&example, &[]);
     assert_eq!(config.providers[0].base_url, "https://api.openai.com/v1");
     assert!(config.providers[0].api_key.is_none());
     assert_eq!(config.providers[0].continues, Continues::None);
     assert_eq!(config.providers[0].idle_timeout, Duration::from_secs(60));
+    // Every value there is the default: that nothing is set says the same.
+    let unset = good("[providers.openai]\n", &[]);
+    assert_eq!(format!("{:?}", config.providers[0].way), format!("{:?}", unset.providers[0].way));
+    let set = Parameters {
+        stream_options: Some(true),
+        send_seed: Some(false),
+        send_user: Some(false),
+        ..unset.providers[0].parameters.clone()
+    };
+    assert_eq!(config.providers[0].parameters, set);
+    assert_eq!(config.providers[0].abilities["gpt-4.1"].context_tokens, Some(1_047_576));
 }
 
 #[test]

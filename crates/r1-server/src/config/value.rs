@@ -16,6 +16,8 @@ pub(crate) enum Value {
     Text(String),
     /// A TOML integer.
     Integer(i64),
+    /// A TOML float.
+    Float(f64),
     /// A TOML boolean.
     Boolean(bool),
     /// A TOML array.
@@ -34,7 +36,10 @@ impl Value {
             },
             DeValue::Boolean(value) => Self::Boolean(*value),
             DeValue::Array(items) => Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect()),
-            DeValue::Float(_) => Self::Other("a number with a fraction"),
+            DeValue::Float(number) => match number.as_str().replace('_', "").parse() {
+                Ok(number) => Self::Float(number),
+                Err(_) => Self::Other("a number out of range"),
+            },
             DeValue::Datetime(_) => Self::Other("a date"),
             DeValue::Table(_) => Self::Other("a table"),
         }
@@ -60,6 +65,8 @@ impl fmt::Display for Value {
                 write!(f, "{:?}", cut + more)
             }
             Self::Integer(number) => number.fmt(f),
+            // With its fraction, even where that is 0.
+            Self::Float(number) => write!(f, "{number:?}"),
             Self::Boolean(value) => value.fmt(f),
             Self::List(items) => {
                 f.write_str("[")?;

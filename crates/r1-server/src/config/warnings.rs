@@ -75,7 +75,7 @@ fn readable_key(provider: &ProviderConfig) -> Option<String> {
 fn readable_file(reader: &Reader) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let path = reader.given().iter().find_map(|(key, entry)| match &entry.origin {
-        Origin::File(path, _) if super::show::is_secret(key) && entry.value.text() != Some("") => Some(path),
+        Origin::File(path, _) if super::show::is_secret(key, &entry.value) => Some(path),
         _ => None,
     })?;
     let mode = std::fs::metadata(path).ok()?.permissions().mode();

@@ -16,9 +16,11 @@ mod documents;
 mod idempotency;
 mod leavers;
 mod local_model;
+mod local_servers;
 mod memory;
 mod metrics;
 mod migrate;
+mod models;
 mod nodes;
 mod operations;
 mod ownership;
@@ -39,3 +41,4 @@ mod texts;
 #[cfg(feature = "otel")]
 mod traces;
 mod upstream_faults;
+mod ways;

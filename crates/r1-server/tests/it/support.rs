@@ -33,6 +33,8 @@ use tokio::{
 pub(crate) const GPT_R1: &str = env!("CARGO_BIN_EXE_gpt-r1");
 /// Of all servers on PostgreSQL.
 const SECRET_KEY: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+/// No test finds what happens to run on its machine.
+const LOOK: &str = "LOCAL_SERVERS__LOOK";
 /// Longest wait for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -73,6 +75,7 @@ impl Setup {
         Ok(setup
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
+            .set(LOOK, "off")
             .set("PROVIDERS__NOBODY__BASE_URL", "http://127.0.0.1:9/v1")
             .set("DEFAULT_MODEL", "nobody/nothing"))
     }
@@ -124,7 +127,7 @@ impl Setup {
     pub(crate) fn with_local_model() -> Result<Self> {
         let mut setup = Self::new()?;
         setup.settings.retain(|(key, _)| key == "GPT_R1__LIMITS__ENABLED");
-        Ok(setup)
+        Ok(setup.set(LOOK, "off"))
     }
 
     /// The same with the upstream as its provider.
@@ -143,6 +146,12 @@ impl Setup {
     pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
         self.settings.retain(|(old, _)| old != key);
         self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Without the settings whose keys begin so.
+    pub(crate) fn without(mut self, prefix: &str) -> Self {
+        self.settings.retain(|(key, _)| !key.starts_with(&format!("GPT_R1__{prefix}")));
         self
     }
 

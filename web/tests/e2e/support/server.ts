@@ -38,7 +38,12 @@ export class Server {
 
   static async start(settings: Settings): Promise<Server> {
     const directory = await mkdtemp(join(tmpdir(), 'gpt-r1-e2e-'));
-    const all = { LIMITS__ENABLED: 'false', SERVER__SHUTDOWN_DEADLINE: '1s', ...settings };
+    const all = {
+      LIMITS__ENABLED: 'false',
+      LOCAL_SERVERS__LOOK: 'off',
+      SERVER__SHUTDOWN_DEADLINE: '1s',
+      ...settings,
+    };
     try {
       return new Server(directory, all, await run(directory, all, '127.0.0.1:0', '127.0.0.1:0'));
     } catch (error) {

@@ -23,7 +23,8 @@ pub(crate) struct ChatRequest {
     conversation_id: Option<String>,
     /// The message to follow, for a branch; not given: the conversation's newest.
     parent_id: Option<String>,
-    /// `provider/model` or a bare name; not given: the default.
+    /// `provider/model` or a bare name of the default provider's; not given: the default. A name that the
+    /// answer before has is its provider's: 422 where that is no longer configured.
     model: Option<String>,
     /// How free the answer is; the provider's default if not given.
     #[schema(minimum = 0.0, maximum = 2.0)]

@@ -74,7 +74,7 @@ fn wrong_types_and_bounds_are_refused() {
         ("[limits]\nenabled = 'yes'\n", "must be true or false, not \"yes\""),
         ("[limits]\nmax_tokens = '2048'\n", "must be a whole number from 1 to 10000000, not \"2048\""),
         ("[limits]\nmax_tokens = 0\n", "not 0"),
-        ("[limits]\nmax_tokens = 1.5\n", "not a number with a fraction"),
+        ("[limits]\nmax_tokens = 1.5\n", "must be a whole number from 1 to 10000000, not 1.5"),
         ("[limits]\nbody = 1048576\n", "must be a size from 1KiB to 1GiB, not 1048576"),
         ("[limits]\nbody = '1MB'\n", "KiB, MiB and GiB"),
         ("[limits]\nanswer_time = '15 minutes'\n", "ms, s, m, h and d"),
