@@ -146,7 +146,9 @@ mod tests {
 
     use super::*;
 
-    fn ids(number: i64) -> (SessionId, UserId, GenerationId) {
+    type Ids = (SessionId, UserId, GenerationId);
+
+    fn ids(number: i64) -> Ids {
         let at = Timestamp::from_micros(number * 1000);
         (SessionId::new(at), UserId::new(at), GenerationId::new(at))
     }
@@ -154,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn what_ends_is_known_to_its_streams_and_to_no_others() {
         let watches = Arc::<Watches>::default();
-        let ends: [fn(&Watches, (SessionId, UserId, GenerationId)); 3] = [
+        let ends: [fn(&Watches, Ids); 3] = [
             |watches, ids| watches.end_session(ids.0),
             |watches, ids| watches.end_user(ids.1),
             |watches, ids| watches.end_generation(ids.2),
