@@ -9,6 +9,7 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const BASE = [
   'src/api/',
   'src/features/auth/form.',
+  'src/features/chat/clipboard.',
   'src/features/chat/message_state.',
   'src/features/shell/',
   'src/lib/',
@@ -19,6 +20,13 @@ const BASE = [
   'node_modules/openapi-fetch/',
   'node_modules/svelte/',
 ].map((path) => at(`./${path}`));
+
+/** And what none needs at first, though several dialogs share it. */
+const LATER = at('./src/ui/Dialog.');
+
+function isBase(id: string): boolean {
+  return BASE.some((path) => id.startsWith(path)) && !id.startsWith(LATER);
+}
 
 export default defineConfig({
   plugins: [svelte(), katexFonts()],
@@ -42,7 +50,7 @@ export default defineConfig({
           groups: [
             // The frame of diagrams needs this, and nothing else of the page.
             { name: 'preload', test: /vite\/preload-helper/, priority: 1 },
-            { name: 'base', test: (id) => BASE.some((path) => id.startsWith(path)), minShareCount: 2 },
+            { name: 'base', test: isBase, minShareCount: 2 },
           ],
         },
       },

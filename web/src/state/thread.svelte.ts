@@ -5,12 +5,11 @@ import { publish } from '$/lib/sync';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
-import { lastModel, memoryFrom } from './branches';
+import { lastModel } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
 import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
-import { remember } from './memory';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { titleOf } from './title';
@@ -77,11 +76,6 @@ export class Thread {
   pick(model: string): void {
     this.#picked = model;
     models.select(model);
-  }
-
-  /** The message with which the model's memory begins; null where it was given all of them. */
-  get memoryFrom(): MessageView | null {
-    return memoryFrom(this.path);
   }
 
   canRetry(message: MessageView): boolean {
@@ -367,7 +361,6 @@ export class Thread {
     this.#backoff.succeed();
     message.end(end);
     this.#tree.touch(message);
-    void remember(message, this.path);
     const id = this.conversationId;
     if (id !== null) {
       conversations.upsert({ id, generation_id: null });

@@ -36,13 +36,13 @@ export function abilitiesOf(model: ListedModel): string[] {
 export function choicesOf(from: typeof models, chosen: string | null): ModelChoice[] {
   const names = new Map<string, number>();
   for (const model of from.items) {
-    const { name } = from.describe(model.id);
+    const name = from.nameOf(model.id);
     names.set(name, (names.get(name) ?? 0) + 1);
   }
   const choices = from.items.map((model): ModelChoice => {
-    const { name, description } = from.describe(model.id);
+    const name = from.nameOf(model.id);
     const label = (names.get(name) ?? 0) > 1 ? model.id : name;
-    const about = description ?? (model.default ? t('composer.model_default') : model.provider);
+    const about = model.description ?? (model.default ? t('composer.model_default') : model.provider);
     return {
       id: model.id,
       label,
@@ -51,8 +51,11 @@ export function choicesOf(from: typeof models, chosen: string | null): ModelChoi
     };
   });
   if (chosen === null || !from.isMissing(chosen)) return choices;
-  const { name, provider } = from.describe(chosen);
-  const detail = [t('composer.model_missing'), ...(provider ? [provider] : [])].join(' · ');
+  const name = from.nameOf(chosen);
+  const detail = [
+    t('composer.model_missing'),
+    ...chosen.split('/', 1).filter((part) => part !== chosen),
+  ].join(' · ');
   return [{ id: chosen, label: names.has(name) ? chosen : name, detail, chosen: true }, ...choices];
 }
 
