@@ -18,6 +18,9 @@ export function tokensInShort(tokens: number): string {
   return `${Math.round(thousands / 100) / 10}M`;
 }
 
+/** A dot between parts stays with the one before it. */
+const BETWEEN = '\u00a0· ';
+
 /** What is known of a model, in a few words. */
 export function abilitiesOf(model: ListedModel): string[] {
   const words: string[] = [];
@@ -27,6 +30,11 @@ export function abilitiesOf(model: ListedModel): string[] {
   if (model.tools) words.push(t('composer.model_tools'));
   if (model.reasoning) words.push(t('composer.model_reasoning'));
   return words;
+}
+
+/** A description may be a sentence of its own. */
+function joined(about: string, ...rest: string[]): string {
+  return [rest.length > 0 ? about.replace(/\.$/, '') : about, ...rest].join(BETWEEN);
 }
 
 /**
@@ -46,16 +54,14 @@ export function choicesOf(from: typeof models, chosen: string | null): ModelChoi
     return {
       id: model.id,
       label,
-      detail: [about, ...abilitiesOf(model)].join(' · '),
+      detail: joined(about, ...abilitiesOf(model)),
       chosen: model.id === chosen,
     };
   });
   if (chosen === null || !from.isMissing(chosen)) return choices;
   const name = from.nameOf(chosen);
-  const detail = [
-    t('composer.model_missing'),
-    ...chosen.split('/', 1).filter((part) => part !== chosen),
-  ].join(' · ');
+  const provider = chosen.includes('/') ? chosen.split('/', 1) : [];
+  const detail = joined(t('composer.model_missing'), ...provider);
   return [{ id: chosen, label: names.has(name) ? chosen : name, detail, chosen: true }, ...choices];
 }
 
