@@ -28,9 +28,18 @@ struct Chat {
 }
 
 impl Chat {
-    async fn new(options: Options, abilities: Abilities) -> Result<Self> {
+    /// With a model of which nothing is known.
+    async fn new(options: Options) -> Result<Self> {
         let provider = ScriptedProvider::new(false);
-        let world = World::with_abilities(provider.clone(), options, abilities).await?;
+        let world = World::new(provider.clone(), options).await?;
+        Ok(Self { world, provider, id: None })
+    }
+
+    /// With a model whose context is known.
+    async fn with_context(tokens: u32) -> Result<Self> {
+        let provider = ScriptedProvider::new(false);
+        let abilities = Abilities { context_tokens: Some(tokens), ..Abilities::default() };
+        let world = World::with_abilities(provider.clone(), UNLIMITED, abilities).await?;
         Ok(Self { world, provider, id: None })
     }
 
@@ -67,16 +76,12 @@ fn refused(code: ProviderErrorCode) -> ProviderError {
     ProviderError { code, message: "no".to_owned(), retryable: false, retry_after: None }
 }
 
-fn known(context_tokens: u32) -> Abilities {
-    Abilities { context_tokens: Some(context_tokens), ..Abilities::default() }
-}
-
 /// No limit on tokens: nobody has set one.
 const UNLIMITED: Options = Options { max_tokens: None, ..OPTIONS };
 
 #[tokio::test]
 async fn answers_without_a_word_are_no_turns() -> Result<()> {
-    let mut chat = Chat::new(UNLIMITED, Abilities::default()).await?;
+    let mut chat = Chat::new(UNLIMITED).await?;
     for code in [ProviderErrorCode::Auth, ProviderErrorCode::NoCredit] {
         chat.provider.plan(Plan::Refuse(refused(code)));
     }
@@ -93,7 +98,7 @@ async fn answers_without_a_word_are_no_turns() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_shortened_by_its_bytes_begins_with_a_question() -> Result<()> {
-    let mut chat = Chat::new(Options { history_bytes: 20, ..UNLIMITED }, Abilities::default()).await?;
+    let mut chat = Chat::new(Options { history_bytes: 20, ..UNLIMITED }).await?;
     chat.provider.plan_always(Plan::Answer("An answer.".to_owned()));
     chat.ask("a long question").await?;
     chat.ask("more?").await?;
@@ -102,12 +107,23 @@ async fn what_is_shortened_by_its_bytes_begins_with_a_question() -> Result<()> {
     chat.ask("and?").await?;
     assert_eq!(chat.given()[2], ["u:more?", "a:An answer.", "u:and?"]);
     assert_eq!(chat.remembers_from().await?, Some(chat.messages().await?[2].id));
+
+    // Who takes an answer over before its first word gives the model the same, and keeps the same with it.
+    chat.provider.plan(Plan::Stall);
+    let asked = Question { conversation_id: chat.id, ..question("then?") };
+    chat.world.clock.advance(Duration::from_secs(1));
+    chat.world.engine.send(chat.world.user, asked).await?;
+    let options = Options { history_bytes: 20, ..UNLIMITED };
+    chat.world = chat.world.restart(chat.provider.clone(), options).await?;
+    chat.world.engine.drain(Duration::from_secs(60)).await;
+    assert_eq!(chat.given().last(), Some(&vec!["u:and?".to_owned(), "a:An answer.".to_owned(), "u:then?".to_owned()]));
+    assert_eq!(chat.remembers_from().await?, Some(chat.messages().await?[4].id));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_history_is_cut_to_the_models_context() -> Result<()> {
-    let mut chat = Chat::new(UNLIMITED, known(200)).await?;
+    let mut chat = Chat::with_context(200).await?;
     let answer = "word ".repeat(60);
     chat.provider.plan_always(Plan::Answer(answer.clone()));
     for text in ["one", "two", "three", "four"] {
@@ -129,8 +145,7 @@ async fn a_history_is_cut_to_the_models_context() -> Result<()> {
 
 #[tokio::test]
 async fn too_long_is_asked_once_more_with_half() -> Result<()> {
-    for abilities in [Abilities::default(), known(1_000_000)] {
-        let mut chat = Chat::new(UNLIMITED, abilities).await?;
+    for mut chat in [Chat::new(UNLIMITED).await?, Chat::with_context(1_000_000).await?] {
         chat.provider.plan_always(Plan::Answer("Yes, so it is.".to_owned()));
         for text in ["one", "two", "three"] {
             chat.ask(text).await?;
@@ -151,7 +166,7 @@ async fn too_long_is_asked_once_more_with_half() -> Result<()> {
 
 #[tokio::test]
 async fn halving_is_for_once_and_only_where_something_can_go() -> Result<()> {
-    let mut chat = Chat::new(UNLIMITED, Abilities::default()).await?;
+    let mut chat = Chat::new(UNLIMITED).await?;
     chat.provider.plan_always(Plan::Refuse(refused(ProviderErrorCode::ContextTooLong)));
     let (_, body) = chat.ask("a question that is too long by itself").await?;
     ensure!(body.contains(r#""code": "context_too_long""#), "{body}");
@@ -167,7 +182,7 @@ async fn halving_is_for_once_and_only_where_something_can_go() -> Result<()> {
 
 #[tokio::test]
 async fn halving_uses_up_no_retry_and_comes_before_the_first_word_only() -> Result<()> {
-    let mut chat = Chat::new(UNLIMITED, Abilities::default()).await?;
+    let mut chat = Chat::new(UNLIMITED).await?;
     chat.provider.plan(Plan::Answer("Yes.".to_owned()));
     chat.ask("one").await?;
     let busy =
@@ -191,7 +206,7 @@ async fn halving_uses_up_no_retry_and_comes_before_the_first_word_only() -> Resu
 
 #[tokio::test]
 async fn going_on_with_an_answer_keeps_it_whatever_is_left_out() -> Result<()> {
-    let mut chat = Chat::new(UNLIMITED, Abilities::default()).await?;
+    let mut chat = Chat::new(UNLIMITED).await?;
     chat.provider.plan(Plan::Answer("Yes.".to_owned()));
     chat.ask("one").await?;
     chat.provider.plan(Plan::Items(vec![Ok(Delta::text("The sun is")), Err(refused(ProviderErrorCode::Failed))]));

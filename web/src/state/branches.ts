@@ -36,22 +36,9 @@ export function siblingsOf<N extends Node & { readonly role: string }>(nodes: re
   return nodes.filter((other) => other.parentId === node.parentId && other.role === node.role);
 }
 
-interface Answer extends Node {
-  readonly role: string;
-  readonly model: string | null;
-  readonly live: boolean;
-  readonly remembersFrom: string | null;
-}
-
 /** The model that answered last on a branch. */
-export function lastModel(branch: readonly Answer[]): string | null {
+export function lastModel(
+  branch: readonly { readonly role: string; readonly model: string | null }[],
+): string | null {
   return branch.findLast((message) => message.role === 'assistant' && message.model)?.model ?? null;
-}
-
-/** The message of a branch with which the memory of its newest finished answer begins, where others stand before it. */
-export function memoryFrom<A extends Answer>(branch: readonly A[]): A | null {
-  const newest = branch.findLast((message) => message.role === 'assistant' && !message.live);
-  const from = newest?.remembersFrom;
-  const at = from ? branch.findIndex((message) => message.id === from) : -1;
-  return (at > 0 && branch[at]) || null;
 }

@@ -1,5 +1,6 @@
 import { listModels, type Model } from '$/api/client';
 import { messageOf } from '$/api/errors';
+import { shortName } from '$/lib/model_name';
 import { readStored, writeStored } from '$/lib/storage';
 
 const STORED = 'model';
@@ -13,13 +14,6 @@ export interface ListedModel extends Model {
   images?: boolean | null;
   tools?: boolean | null;
   reasoning?: boolean | null;
-}
-
-export interface ModelDescription {
-  /** What people call it; else its own name, without the provider. */
-  name: string;
-  provider: string | null;
-  description: string | null;
 }
 
 class Models {
@@ -59,14 +53,9 @@ class Models {
     writeStored('local', STORED, id);
   }
 
-  describe(id: string): ModelDescription {
-    const model = this.#byId.get(id);
-    const slash = id.indexOf('/');
-    return {
-      name: model?.name || (slash === -1 ? id : id.slice(slash + 1)) || id,
-      provider: model?.provider ?? (slash === -1 ? null : id.slice(0, slash)),
-      description: model?.description ?? null,
-    };
+  /** What people call a model; else its own name, without the provider. */
+  nameOf(id: string): string {
+    return this.#byId.get(id)?.name || shortName(id);
   }
 
   reset(): void {

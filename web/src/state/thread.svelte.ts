@@ -6,12 +6,11 @@ import { isBlank, wellFormed } from '$/lib/text';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
-import { lastModel, memoryFrom } from './branches';
+import { lastModel } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
 import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
-import { remember } from './memory';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { titleOf } from './title';
@@ -78,11 +77,6 @@ export class Thread {
   pick(model: string): void {
     this.#picked = model;
     models.select(model);
-  }
-
-  /** The message with which the model's memory begins; null where it was given all of them. */
-  get memoryFrom(): MessageView | null {
-    return memoryFrom(this.path);
   }
 
   canRetry(message: MessageView): boolean {
@@ -370,7 +364,6 @@ export class Thread {
     this.#backoff.succeed();
     message.end(end);
     this.#tree.touch(message);
-    void remember(message, this.path);
     const id = this.conversationId;
     if (id !== null) {
       conversations.upsert({ id, generation_id: null });

@@ -32,7 +32,6 @@ pub(crate) struct World {
 }
 
 impl World {
-    #[allow(dead_code, reason = "not every test that includes this file uses it")]
     pub(crate) async fn new(provider: Arc<dyn Provider>, options: Options) -> Result<Self> {
         Self::with_abilities(provider, options, Abilities::default()).await
     }

@@ -18,6 +18,9 @@ export function tokensInShort(tokens: number): string {
   return `${Math.round(thousands / 100) / 10}M`;
 }
 
+/** A dot between parts stays with the one before it. */
+const BETWEEN = '\u00a0· ';
+
 /** What is known of a model, in a few words. */
 export function abilitiesOf(model: ListedModel): string[] {
   const words: string[] = [];
@@ -29,6 +32,11 @@ export function abilitiesOf(model: ListedModel): string[] {
   return words;
 }
 
+/** A description may be a sentence of its own. */
+function joined(about: string, ...rest: string[]): string {
+  return [rest.length > 0 ? about.replace(/\.$/, '') : about, ...rest].join(BETWEEN);
+}
+
 /**
  * The models of the list, and the chosen one first where it isn't in there: it is asked all the same. Where two share a
  * name, their ids tell them apart.
@@ -36,23 +44,24 @@ export function abilitiesOf(model: ListedModel): string[] {
 export function choicesOf(from: typeof models, chosen: string | null): ModelChoice[] {
   const names = new Map<string, number>();
   for (const model of from.items) {
-    const { name } = from.describe(model.id);
+    const name = from.nameOf(model.id);
     names.set(name, (names.get(name) ?? 0) + 1);
   }
   const choices = from.items.map((model): ModelChoice => {
-    const { name, description } = from.describe(model.id);
+    const name = from.nameOf(model.id);
     const label = (names.get(name) ?? 0) > 1 ? model.id : name;
-    const about = description ?? (model.default ? t('composer.model_default') : model.provider);
+    const about = model.description ?? (model.default ? t('composer.model_default') : model.provider);
     return {
       id: model.id,
       label,
-      detail: [about, ...abilitiesOf(model)].join(' · '),
+      detail: joined(about, ...abilitiesOf(model)),
       chosen: model.id === chosen,
     };
   });
   if (chosen === null || !from.isMissing(chosen)) return choices;
-  const { name, provider } = from.describe(chosen);
-  const detail = [t('composer.model_missing'), ...(provider ? [provider] : [])].join(' · ');
+  const name = from.nameOf(chosen);
+  const provider = chosen.includes('/') ? chosen.split('/', 1) : [];
+  const detail = joined(t('composer.model_missing'), ...provider);
   return [{ id: chosen, label: names.has(name) ? chosen : name, detail, chosen: true }, ...choices];
 }
 

@@ -42,9 +42,17 @@ describe('the choice of models', () => {
     expect(abilitiesOf(model('a/b', { context_tokens: null, images: false, tools: null }))).toEqual([]);
     const all = model('a/b', { context_tokens: 128_000, images: true, tools: true, reasoning: true });
     expect(abilitiesOf(all)).toEqual(['128k context', 'images', 'tools', 'reasoning']);
+    models.items = [
+      model('a/b', { description: 'Is small.', tools: true }),
+      model('a/c', { description: 'Is small.' }),
+    ];
+    expect(choicesOf(models, null).map(({ detail }) => detail)).toEqual([
+      'Is small\u00a0· tools',
+      'Is small.',
+    ]);
     models.items = [model('a/b', { default: true, tools: true }), model('a/c')];
     expect(choicesOf(models, 'a/c').map(({ detail, chosen }) => [detail, chosen])).toEqual([
-      ["The server's default · tools", false],
+      ["The server's default\u00a0· tools", false],
       ['a', true],
     ]);
   });
@@ -63,7 +71,7 @@ describe('the choice of models', () => {
     expect(first).toEqual({
       id: 'gone/away',
       label: 'away',
-      detail: 'Not listed right now · gone',
+      detail: 'Not listed right now\u00a0· gone',
       chosen: true,
     });
     expect(others.map(({ id, chosen }) => [id, chosen])).toEqual([['a/b', false]]);

@@ -1,5 +1,8 @@
-import { describe, expect, test } from 'vitest';
-import { branchTo, lastModel, memoryFrom, newestTip, siblingsOf } from '$/state/branches';
+import { describe, expect, test, vi } from 'vitest';
+import { branchTo, lastModel, newestTip, siblingsOf } from '$/state/branches';
+import { memoryFrom } from '$/state/memory.svelte';
+
+vi.mock('$/api/client', () => ({ getGeneration: vi.fn() }));
 
 const node = (id: string, parentId: string | null) => ({
   id,

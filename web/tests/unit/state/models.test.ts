@@ -39,24 +39,19 @@ describe('models', () => {
       ['cloud/vendor/big', 'cloud'],
       ['constructor', 'local'],
     ]);
-    expect(models.describe('constructor').description).toBe('On this machine.');
     expect([models.isMissing('__proto__'), models.isMissing('toString')]).toEqual([true, true]);
-    expect(models.describe('__proto__')).toEqual({ name: '__proto__', provider: null, description: null });
+    expect([models.nameOf('__proto__'), models.nameOf('a/toString')]).toEqual(['__proto__', 'toString']);
   });
 
-  test('are described', async () => {
+  test('have a name', async () => {
     server.models = [small, big];
     await models.load();
-    expect(models.describe('local/small')).toEqual({
-      name: 'small',
-      provider: 'local',
-      description: 'On this machine.',
-    });
-    expect(models.describe('cloud/vendor/big')).toMatchObject({ name: 'vendor/big', description: null });
+    expect(models.nameOf('local/small')).toBe('small');
+    expect(models.nameOf('cloud/vendor/big')).toBe('vendor/big');
     server.models = [{ ...big, name: 'Big' } as typeof big];
     await models.load();
-    expect(models.describe('cloud/vendor/big').name).toBe('Big');
-    expect(models.describe('bare')).toEqual({ name: 'bare', provider: null, description: null });
+    expect(models.nameOf('cloud/vendor/big')).toBe('Big');
+    expect([models.nameOf('bare'), models.nameOf('gone/')]).toEqual(['bare', 'gone/']);
   });
 
   test('loads that run at once are one; a failed one is told, and keeps the list', async () => {

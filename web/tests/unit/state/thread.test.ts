@@ -1,11 +1,15 @@
-import { describe, expect, test, vi } from 'vitest';
+import { mount, unmount } from 'svelte';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { NetworkError } from '$/api/errors';
 import { router } from '$/lib/router.svelte';
 import { conversations } from '$/state/conversations.svelte';
 import { draftOf, flushDrafts, keepDraft } from '$/state/drafts';
+import { memoryFrom } from '$/state/memory.svelte';
 import { models } from '$/state/models.svelte';
+import type { Thread } from '$/state/thread.svelte';
 import { threads } from '$/state/threads.svelte';
 import { server } from './fake';
+import MemoryOf from './MemoryOf.svelte';
 import {
   accepted,
   chat,
@@ -535,39 +539,49 @@ describe('the model', () => {
 });
 
 describe('the model’s memory', () => {
+  const shown: Record<string, unknown>[] = [];
+  const look = (thread: Thread) => shown.push(mount(MemoryOf, { target: document.body, props: { thread } }));
+  afterEach(() => Promise.all(shown.splice(0).map((one) => unmount(one))));
+
   test('is marked as the list tells, and where an answer ends here as the server does when asked', async () => {
     chat();
     server.message('c1', 'q2');
     server.message('c1', 'a2', { remembers_from: 'q2' });
     const thread = await opened('c1');
-    expect(thread.memoryFrom?.id).toBe('q2');
+    expect(memoryFrom(thread.path)?.id).toBe('q2');
+    look(thread);
     void thread.send('More?');
     accepted('c1', 'q3', 'a3', 'g3', 'More?');
     server.stream.start('c1', 'a3', 'g3');
-    expect(thread.memoryFrom?.id, 'what was known stands until more is').toBe('q2');
+    await settle();
+    expect(memoryFrom(thread.path)?.id, 'what was known stands until more is').toBe('q2');
     server.remembersFrom = 'a2';
     server.stream.end();
     await settle();
-    expect([thread.memoryFrom?.id, server.count('getGeneration g3')]).toEqual(['a2', 1]);
+    expect([memoryFrom(thread.path)?.id, server.count('getGeneration g3')]).toEqual(['a2', 1]);
   });
 
   test('is not asked for where there is nothing to forget, and no trouble where it can’t be known', async () => {
     const thread = await opened(null);
+    look(thread);
     void thread.send('First');
     server.conversation('c9');
     accepted('c9', 'q1', 'a1', 'g1', 'First');
     server.stream.start('c9', 'a1', 'g1');
+    await settle();
     server.stream.end();
     await settle();
     expect(server.count('getGeneration g1')).toBe(0);
     chat();
     const other = await opened('c1');
+    look(other);
     void other.send('Second');
     accepted('c1', 'q2', 'a2', 'g2', 'Second');
     server.stream.start('c1', 'a2', 'g2');
+    await settle();
     server.fail('getGeneration', problem(500, 'odd'));
     server.stream.end();
     await settle();
-    expect([other.memoryFrom, server.count('getGeneration g2'), toastTexts()]).toEqual([null, 1, []]);
+    expect([memoryFrom(other.path), server.count('getGeneration g2'), toastTexts()]).toEqual([null, 1, []]);
   });
 });
