@@ -103,7 +103,6 @@ export class Thread {
   /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
   send(typed: string): Promise<void> {
     if (isBlank(typed)) return Promise.resolve();
-    // As the server will have it: what is shown now is what stays.
     const text = wellFormed(typed);
     if (this.running !== null) {
       this.refusal = { text, message: t('toast.still_answering') };
@@ -139,10 +138,7 @@ export class Thread {
     });
   }
 
-  /**
-   * Stops the answer that is being written; its stream then tells of the end. A question that does not get through is
-   * taken back instead.
-   */
+  /** Stops the answer that is being written: its stream tells of the end. A question on its way is taken back. */
   async stop(): Promise<void> {
     const message = this.running;
     if (message === null) return;
