@@ -40,7 +40,7 @@ pub use accept::Accepted;
 pub use again::{Continuation, Retry};
 pub use engine::{Engine, Target};
 pub use error::EngineError;
-pub use observer::{Commit, Observer};
+pub use observer::{Commit, Observer, SkippedKind};
 pub use options::Options;
 pub use reader::Reader;
 pub use send::Question;

@@ -17,6 +17,29 @@ pub struct Commit {
     pub stored: bool,
 }
 
+/// What a provider sent that went no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkippedKind {
+    /// It could not be read: there may have been words in it.
+    Unread,
+    /// A call of a tool, of which none was offered.
+    ToolCall,
+    /// What the model thought.
+    Reasoning,
+}
+
+impl SkippedKind {
+    /// The word for it where it is counted.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unread => "unread",
+            Self::ToolCall => "tool_call",
+            Self::Reasoning => "reasoning",
+        }
+    }
+}
+
 /// Told on the way of every chunk: it must be quick and wait for nothing. `provider` is a name of the
 /// configuration's. Does nothing about what it is not interested in.
 pub trait Observer: Send + Sync + 'static {
@@ -34,6 +57,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// A request to a provider failed; it is tried again, or the answer ends with that.
     fn provider_failed(&self, _provider: &str, _code: ProviderErrorCode, _tried_again: bool) {}
+
+    /// This many events of an answer went no further; of reasoning, the answers that had some.
+    fn skipped(&self, _provider: &str, _kind: SkippedKind, _events: u64) {}
 
     /// Records of logs were given to storage.
     fn committed(&self, _commit: Commit) {}

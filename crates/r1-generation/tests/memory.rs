@@ -3,7 +3,6 @@
 #[path = "support/ask.rs"]
 mod ask;
 #[path = "support/world.rs"]
-#[expect(dead_code, reason = "these tests restart nothing")]
 mod world;
 
 use std::{sync::Arc, time::Duration};

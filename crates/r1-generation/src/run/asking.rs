@@ -7,7 +7,7 @@ use r1_domain::{
     event::Failure,
     message::{Role, Turn},
     overlap::Overlap,
-    provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ProviderErrorCode},
+    provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ProviderErrorCode, Skipped},
     store::HistoryRead,
 };
 use rand::RngExt;
@@ -18,7 +18,7 @@ use super::{
     Ending, Run,
     history::{Past, room},
 };
-use crate::log::Refused;
+use crate::{log::Refused, observer::SkippedKind};
 
 /// A request that failed in a way that may pass is sent again so often, if nothing came.
 const RETRIES: u32 = 2;
@@ -39,6 +39,8 @@ struct Flow {
     /// Bytes that may come.
     room: usize,
     newest: Option<Instant>,
+    /// Bytes that the model has thought.
+    thought: usize,
 }
 
 impl Run {
@@ -92,12 +94,15 @@ impl Run {
             let before = self.log.head();
             *self.remembers_from.lock() = past.remembers_from(first);
             let request = CompletionRequest { turns: past.given(first), ..request.clone() };
-            let error = match self.attempt(request, overlap.clone()).await {
+            let given = self.partial_answer.as_ref().map_or(0, String::len);
+            let room = self.options.answer_bytes.saturating_sub(given);
+            let mut flow = Flow { room, newest: None, thought: 0 };
+            let error = match self.attempt(request, overlap.clone(), &mut flow).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
             };
-            // Once a word is in the log there is no second try: it would be said twice.
-            let nothing_said = self.log.head() == before;
+            // Once a word is in the log there is no second try: it would be said twice. What was thought is paid for.
+            let nothing_said = self.log.head() == before && flow.thought == 0;
             if error.code == ProviderErrorCode::ContextTooLong && nothing_said && !halved && !provider.fits_history() {
                 halved = true;
                 let less = past.first_within(past.tokens(first) / 2, first);
@@ -133,7 +138,12 @@ impl Run {
     }
 
     /// One request, as a span.
-    async fn attempt(&self, request: CompletionRequest, overlap: Option<Overlap>) -> Result<Ending, ProviderError> {
+    async fn attempt(
+        &self,
+        request: CompletionRequest,
+        overlap: Option<Overlap>,
+        flow: &mut Flow,
+    ) -> Result<Ending, ProviderError> {
         // Field names of OpenTelemetry, where it has any: its semantic conventions for generative AI. The span is
         // never entered, which would cost something for each chunk.
         let span = tracing::info_span!(
@@ -145,10 +155,22 @@ impl Run {
             gen_ai.usage.input_tokens = Empty,
             gen_ai.usage.output_tokens = Empty,
             first_chunk_ms = Empty,
+            reasoning_bytes = Empty,
+            skipped_events = Empty,
             error.type = Empty,
             otel.status_code = Empty,
         );
-        let ended = self.take_in(request, overlap, &span).await;
+        let ended = self.take_in(request, overlap, &span, flow).await;
+        if flow.thought > 0 {
+            span.record("reasoning_bytes", flow.thought);
+            self.observer.skipped(self.model.provider_name(), SkippedKind::Reasoning, 1);
+            // The log has no place for it yet.
+            tracing::debug!(
+                bytes = flow.thought,
+                "what the model thought for generation {} is not kept",
+                self.generation_id
+            );
+        }
         if let Err(error) = &ended {
             span.record("error.type", error.code.as_str()).record("otel.status_code", "ERROR");
         }
@@ -162,24 +184,20 @@ impl Run {
         request: CompletionRequest,
         mut overlap: Option<Overlap>,
         span: &Span,
+        flow: &mut Flow,
     ) -> Result<Ending, ProviderError> {
         let asked = Instant::now();
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
-        let given = self.partial_answer.as_ref().map_or(0, String::len);
-        let mut flow = Flow { room: self.options.answer_bytes.saturating_sub(given), newest: None };
         while let Some(delta) = stream.next().await {
             let (text, ids, done) = match (delta?, &mut overlap) {
                 (Delta::Text { text, ids }, None) => (text, ids, None),
                 (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
-                // The log has no place for it yet.
-                (Delta::Reasoning(_), _) => continue,
+                (Delta::Reasoning(thought), _) => {
+                    flow.thought += thought.len();
+                    continue;
+                }
                 (Delta::Skipped(skipped), _) => {
-                    tracing::warn!(
-                        unread = skipped.unread,
-                        tool_calls = skipped.tool_calls,
-                        "of what the provider sent for generation {}, not everything could be used",
-                        self.generation_id
-                    );
+                    self.count_skipped(skipped, span);
                     continue;
                 }
                 (Delta::Done { finish_reason, usage }, _) => {
@@ -194,7 +212,7 @@ impl Run {
             if flow.newest.is_none() && !text.is_empty() {
                 span.record("first_chunk_ms", u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
             }
-            if let Some(ending) = self.append(&text, &ids, &mut flow).await.or(done) {
+            if let Some(ending) = self.append(&text, &ids, flow).await.or(done) {
                 return Ok(ending);
             }
         }
@@ -204,6 +222,21 @@ impl Run {
             retryable: true,
             retry_after: None,
         })
+    }
+
+    /// Says once, and counts, what came and went no further.
+    fn count_skipped(&self, skipped: Skipped, span: &Span) {
+        let provider = self.model.provider_name();
+        span.record("skipped_events", skipped.unread + skipped.tool_calls);
+        self.observer.skipped(provider, SkippedKind::Unread, skipped.unread);
+        self.observer.skipped(provider, SkippedKind::ToolCall, skipped.tool_calls);
+        tracing::warn!(
+            provider,
+            unread = skipped.unread,
+            tool_calls = skipped.tool_calls,
+            "of what the provider sent for generation {}, not everything could be used",
+            self.generation_id
+        );
     }
 
     /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where

@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use r1_domain::{generation::State, provider::ProviderErrorCode};
-use r1_generation::Commit;
+use r1_generation::{Commit, SkippedKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfState {
@@ -35,6 +35,12 @@ struct ProviderFault {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SkippedOf {
+    provider: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answer {
     method: &'static str,
     route: String,
@@ -51,6 +57,7 @@ pub(crate) struct Counted {
     first_chunk: Family<OfProvider, Histogram>,
     gap: Histogram,
     provider_errors: Family<ProviderFault, Counter>,
+    skipped: Family<SkippedOf, Counter>,
     commit_time: Histogram,
     commit_logs: Histogram,
     commit_bytes: Histogram,
@@ -85,6 +92,7 @@ impl Counted {
             first_chunk: Family::new_with_constructor(waits),
             gap: gaps(),
             provider_errors: Family::default(),
+            skipped: Family::default(),
             commit_time: commits(),
             commit_logs: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             commit_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 9)),
@@ -96,7 +104,7 @@ impl Counted {
         for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
             drop(counted.ended.get_or_create(&OfState { state: state.as_str() }));
         }
-        let Self { accepted, ended, taken_over, lapsed, first_chunk, gap, provider_errors, .. } = &counted;
+        let Self { accepted, ended, taken_over, lapsed, first_chunk, gap, provider_errors, skipped, .. } = &counted;
         let Self { commit_time, commit_logs, commit_bytes, commit_failures, answers, answer_time, .. } = &counted;
         registry.register("gpt_r1_generations_accepted", "Answers that were begun here", accepted.clone());
         registry.register("gpt_r1_generations_ended", "Answers whose end was stored here, by state", ended.clone());
@@ -122,6 +130,11 @@ impl Counted {
             "gpt_r1_provider_errors",
             "Requests to a provider that failed, by code",
             provider_errors.clone(),
+        );
+        registry.register(
+            "gpt_r1_provider_skipped",
+            "Events of answers that went no further, by kind",
+            skipped.clone(),
         );
         registry.register_with_unit(
             "gpt_r1_log_commit",
@@ -173,6 +186,13 @@ impl r1_generation::Observer for Counted {
         let tried_again = if tried_again { "yes" } else { "no" };
         let fault = ProviderFault { provider: provider.to_owned(), code: code.as_str(), tried_again };
         self.provider_errors.get_or_create(&fault).inc();
+    }
+
+    fn skipped(&self, provider: &str, kind: SkippedKind, events: u64) {
+        if events > 0 {
+            let of = SkippedOf { provider: provider.to_owned(), kind: kind.as_str() };
+            self.skipped.get_or_create(&of).inc_by(events);
+        }
     }
 
     fn committed(&self, commit: Commit) {

@@ -119,7 +119,8 @@ fn value_of(page: &str, line: &str) -> Option<f64> {
 #[tokio::test]
 async fn what_happens_is_counted() -> Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.push(Script::text("a good answer"));
+    let tool = r#"{"choices":[{"delta":{"reasoning_content":"hm","tool_calls":[{"function":{"name":"x"}}]}}]}"#;
+    upstream.push(Script::new().raw(format!("data: {tool}\n\n")).chunk("a good answer").ending());
     for _ in 0..3 {
         upstream.push(Script::error(StatusCode::SERVICE_UNAVAILABLE, "busy", "busy"));
     }
@@ -148,6 +149,8 @@ async fn what_happens_is_counted() -> Result<()> {
         (r#"gpt_r1_provider_errors_total{provider="openai",code="provider_unavailable",tried_again="yes"}"#, 2.0),
         (r#"gpt_r1_provider_errors_total{provider="openai",code="provider_unavailable",tried_again="no"}"#, 1.0),
         (r#"gpt_r1_provider_errors_total{provider="openai",code="provider_auth",tried_again="no"}"#, 1.0),
+        (r#"gpt_r1_provider_skipped_total{provider="openai",kind="tool_call"}"#, 1.0),
+        (r#"gpt_r1_provider_skipped_total{provider="openai",kind="reasoning"}"#, 1.0),
         (r#"gpt_r1_http_responses_total{method="POST",route="/api/v1/chat/stream",status="200"}"#, 4.0),
         ("gpt_r1_log_commit_failures_total", 0.0),
         ("gpt_r1_database_connections_in_use", 0.0),
