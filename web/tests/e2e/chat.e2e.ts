@@ -149,6 +149,20 @@ test('the chosen model answers, and stays chosen', async () => {
   expect((await tab.expectWords(user, 4)).model).toBe('brittle/scripted-large');
 });
 
+test('a chat keeps its own model, also on another device', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await tab.chooseModel('brittle/scripted-large');
+  await tab.send('words 3');
+  await tab.expectWords(user, 3);
+  const chat = `/c/${tab.conversationId}`;
+  // Nothing is remembered there.
+  const other = await world.tab(chat, { user });
+  await other.expectWords(user, 3);
+  await other.send('words 4');
+  expect((await other.expectWords(user, 4)).model).toBe('brittle/scripted-large');
+});
+
 test('typing goes on while an answer is written, and a second send waits', async () => {
   const user = await world.user();
   const tab = await world.tab('/', { user });

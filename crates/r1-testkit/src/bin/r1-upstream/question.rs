@@ -37,12 +37,25 @@ pub(crate) struct Turns<'a> {
     pub(crate) beginning: &'a str,
 }
 
+/// The newest of the questions that stand in one turn, because those before it got no word of answer.
+fn newest(mut question: &str) -> &str {
+    const WITHOUT_LINES: [&str; 5] = ["words", "rich", "attempt", "error", "hang"];
+    while let Some((earlier, rest)) = question.split_once("\n\n")
+        && !earlier.contains('\n')
+        && earlier.split_whitespace().next().is_some_and(|word| WITHOUT_LINES.contains(&word))
+    {
+        question = rest;
+    }
+    question
+}
+
 /// Finds them in the body of a request for a completion.
 pub(crate) fn turns(body: &Value) -> Turns<'_> {
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let turn = |back: usize, role: &str| {
         let message = messages.get(messages.len().checked_sub(back)?)?;
-        (message["role"] == role).then(|| message["content"].as_str())?
+        let text = (message["role"] == role).then(|| message["content"].as_str())??;
+        Some(if role == "user" { newest(text) } else { text })
     };
     let last = turn(1, "user");
     if let (Some(question), Some(beginning)) = (turn(2, "user"), turn(1, "assistant")) {

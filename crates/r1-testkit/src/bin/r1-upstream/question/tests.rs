@@ -74,3 +74,13 @@ fn it_ends_as_asked_and_where_asked() {
     assert_eq!(script(&Turns { question: "error 401", beginning: "" }, 1).status, StatusCode::UNAUTHORIZED);
     assert_eq!(script(&Turns { question: "error 429", beginning: "" }, 1).headers["retry-after"], "7");
 }
+
+#[test]
+fn questions_that_got_no_answer_stand_before_the_newest() {
+    let asked = |content: &str| newest(content).to_owned();
+    assert_eq!(asked("error 401\n\nwords 20 length 5"), "words 20 length 5");
+    assert_eq!(asked("hang\n\nerror 500 once\n\nsay\na\n\nb"), "say\na\n\nb");
+    assert_eq!(asked("say\nwords\n\nb"), "say\nwords\n\nb");
+    assert_eq!(asked("a\n\nb"), "a\n\nb");
+    assert_eq!(asked("error 401"), "error 401");
+}
