@@ -128,7 +128,7 @@ async fn an_answer_without_a_word_is_not_in_the_history() -> Result<()> {
     }
     let asked = upstream.last_request().context("a request")?;
     let turns = asked.body["messages"].as_array().context("turns")?;
-    assert_eq!(turns.iter().map(|turn| turn["content"].as_str()).collect::<Vec<_>>(), [Some("one"), Some("two")]);
+    assert_eq!(turns.iter().map(|turn| turn["content"].as_str()).collect::<Vec<_>>(), [Some("one\n\ntwo")]);
     Ok(())
 }
 

@@ -213,7 +213,12 @@ impl Answers {
 
     fn answer(&self, body: &Value) -> Result<Script, String> {
         let turns: Vec<_> = body["messages"].as_array().into_iter().flatten().collect();
-        let content = |turn: &Value| turn["content"].as_str().unwrap_or_default().to_owned();
+        let content = |turn: &Value| {
+            let text = turn["content"].as_str().unwrap_or_default();
+            // Questions before it that got no word of answer are one turn with it.
+            let newest = if turn["role"] == "user" { text.rsplit("\n\n").next() } else { None };
+            newest.unwrap_or(text).to_owned()
+        };
         let is = |back: usize, role: &str| {
             turns.len().checked_sub(back).filter(|at| turns[*at]["role"] == role).map(|at| content(turns[at]))
         };
