@@ -8,11 +8,6 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** What every view needs. */
 const BASE = [
   'src/api/',
-<<<<<<< HEAD
-=======
-  'src/features/auth/form.',
-  'src/features/chat/clipboard.',
->>>>>>> wt-history
   'src/features/chat/message_state.',
   'src/features/shell/',
   'src/lib/',
@@ -24,20 +19,11 @@ const BASE = [
   'node_modules/svelte/',
 ].map((path) => at(`./${path}`));
 
-<<<<<<< HEAD
-/** But for what only views need that come later: the forms. */
-const LATER = ['src/ui/Field.svelte', 'src/lib/countdown.'].map((path) => at(`./${path}`));
+/** But for what only views need that come later: the forms, the dialogs. */
+const LATER = ['src/ui/Field.svelte', 'src/ui/Dialog.', 'src/lib/countdown.'].map((path) => at(`./${path}`));
 
 const isBase = (id: string) =>
   BASE.some((path) => id.startsWith(path)) && !LATER.some((path) => id.startsWith(path));
-=======
-/** And what none needs at first, though several dialogs share it. */
-const LATER = at('./src/ui/Dialog.');
-
-function isBase(id: string): boolean {
-  return BASE.some((path) => id.startsWith(path)) && !id.startsWith(LATER);
-}
->>>>>>> wt-history
 
 export default defineConfig({
   plugins: [svelte(), katexFonts()],
