@@ -4,6 +4,7 @@ use crate::{
     cursor::Cursor,
     generation::State,
     id::{GenerationId, MessageId},
+    text::is_blank,
     time::Timestamp,
 };
 
@@ -116,23 +117,8 @@ impl Turn {
     /// Whether nothing of it can be seen.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        self.content.chars().all(is_invisible)
+        is_blank(&self.content)
     }
-}
-
-/// White space, control characters, and what Unicode says to draw nothing for (`Default_Ignorable_Code_Point`);
-/// and the blank pattern of Braille.
-fn is_invisible(character: char) -> bool {
-    character.is_whitespace()
-        || character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
-use crate::text::{Mark, mark};
+use crate::text::{Mark, is_invisible, mark};
 
 /// Says what in a name can deceive, if anything.
 ///
@@ -59,16 +59,9 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Controls, separators of lines, what is private, and what Unicode has programs ignore (`Default_Ignorable_Code_Point`:
-/// zero-width characters, fillers, directions, variants, tags).
+/// What leaves nothing to be seen but a space, and what is private: every program shows that otherwise.
 fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
+    (c != ' ' && is_invisible(c)) || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
 }
 
 #[cfg(test)]
