@@ -112,6 +112,10 @@ async fn what_is_shortened_by_its_bytes_begins_with_a_question() -> Result<()> {
     let asked = Question { conversation_id: chat.id, ..question("then?") };
     chat.world.clock.advance(Duration::from_secs(1));
     chat.world.engine.send(chat.world.user, asked).await?;
+    // The plan is that request's, not the one of the take-over.
+    while chat.provider.requests().len() < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let options = Options { history_bytes: 20, ..UNLIMITED };
     chat.world = chat.world.restart(chat.provider.clone(), options).await?;
     chat.world.engine.drain(Duration::from_secs(60)).await;
