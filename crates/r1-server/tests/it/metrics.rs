@@ -116,11 +116,16 @@ fn value_of(page: &str, line: &str) -> Option<f64> {
     page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
 }
 
+/// An answer with more than its text: some reasoning, and the call of a tool that nobody offered.
+fn thoughtful(text: &str) -> Script {
+    let more = r#"{"choices":[{"delta":{"reasoning_content":"hm","tool_calls":[{"function":{"name":"x"}}]}}]}"#;
+    Script::new().raw(format!("data: {more}\n\n")).chunk(text).ending()
+}
+
 #[tokio::test]
 async fn what_happens_is_counted() -> Result<()> {
     let upstream = Upstream::start().await?;
-    let tool = r#"{"choices":[{"delta":{"reasoning_content":"hm","tool_calls":[{"function":{"name":"x"}}]}}]}"#;
-    upstream.push(Script::new().raw(format!("data: {tool}\n\n")).chunk("a good answer").ending());
+    upstream.push(thoughtful("a good answer"));
     for _ in 0..3 {
         upstream.push(Script::error(StatusCode::SERVICE_UNAVAILABLE, "busy", "busy"));
     }
@@ -175,7 +180,7 @@ async fn the_dashboard_and_the_table_know_them() -> Result<()> {
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(root.join("deploy/grafana-dashboard.json"))?)?;
     // What has labels is there once it has happened.
     let upstream = Upstream::start().await?;
-    upstream.push(Script::text("an answer"));
+    upstream.push(thoughtful("an answer"));
     upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
     let server = Setup::with_upstream(&upstream)?.with_metrics().start().await?;
     let client = server.user("ada").await?;
