@@ -191,7 +191,7 @@ impl Inner {
                     provider = name,
                     model = &*model,
                     ?correction,
-                    "the provider refused a parameter and is asked again without"
+                    "the provider refused a parameter; it is asked again, corrected"
                 );
                 fit.apply(correction);
                 if remember {
