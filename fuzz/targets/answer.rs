@@ -29,8 +29,9 @@ struct Heard {
 
 fn read(pieces: Vec<Bytes>) -> Heard {
     let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    let body = StreamBody::new(stream::iter(frames));
     let items: Vec<_> =
-        RUNTIME.with(|runtime| runtime.block_on(bench::answer(StreamBody::new(stream::iter(frames))).collect()));
+        RUNTIME.with(|runtime| runtime.block_on(async { bench::answer(body).collect::<Vec<_>>().await }));
     let (last, items) = items.split_last().expect("an end");
     let mut heard =
         Heard { text: String::new(), reasoning: String::new(), skipped: Skipped::default(), last: last.clone() };
