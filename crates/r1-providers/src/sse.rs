@@ -142,6 +142,11 @@ impl Decoder {
         self.event.has_data.then(|| self.give(Source::Data))
     }
 
+    /// How many lines came that are none of these, and may have held a document.
+    pub(crate) const fn lost_lines(&self) -> u64 {
+        self.event.lost_lines
+    }
+
     /// Whether lines came that are neither fields nor comments nor documents.
     pub(crate) const fn has_strange_lines(&self) -> bool {
         self.event.strange_lines
@@ -200,6 +205,7 @@ struct EventData {
     /// A line has been read: a byte order mark can't come any more.
     started: bool,
     strange_lines: bool,
+    lost_lines: u64,
 }
 
 impl EventData {
@@ -221,7 +227,8 @@ impl EventData {
         } else if line.is_empty() {
             return true;
         } else if let Some(value) = field(line, b"event") {
-            self.is_error = value.eq_ignore_ascii_case(b"error");
+            let name = value.to_ascii_lowercase();
+            self.is_error = name.ends_with(b"error") || name.ends_with(b"exception");
         } else if let Some(value) = field(line, b"error") {
             self.is_error = true;
             self.push(value);
@@ -231,6 +238,7 @@ impl EventData {
             self.push(line);
         } else {
             self.strange_lines |= line.iter().any(u8::is_ascii_alphanumeric);
+            self.lost_lines += u64::from(line.contains(&b'{'));
         }
         false
     }
@@ -257,9 +265,12 @@ impl EventData {
     }
 }
 
-/// The value of a line, if it is of this field.
+/// The value of a line, if it is of this field. Some write templates by hand, with white space in front of the name.
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = line.strip_prefix(name)?;
+    let (begin, rest) = line.trim_ascii_start().split_at_checked(name.len())?;
+    if !begin.eq_ignore_ascii_case(name) {
+        return None;
+    }
     match rest.split_first() {
         None => Some(rest),
         Some((b':', value)) => Some(value.strip_prefix(b" ").unwrap_or(value)),
