@@ -142,7 +142,7 @@ impl Decoder {
         self.event.has_data.then(|| self.give(Source::Data))
     }
 
-    /// How many lines came that are none of these, and may have held a document.
+    /// How many lines came that are none of these, and may have held words.
     pub(crate) const fn lost_lines(&self) -> u64 {
         self.event.lost_lines
     }
@@ -198,6 +198,8 @@ struct EventData {
     /// The values of its `data` fields, joined by LF.
     data: Vec<u8>,
     has_data: bool,
+    /// The first byte of it that is no white space.
+    first: Option<u8>,
     /// It calls itself an error.
     is_error: bool,
     /// How much of `data` was looked through for open brackets, and what was found.
@@ -212,6 +214,7 @@ impl EventData {
     fn clear(&mut self) {
         self.data.clear();
         self.has_data = false;
+        self.first = None;
         self.is_error = false;
         self.scanned = Default::default();
     }
@@ -238,7 +241,7 @@ impl EventData {
             self.push(line);
         } else {
             self.strange_lines |= line.iter().any(u8::is_ascii_alphanumeric);
-            self.lost_lines += u64::from(line.contains(&b'{'));
+            self.lost_lines += u64::from(memchr::memmem::find(line, b"\"choices\"").is_some());
         }
         false
     }
@@ -248,12 +251,13 @@ impl EventData {
             self.data.push(b'\n');
         }
         self.has_data = true;
+        self.first = self.first.or_else(|| value.iter().copied().find(|byte| !byte.is_ascii_whitespace()));
         self.data.extend_from_slice(value);
     }
 
     /// Whether the data is JSON that is not at its end.
     fn is_open(&mut self) -> bool {
-        if !matches!(self.data.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        if !matches!(self.first, Some(b'{' | b'[')) {
             return false;
         }
         let (done, scanner) = &mut self.scanned;

@@ -43,7 +43,9 @@ impl Fits {
     pub(super) fn closes_thinking(&self, model: &str) -> bool {
         self.of(model).closes_thinking.unwrap_or_else(|| {
             let name = model.to_ascii_lowercase();
-            ["deepseek-r1", "deepseek-reasoner", "qwq", "-thinking"].iter().any(|family| name.contains(family))
+            ["deepseek-r1", "deepseek-reasoner", "qwq", "minimax-m2", "-thinking"]
+                .iter()
+                .any(|family| name.contains(family))
         })
     }
 

@@ -13,6 +13,8 @@ mod tests;
 
 /// Most bytes that are looked at.
 const LIMIT: usize = 8 * 1024;
+/// Most bytes that are read as JSON; what is longer is a sentence.
+const JSON_LIMIT: usize = 64 * 1024;
 /// Most parameters that are kept, and most bytes of the name of one.
 const PARAMETERS: usize = 16;
 const NAME: usize = 200;
@@ -34,7 +36,8 @@ impl ErrorWords {
     /// Reads an error as JSON: a string, an object, one inside `error`, a list. What is no JSON is a sentence, unless
     /// it is a web page.
     pub(crate) fn read(body: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(body);
+        let is_long = body.len() > JSON_LIMIT;
+        let text = String::from_utf8_lossy(if is_long { &body[..LIMIT] } else { body });
         let mut words = Self::default();
         match serde_json::from_str(text.trim()) {
             Ok(value) => words.gather(&value, 0),
@@ -159,6 +162,8 @@ impl ErrorWords {
         self.has_kind(&["unsupported", "unknownparameter", "extraforbidden", "unrecognized"])
             || self.says(&[
                 "not support",
+                "not currently support",
+                "not yet support",
                 "n't support",
                 "不支持",
                 "unsupported",

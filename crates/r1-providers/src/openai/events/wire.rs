@@ -22,6 +22,9 @@ use crate::openai::error::ErrorWords;
 /// engine has one mostly and never more than a stop text has bytes.
 const IDS_LIMIT: usize = 8 * 1024;
 
+/// An error that takes more bytes than this says something.
+const NOTHING_LIMIT: usize = 1024;
+
 /// A list of documents in one: some servers send all chunks as one list. None: it is no JSON.
 pub(super) fn list(data: &str) -> Option<Said> {
     let mut all = Said::default();
@@ -166,7 +169,7 @@ fn is_nothing(error: &RawValue) -> bool {
             Value::Object(object) => object.values().all(is_empty),
         }
     }
-    serde_json::from_str(error.get()).is_ok_and(|value| is_empty(&value))
+    error.get().len() <= NOTHING_LIMIT && serde_json::from_str(error.get()).is_ok_and(|value| is_empty(&value))
 }
 
 /// Whether a code, a status or a sentence says that all is well.

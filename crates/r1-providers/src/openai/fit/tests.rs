@@ -120,6 +120,9 @@ fn a_refusal_names_what_it_refuses() {
         assert_eq!(of(body), expected, "{body}");
     }
     let streamless = r#"{"error":{"message":"Unsupported value: 'stream' does not support true with this model.","param":"stream"}}"#;
+    let azure =
+        r#"{"error":{"code":"OperationParameterInvalid","message":"Streaming responses are not currently supported"}}"#;
+    assert_eq!(after(&Fit::default(), ALL, None, azure), Some((Correction::Whole, true)));
     for sent in [&["max_tokens"][..], ALL] {
         assert_eq!(after(&Fit::default(), sent, None, streamless), Some((Correction::Whole, true)), "{sent:?}");
     }
@@ -227,6 +230,7 @@ fn a_model_shows_how_it_thinks() {
     let fits = Fits::default();
     let model: Arc<str> = "deepseek-r1:8b".into();
     assert!(fits.closes_thinking(&model) && !fits.closes_thinking("llama3"));
+    assert!(fits.closes_thinking("MiniMaxAI/MiniMax-M2.7"));
     fits.learn_thinking(&model, false);
     assert!(!fits.closes_thinking(&model), "it did not");
     fits.learn_thinking(&"llama3".into(), true);
