@@ -1,7 +1,7 @@
 //! What fits which model, as its provider has shown it: parameters that it refuses, the role that it does not know, how
 //! it sends what it thinks.
 //!
-//! A refusal (400, 422) that names something of the request that can be left out or said otherwise is answered by one
+//! A refusal (400, 422, and 500 where it is the template's of a model) that names something of the request that can be left out or said otherwise is answered by one
 //! corrected request, and the correction is remembered for that model, so that no model is sent twice what it has
 //! refused. What only does not fit this once, a value out of bounds say, is corrected and forgotten.
 //!
