@@ -16,6 +16,8 @@ mod continuation;
 mod document;
 mod families;
 mod health;
+#[cfg(test)]
+mod linear;
 mod listing;
 pub mod local_servers;
 pub mod openai;

@@ -183,7 +183,8 @@ impl Inner {
             let words = refusal::words(&mut response).await;
             let status = response.status();
             // What is wrong with the request may be mended; each correction is made once.
-            let is_fault = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+            let is_fault = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
+                || (status == StatusCode::INTERNAL_SERVER_ERROR && words.is_about_a_template());
             let asked = Asked { fit: &fit, parameters: &body.parameters(), system: body.system() };
             let correction = fit::correction(&words, asked).filter(|(made, _)| is_fault && !fit.has(*made));
             if let Some((correction, remember)) = correction {

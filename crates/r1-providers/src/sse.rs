@@ -142,6 +142,11 @@ impl Decoder {
         self.event.has_data.then(|| self.give(Source::Data))
     }
 
+    /// How many lines came that are none of these, and may have held words.
+    pub(crate) const fn lost_lines(&self) -> u64 {
+        self.event.lost_lines
+    }
+
     /// Whether lines came that are neither fields nor comments nor documents.
     pub(crate) const fn has_strange_lines(&self) -> bool {
         self.event.strange_lines
@@ -193,6 +198,8 @@ struct EventData {
     /// The values of its `data` fields, joined by LF.
     data: Vec<u8>,
     has_data: bool,
+    /// The first byte of it that is no white space.
+    first: Option<u8>,
     /// It calls itself an error.
     is_error: bool,
     /// How much of `data` was looked through for open brackets, and what was found.
@@ -200,12 +207,14 @@ struct EventData {
     /// A line has been read: a byte order mark can't come any more.
     started: bool,
     strange_lines: bool,
+    lost_lines: u64,
 }
 
 impl EventData {
     fn clear(&mut self) {
         self.data.clear();
         self.has_data = false;
+        self.first = None;
         self.is_error = false;
         self.scanned = Default::default();
     }
@@ -221,7 +230,8 @@ impl EventData {
         } else if line.is_empty() {
             return true;
         } else if let Some(value) = field(line, b"event") {
-            self.is_error = value.eq_ignore_ascii_case(b"error");
+            let name = value.to_ascii_lowercase();
+            self.is_error = name.ends_with(b"error") || name.ends_with(b"exception");
         } else if let Some(value) = field(line, b"error") {
             self.is_error = true;
             self.push(value);
@@ -231,6 +241,7 @@ impl EventData {
             self.push(line);
         } else {
             self.strange_lines |= line.iter().any(u8::is_ascii_alphanumeric);
+            self.lost_lines += u64::from(memchr::memmem::find(line, b"\"choices\"").is_some());
         }
         false
     }
@@ -240,12 +251,13 @@ impl EventData {
             self.data.push(b'\n');
         }
         self.has_data = true;
+        self.first = self.first.or_else(|| value.iter().copied().find(|byte| !byte.is_ascii_whitespace()));
         self.data.extend_from_slice(value);
     }
 
     /// Whether the data is JSON that is not at its end.
     fn is_open(&mut self) -> bool {
-        if !matches!(self.data.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        if !matches!(self.first, Some(b'{' | b'[')) {
             return false;
         }
         let (done, scanner) = &mut self.scanned;
@@ -257,9 +269,12 @@ impl EventData {
     }
 }
 
-/// The value of a line, if it is of this field.
+/// The value of a line, if it is of this field. Some write templates by hand, with white space in front of the name.
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = line.strip_prefix(name)?;
+    let (begin, rest) = line.trim_ascii_start().split_at_checked(name.len())?;
+    if !begin.eq_ignore_ascii_case(name) {
+        return None;
+    }
     match rest.split_first() {
         None => Some(rest),
         Some((b':', value)) => Some(value.strip_prefix(b" ").unwrap_or(value)),

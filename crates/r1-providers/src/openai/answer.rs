@@ -202,6 +202,8 @@ where
                 self.finish = Some(finish);
                 let grace = match self.finish_was_early {
                     true => self.silence.idle(),
+                    // Who says it before the first word may say it with each.
+                    false if self.events_with_words == 0 => self.silence.idle(),
                     false if has_words || !said.reasoning.is_empty() || said.tool_call => LONG_GRACE,
                     false => GRACE,
                 };
@@ -294,6 +296,7 @@ where
     /// Nothing more comes: reads what is left, and decides what the answer is.
     fn end(&mut self, end: End) {
         self.body_ended = true;
+        self.skipped.unread += self.decoder.lost_lines();
         let unread = self.skipped.unread;
         while self.terminal.is_none() && !self.done {
             let event = if self.several.is_empty() {
@@ -411,7 +414,7 @@ fn event_of(piece: Piece<'_>, template: &mut Template) -> Event {
 /// The word that ends a stream, however it is written.
 fn is_done(data: &[u8]) -> bool {
     let word = data.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(data);
-    word.eq_ignore_ascii_case(b"[DONE]")
+    word.eq_ignore_ascii_case(b"[DONE]") || word.eq_ignore_ascii_case(b"DONE")
 }
 
 impl<B> Stream for Answer<B>

@@ -10,12 +10,12 @@
 //! | certificate expired, for another host, by an unknown authority | `provider_untrusted` | no | yes |
 //! | silence before the headers, or in mid-answer (`idle_timeout`) | `provider_timeout` | yes | yes |
 //! | closed or reset before the headers | `provider_unavailable` | yes | yes |
-//! | 408, 500 to 599 | `provider_unavailable` | yes | yes |
+//! | 408, 500 to 599 whose words say no more | `provider_unavailable` | yes | yes |
 //! | what comes is no HTTP, or has headers without end | `upstream_invalid` | no | yes |
 //! | redirect (never followed), 204, 205, a web page, compression | `upstream_invalid` | no | yes |
 //! | a line of more than 1 MiB, a whole answer of more than 4 MiB, JSON that is no answer | `upstream_invalid` | no | yes |
 //! | 401, 403, 400 about the key | `provider_auth` | no | yes, unless asked for (`use_invalid_key`) |
-//! | 403, or any other refusal, about content | `provider_rejected` | no | no |
+//! | 403, or any other refusal, 500 to 599 among them, about content | `provider_rejected` | no | no |
 //! | 429, any other about how often it is asked | `provider_rate_limited` | yes, with its `Retry-After` | yes |
 //! | 402, any other about credit | `provider_no_credit` | no | yes |
 //! | 404, 400, 403 about the model | `model_not_found` | no | no |
@@ -123,10 +123,10 @@ pub(crate) fn of_words(name: &str, words: &ErrorWords) -> ProviderError {
 fn of_kind(name: &str, words: &ErrorWords) -> Option<ProviderError> {
     Some(if words.is_content() {
         content_refused(name)
-    } else if words.is_context() {
-        context_too_long()
     } else if words.is_no_credit() {
         no_credit(name)
+    } else if words.is_context() {
+        context_too_long()
     } else if words.is_rate_limit() {
         rate_limited(name)
     } else if words.is_key() {
@@ -168,9 +168,10 @@ pub(crate) fn of_status(
     now: Timestamp,
 ) -> ProviderError {
     let mut error = match (status.as_u16(), of_kind(name, words)) {
+        (401, Some(error)) if error.code == Code::NoCredit => error,
         (401, _) => key_rejected(name),
         (402, _) => no_credit(name),
-        (403, Some(error)) if matches!(error.code, Code::Rejected | Code::NoCredit | Code::RateLimited) => error,
+        (403, Some(error)) if error.code != Code::Auth => error,
         (403, _) if words.is_unknown_model() => model_not_found(name, model),
         (403, _) => fault(Code::Auth, false, format!("The provider '{name}' does not let this API key do that.")),
         (429, Some(error)) if matches!(error.code, Code::NoCredit | Code::ContextTooLong) => error,
@@ -178,7 +179,8 @@ pub(crate) fn of_status(
         (408, _) => fault(Code::Unavailable, true, format!("The provider '{name}' gave up waiting for the request.")),
         (413, Some(error)) if error.code == Code::NoCredit => error,
         (413, _) => context_too_long(),
-        (500.., Some(error)) if error.code == Code::ContextTooLong => error,
+        // A proxy's status for another server's refusal.
+        (500.., Some(error)) => error,
         (status @ 500.., _) => {
             fault(Code::Unavailable, true, format!("The provider '{name}' is failing (status {status})."))
         }

@@ -80,11 +80,14 @@ pub(super) fn parse(data: &[u8]) -> Result<Said, NotJson> {
     }
 }
 
-/// Whether data that is no document says nothing: a scalar, signs, or a word that keeps a connection alive.
+/// Whether data that is no document says nothing: a scalar, signs, a word that keeps a connection alive, or a comment
+/// that somebody took for data.
 pub(super) fn is_silence(data: &[u8]) -> bool {
     let words = ["ping", "[ping]", "pong", "keep-alive", "keepalive", "heartbeat", "null", "true", "false", "none"];
     let is_word = words.iter().any(|word| data.eq_ignore_ascii_case(word.as_bytes()));
+    let is_comment = data.starts_with(b":") && !data.contains(&b'{');
     is_word
+        || is_comment
         || serde_json::from_slice::<f64>(data).is_ok()
         || !data.iter().any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
 }

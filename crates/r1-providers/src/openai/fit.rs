@@ -1,7 +1,7 @@
 //! What fits which model, as its provider has shown it: parameters that it refuses, the role that it does not know, how
 //! it sends what it thinks.
 //!
-//! A refusal (400, 422) that names something of the request that can be left out or said otherwise is answered by one
+//! A refusal (400, 422, and 500 where it is the template's of a model) that names something of the request that can be left out or said otherwise is answered by one
 //! corrected request, and the correction is remembered for that model, so that no model is sent twice what it has
 //! refused. What only does not fit this once, a value out of bounds say, is corrected and forgotten.
 //!
@@ -43,7 +43,9 @@ impl Fits {
     pub(super) fn closes_thinking(&self, model: &str) -> bool {
         self.of(model).closes_thinking.unwrap_or_else(|| {
             let name = model.to_ascii_lowercase();
-            ["deepseek-r1", "deepseek-reasoner", "qwq", "-thinking"].iter().any(|family| name.contains(family))
+            ["deepseek-r1", "deepseek-reasoner", "qwq", "minimax-m2", "-thinking"]
+                .iter()
+                .any(|family| name.contains(family))
         })
     }
 
@@ -126,11 +128,14 @@ pub(super) struct Asked<'a> {
 
 /// What to do otherwise after a refusal with these words, and whether to remember it. None: nothing that would help.
 pub(super) fn correction(words: &ErrorWords, asked: Asked<'_>) -> Option<(Correction, bool)> {
-    let sent = |name: &str| asked.parameters.contains(&name);
+    // Whatever they name, these are no parameter's fault.
+    if words.is_content() || words.is_no_credit() || words.is_key() {
+        return None;
+    }
     let limit = asked.parameters.iter().copied().find(|name| is_limit(name));
     if let Some(limit) = limit
         && words.is_about_the_answers_length()
-        && !words.is_refusal_of_a_parameter()
+        && !words.is_unknown_parameter()
     {
         // The server knows how much room there is; a limit that leaves none is no fault of the conversation's.
         return Some((Correction::Without(limit), false));
@@ -139,11 +144,13 @@ pub(super) fn correction(words: &ErrorWords, asked: Asked<'_>) -> Option<(Correc
         return None;
     }
     let refuses = words.is_refusal_of_a_parameter();
-    // The names that are also everyday words count between quotes only.
+    let is_about_the_system_role = words.is_about_the_system_role();
+    let own = |name: &str| words.parameters().iter().any(|parameter| parameter.rsplit('.').next() == Some(name));
+    // The names that are also everyday words count between quotes only, and where it is not about roles.
     let names = |name: &str| {
-        let is_common = matches!(name, "user" | "stream" | "seed");
-        let own = words.parameters().iter().any(|parameter| parameter.rsplit('.').next() == Some(name));
-        own || ((refuses || words.is_about_a_value()) && words.has_word(name, is_common))
+        let is_common = matches!(name, "user" | "seed");
+        let is_word = words.has_word(name, is_common) && !(name == "user" && is_about_the_system_role);
+        own(name) || ((refuses || words.is_about_a_value()) && is_word)
     };
     if let Some(limit) = limit.filter(|limit| names(limit)) {
         let other = match limit {
@@ -151,16 +158,18 @@ pub(super) fn correction(words: &ErrorWords, asked: Asked<'_>) -> Option<(Correc
             _ => MaxTokensField::MaxTokens,
         };
         let was_renamed = asked.fit.corrections.iter().any(|made| matches!(made, Correction::Name(_)));
-        return Some((if was_renamed { Correction::Without(limit) } else { Correction::Name(other) }, true));
+        return Some(match words.is_about_a_value() && !words.is_unknown_parameter() {
+            true => (Correction::Without(limit), false),
+            false if was_renamed => (Correction::Without(limit), true),
+            false => (Correction::Name(other), true),
+        });
     }
     let named = asked.parameters.iter().copied().filter(|name| !is_limit(name)).find(|name| names(name));
     if let Some(name) = named {
         let known = refuses || !words.is_about_a_value();
         return Some((Correction::Without(name), known));
     }
-    if let Some(role) = asked.system.filter(|_| words.has_word("system", false) || words.has_word("developer", false))
-        && (words.has_word("role", false) || words.has_word("roles", false) || words.is_about_a_role())
-    {
+    if let Some(role) = asked.system.filter(|_| is_about_the_system_role) {
         let next = match role {
             SystemRole::System if words.has_word("developer", true) => SystemRole::Developer,
             SystemRole::System | SystemRole::Developer => SystemRole::Merge,
@@ -168,7 +177,8 @@ pub(super) fn correction(words: &ErrorWords, asked: Asked<'_>) -> Option<(Correc
         };
         return Some((Correction::System(next), true));
     }
-    if !sent("stream_options") && refuses && (words.has_word("stream", true) || words.has_word("streaming", false)) {
+    let is_stream = own("stream") || words.has_word("stream", true) || words.has_word("stream=true", false);
+    if refuses && (is_stream || words.has_word("streaming", false)) {
         return Some((Correction::Whole, true));
     }
     None

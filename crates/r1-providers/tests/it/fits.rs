@@ -145,6 +145,25 @@ async fn a_system_turn_is_sent_as_the_model_takes_it() {
 }
 
 #[tokio::test]
+async fn a_template_that_refuses_a_system_turn_is_given_none() {
+    for message in [
+        "Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...",
+        "Error rendering prompt with jinja template: \"Only user and assistant roles are supported!\"",
+        "Error: Jinja Exception: System role not supported",
+    ] {
+        let upstream = Upstream::start().await.unwrap();
+        upstream.respond_with(move |request| match request.body["messages"][0]["role"].as_str() {
+            Some("user") => Script::text("fine"),
+            _ => Script::error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message),
+        });
+        let turns = [(Role::System, "Be brief."), (Role::User, "Hi")];
+        let turns = turns.map(|(role, content)| Turn { role, content: content.to_owned() }).to_vec();
+        let (text, _) = ask(&client(&upstream), CompletionRequest { turns, ..request("x") }).await;
+        assert_eq!((text.as_str(), upstream.requests().len()), ("fine", 2), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn settings_say_what_is_sent() {
     let upstream = Upstream::start().await.unwrap();
     let mut config = config(&upstream);

@@ -199,6 +199,60 @@ async fn silence_ends_an_answer_unless_it_was_finished() {
     assert_eq!(split(then_silent("data: [DONE]\n\n").await), (String::new(), done("stop")));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_finish_before_the_first_word_ends_nothing_by_itself() {
+    let role = r#"data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":"stop"}]}"#;
+    let first = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{role}\n\n"))))]);
+    let later = stream::once(async {
+        tokio::time::sleep(GRACE + Duration::from_millis(100)).await;
+        Ok(Frame::data(Bytes::from(format!("{A}data: [DONE]\n\n"))))
+    });
+    let body = StreamBody::new(Box::pin(first.chain(later)));
+    let answer = Answer::new(answerer(), body, None, Duration::from_secs(60));
+    assert_eq!(split(answer.collect().await), ("a".to_owned(), done("stop")));
+}
+
+/// Of the shapes that cost most where something is looked at again and again.
+#[test]
+fn no_body_takes_long() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for (front, part, back) in [
+        ("", "x\n", ""),
+        ("", "[", ""),
+        ("", "{\"a\":", ""),
+        ("{\"error\":[", "0,", "0]}"),
+        ("{\"error\":\"", "{", "\"}"),
+        ("{\"message\":\"", "{\\\"a\\\":", "\"}"),
+        ("[", "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]},", "0]"),
+        ("{\"choices\":[", "{\"index\":0,\"delta\":{\"content\":\"a\"}},", "0]}"),
+        ("{\"choices\":[{\"delta\":{\"content\":[", "\"a\",", "0]}}]}"),
+        ("{\"choices\":[{\"delta\":{\"content\":\"", "</think>", "\"}}]}"),
+        ("{\"choices\":[{\"delta\":{\"content\":\"", "<think></think>", "\"}}]}"),
+        ("{\"choices\":[{\"message\":{\"content\":\"", "\\ud83d", "\"}}]}"),
+        ("{\"choices\":[{\"message\":{\"content\":\"", "\\'", "\"}}]}"),
+        ("{\"choices\":[{\"message\":{\"content\":\"a\"},\"x\":[", ", ", "]}]}"),
+        ("data: ", "{", "\n\n"),
+        ("data: ", "{}", "\n\n"),
+        ("data: ", "a{", "\n\n"),
+        ("data: ", "data:", "\n\n"),
+        ("data: ", ",", "\n\n"),
+        ("data: ", "NaN,", "\n\n"),
+    ] {
+        crate::linear::assert_linear(&format!("{front}{part}{back}"), crate::sse::EVENT_LIMIT, |size| {
+            let size = size - front.len() - back.len();
+            let body = format!("{front}{}{back}", part.repeat(size / part.len()));
+            assert!(runtime.block_on(items(vec![body.into_bytes()])).pop().is_some());
+        });
+    }
+    // An event of white space, and lines that might go on with it.
+    for part in [" ", "\n"] {
+        crate::linear::assert_linear(&format!("{part:?} and lines"), crate::sse::EVENT_LIMIT, |size| {
+            let body = format!("data:{}\n{}", part.repeat(size - 100), "x\n".repeat(size));
+            assert!(runtime.block_on(items(vec![body.into_bytes()])).pop().is_some());
+        });
+    }
+}
+
 #[tokio::test]
 async fn after_a_finish_only_text_breaks_the_silence() {
     // Something that is no text comes for ever: the answer is over all the same.

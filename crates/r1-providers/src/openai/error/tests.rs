@@ -48,6 +48,25 @@ fn errors_are_recognised_in_many_dialects() {
 }
 
 #[test]
+fn words_say_more_than_a_proxys_status() {
+    let code = |number, body: Value| {
+        let error = status(number, &[], &body);
+        (error.code, error.retryable)
+    };
+    let message = |message: &str| json!({"error": {"message": message}});
+    assert_eq!(code(401, json!({"error": {"type": "CreditsError", "message": "x"}})), (Code::NoCredit, false));
+    assert_eq!(code(403, message("Key limit exceeded (total limit).")), (Code::NoCredit, false));
+    assert_eq!(code(403, message("prompt is too long: 9 tokens > 8 maximum")), (Code::ContextTooLong, false));
+    assert_eq!(code(500, message("litellm.RateLimitError: no")), (Code::RateLimited, true));
+    assert_eq!(code(500, message("was flagged")), (Code::Rejected, false));
+    assert_eq!(code(503, json!({"error": {"code": "insufficient_quota"}})), (Code::NoCredit, false));
+    assert_eq!(code(503, message("Loading model")), (Code::Unavailable, true));
+    let azure = "have exceeded token rate limit of your current OpenAI S0 pricing tier. Please retry after 26 seconds.";
+    assert_eq!(code(429, json!({"error": {"code": "429", "message": azure}})), (Code::RateLimited, true));
+    assert_eq!(code(429, message("Too many tokens, please wait before trying again.")), (Code::RateLimited, true));
+}
+
+#[test]
 fn waits_are_read_and_bounded() {
     let wait = |headers: &[(header::HeaderName, &str)]| status(429, headers, &json!({})).retry_after;
     let after = header::RETRY_AFTER;

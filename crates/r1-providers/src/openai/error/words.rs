@@ -13,6 +13,11 @@ mod tests;
 
 /// Most bytes that are looked at.
 const LIMIT: usize = 8 * 1024;
+/// Most bytes that are read as JSON; what is longer is a sentence.
+const JSON_LIMIT: usize = 64 * 1024;
+/// Most parameters that are kept, and most bytes of the name of one.
+const PARAMETERS: usize = 16;
+const NAME: usize = 200;
 /// How deep errors may stand in errors: each proxy on the way may wrap one.
 const DEPTH: usize = 8;
 
@@ -31,7 +36,8 @@ impl ErrorWords {
     /// Reads an error as JSON: a string, an object, one inside `error`, a list. What is no JSON is a sentence, unless
     /// it is a web page.
     pub(crate) fn read(body: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(body);
+        let is_long = body.len() > JSON_LIMIT;
+        let text = String::from_utf8_lossy(if is_long { &body[..LIMIT] } else { body });
         let mut words = Self::default();
         match serde_json::from_str(text.trim()) {
             Ok(value) => words.gather(&value, 0),
@@ -70,20 +76,26 @@ impl ErrorWords {
                 Value::Number(number) => self.add_kind(&number.to_string()),
                 other => self.gather(other, depth + 1),
             },
-            "param" | "parameter" | "field" => self.parameters.extend(value.as_str().map(str::to_lowercase)),
+            "param" | "parameter" | "field" => self.add_parameter(value.as_str()),
             // FastAPI's: the path to what is wrong in the request.
             "loc" => {
-                let last = value.as_array().and_then(|path| path.last()).and_then(Value::as_str);
-                self.parameters.extend(last.map(str::to_lowercase));
+                self.add_parameter(value.as_array().and_then(|path| path.last()).and_then(Value::as_str));
             }
-            "error" | "errors" | "message" | "msg" | "detail" | "details" | "errormessage" | "errormsg" | "errmsg"
-            | "description" | "title" | "raw" | "metadata" | "body" | "innererror" | "cause" | "data" | "response"
-            | "exception" => self.gather(value, depth + 1),
+            // MiniMax's `base_resp` has its own names.
+            "error" | "errors" | "message" | "msg" | "statusmsg" | "baseresp" | "detail" | "details"
+            | "errormessage" | "errormsg" | "errmsg" | "description" | "title" | "raw" | "metadata" | "body"
+            | "innererror" | "cause" | "data" | "response" | "exception" => self.gather(value, depth + 1),
             "choices" => {
                 let choices = value.as_array().map(Vec::as_slice).unwrap_or_default();
                 choices.iter().filter_map(|choice| choice.get("error")).for_each(|error| self.gather(error, depth + 1));
             }
             _ => {}
+        }
+    }
+
+    fn add_parameter(&mut self, name: Option<&str>) {
+        if let Some(name) = name.filter(|name| name.len() <= NAME && self.parameters.len() < PARAMETERS) {
+            self.parameters.push(name.to_lowercase());
         }
     }
 
@@ -150,8 +162,16 @@ impl ErrorWords {
         self.has_kind(&["unsupported", "unknownparameter", "extraforbidden", "unrecognized"])
             || self.says(&[
                 "not support",
+                "not currently support",
+                "not yet support",
+                "n't support",
+                "不支持",
                 "unsupported",
                 "does not accept",
+                "doesn't accept",
+                "allowed for this model",
+                "only the default",
+                "only supports",
                 "not permitted",
                 "not allowed",
                 "not recognized",
@@ -179,21 +199,47 @@ impl ErrorWords {
             ])
     }
 
-    /// Whether it speaks of who speaks: `messages[0].role`, "Only user and assistant roles are supported".
-    pub(in crate::openai) fn is_about_a_role(&self) -> bool {
-        self.parameters.iter().any(|parameter| parameter.starts_with("messages"))
-            || self.says(&[".role", "system message", "system prompt", "system instruction", "developer instruction"])
+    /// Whether it says that a parameter of the request is not known or not supported, whatever its value.
+    pub(in crate::openai) fn is_unknown_parameter(&self) -> bool {
+        self.has_kind(&["unsupportedparameter", "unknownparameter", "extraforbidden"])
+            || self.says(&["not support", "n't support", "unsupported", "unknown", "unrecognized", "unrecognised"])
+            || self.says(&["not permitted", "extra ", "additional propert"])
+    }
+
+    /// Whether it refuses a system turn: by its role's name or place, by the only roles that there are, or because
+    /// the conversation, which begins with it, would have to alternate. Templates of models say no more than that.
+    pub(in crate::openai) fn is_about_the_system_role(&self) -> bool {
+        let is_place = |name: &String| name.starts_with("messages") || name == "role";
+        let is_named = self.has_word("system", false) || self.has_word("developer", false);
+        let is_role = self.has_word("role", false)
+            || self.has_word("roles", false)
+            || self.parameters.iter().any(is_place)
+            || self.says(&[".role", "system message", "system prompt", "system instruction", "developer instruction"]);
+        let is_its_place = self.parameters.iter().any(|name| name.rsplit('.').next() == Some("role"));
+        // A template that takes a system turn speaks of an optional one.
+        let is_template = self.says(&["only user and assistant role", "roles must alternate", "role must alternate"])
+            && !self.says(&["optional system"]);
+        is_template || is_its_place || (is_named && is_role && !self.says(&["optional system"]))
+    }
+
+    /// Whether it is a template's, which a model's server could not fill in.
+    pub(in crate::openai) fn is_about_a_template(&self) -> bool {
+        self.says(&["jinja", "chat template", "raise_exception", "templateerror"])
     }
 
     /// Whether it says that a value is out of bounds, not that the parameter is unknown.
     pub(in crate::openai) fn is_about_a_value(&self) -> bool {
-        self.says(&["between", "less than or equal", "greater than or equal", "at most", "at least", "out of range"])
-            || self.says(&["too large", "too high", "too small", "must be <=", "range of"])
+        self.has_kind(&["belowminvalue", "abovemaxvalue"])
+            || self.says(&["between", "less than or equal", "greater than or equal", "at most", "at least"])
+            || self.says(&["out of range", "range of", "range:", "range is", "取值范围", "not exceed"])
+            || self.says(&["too large", "too high", "too small", "must be <", "must be >", "must be less than"])
+            || self.says(&["below minimum", "above maximum", "minimum value", "maximum value"])
     }
 
     /// Whether it says that the answer was allowed to be too long, by the limit that was sent with the request.
     pub(in crate::openai) fn is_about_the_answers_length(&self) -> bool {
-        const NAMES: &[&str] = &["max_tokens", "max_completion_tokens", "max_new_tokens", "maxoutputtokens"];
+        const NAMES: &[&str] =
+            &["max_tokens", "max_completion_tokens", "max_new_tokens", "maxoutputtokens", "maximum tokens"];
         let named = self.parameters.iter().any(|parameter| NAMES.contains(&parameter.as_str()))
             || self.says(NAMES)
             || self.says(&["in the completion", "for the completion", "completion tokens", "output tokens"]);
@@ -219,10 +265,16 @@ impl ErrorWords {
             return true;
         }
         // Our own limit, a minute's, a picture's.
-        if self.is_rate_limit_of_time() {
+        if self.is_rate_limit() {
             return self.says(&["request too large"]);
         }
-        if self.says(&["image", "file", "byte", "top_logprobs", "tool_call", "stop sequence"]) {
+        // Anthropic: it is let through with another plan, or shorter.
+        if self.says(&["contextwindowexceeded", "context_length_exceeded", "long context"]) {
+            return true;
+        }
+        // A picture counts in tokens as well.
+        let is_of_context = self.says(&["context length", "context window", "context size", "model length"]);
+        if !is_of_context && self.says(&["image", "file", "byte", "top_logprobs", "tool_call", "stop sequence"]) {
             return false;
         }
         let is_messages = |name: &String| name.starts_with("messages") || name.starts_with("input");
@@ -242,7 +294,9 @@ impl ErrorWords {
             "sequence length",
             "message length",
             "length of the messages",
+            "length of all messages",
             "messages too long",
+            "input characters",
             "conversation",
         ]);
         let negative = self.says(&["max_tokens must be at least 1, got -", "max_new_tokens must be at least 1, got -"]);
@@ -275,6 +329,9 @@ impl ErrorWords {
             "must be less than",
             "range of input length",
             "tokens >",
+            "more than max",
+            "max input characters",
+            "超过上限",
             "token limit",
             "超长",
             "超过",
@@ -290,13 +347,27 @@ impl ErrorWords {
                 "content policy",
                 "content filter",
                 "content_filter",
+                "content filtering",
                 "content moderation",
+                "content exists risk",
+                "content blocked",
+                "considered high risk",
+                "prompt blocked",
+                "responsible ai",
+                "response was filtered",
+                "new_sensitive",
+                "敏感内容",
+                "敏感词",
                 "requires moderation",
                 "was flagged",
                 "been flagged",
                 "violates usage",
                 "violates our",
-                "violates the",
+                "violates the terms",
+                "violates the provider",
+                "violates the content",
+                "violated content",
+                "guardrail",
                 "violate our",
                 "usage guidelines",
                 "usage policies",
@@ -317,7 +388,8 @@ impl ErrorWords {
     pub(in crate::openai) fn is_unknown_model(&self) -> bool {
         self.is_kind(&["modelnotfound", "invalidmodel", "unknownmodel", "deploymentnotfound", "modelnotavailable"])
             || self.says(&["not a valid model", "invalid model", "unknown model", "no such model"])
-            || self.says(&["no endpoints found", "not found, try pulling"])
+            || self.says(&["no endpoints found", "not found, try pulling", "no models loaded", "unavailable model"])
+            || self.says(&["model identifier is invalid", "模型不存在"])
             || (self.says(&["model", "deployment"])
                 && self.says(&["not found", "not exist", "doesn't exist", "decommissioned", "have access to"]))
     }
@@ -331,11 +403,22 @@ impl ErrorWords {
             "paymentrequired",
             "arrearage",
         ]) || self.has_kind(&["billinghardlimit", "insufficientcredit", "creditexhausted", "outofcredit"])
+            || self.has_kind(&["insufficientuserquota", "exceededcurrentquota", "budgetexceeded", "creditserror"])
             || self.says(&[
                 "insufficient balance",
                 "insufficient credit",
                 "insufficient funds",
                 "insufficient_quota",
+                "insufficient quota",
+                "credit limit",
+                "key limit exceeded",
+                "budget has been exceeded",
+                "exceededbudget",
+                "exceededtokenbudget",
+                "over budget",
+                "额度不足",
+                "余额不足",
+                "欠费",
                 "credit balance is too low",
                 "out of credit",
                 "more credits",
@@ -345,7 +428,7 @@ impl ErrorWords {
                 "spending limit",
                 "hard limit",
                 "payment required",
-                "top up",
+                " top up",
                 "recharge",
                 "in good standing",
             ])
@@ -354,12 +437,14 @@ impl ErrorWords {
     pub(in crate::openai) fn is_rate_limit(&self) -> bool {
         self.is_rate_limit_of_time()
             || self.has_kind(&["ratelimit", "throttl", "toomanyrequests", "resourceexhausted", "limitrequests"])
-            || self.is_kind(&["429", "quotaexceeded"])
-            || self.says(&["rate limit", "rate_limit", "ratelimit", "too many requests", "throttl", "quota exceeded"])
-            || self.says(&["exceeded your current quota"])
+            || self.has_kind(&["quotaexceeded"])
+            || self.is_kind(&["429"])
+            || self.has_word("rate limit", false)
+            || self.says(&["rate_limit", "ratelimit", "rate-limit", "too many requests", "throttl"])
+            || self.says(&["quota exceeded", "exceeded your current quota", "quota limit", "please wait before"])
     }
 
-    /// Whether it speaks of a limit per minute or per day.
+    /// Whether it speaks of a limit per minute or per month.
     fn is_rate_limit_of_time(&self) -> bool {
         self.says(&[
             "per minute",
@@ -369,6 +454,10 @@ impl ErrorWords {
             "per second",
             "per day",
             "per hour",
+            "per month",
+            "daily",
+            "hourly",
+            "monthly",
             "(tpm)",
             "(rpm)",
         ])
@@ -383,8 +472,11 @@ impl ErrorWords {
             "unauthorized",
             "401",
             "authenticationfailed",
+            "apikeyinvalid",
         ]) || self.is_kind(&["permissiondenied", "permissionerror", "accessdenied", "403", "invalidauthentication"])
             || self.says(&["api key not valid", "invalid api key", "incorrect api key", "invalid x-api-key"])
+            || self.says(&["api key not found", "valid api key", "authorization header", "authentication error"])
+            || self.says(&["login fail", "authentication fail"])
             || self.says(&["no api key", "missing api key", "api key is invalid", "api key expired", "invalid token"])
     }
 

@@ -77,6 +77,8 @@ impl Words {
             self.add(raw.get(), voice, depth);
         } else if let Some(raw) = part.reasoning {
             self.add(raw.get(), Voice::Reasoning, depth);
+        } else {
+            self.unread |= part.kind.is_none() && part.strange_text;
         }
     }
 
@@ -102,7 +104,9 @@ impl Voice {
         let is = |words: &[&str]| words.iter().any(|word| kind.contains(word));
         if is(&["think", "thought", "reason"]) {
             Some(Self::Reasoning)
-        } else if matches!(kind, "" | "text" | "output_text" | "text_delta" | "refusal" | "answer" | "message") {
+        } else if matches!(kind, "" | "refusal" | "answer" | "message")
+            || kind.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.eq_ignore_ascii_case("text"))
+        {
             Some(Self::Answer)
         } else {
             None
@@ -119,6 +123,8 @@ struct Part<'a> {
     value: Option<&'a RawValue>,
     refusal: Option<&'a RawValue>,
     reasoning: Option<&'a RawValue>,
+    /// A text stands under a key that we don't know.
+    strange_text: bool,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
@@ -139,13 +145,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
                     match &*key.0 {
                         "type" => part.kind = value.and_then(|value| serde_json::from_str(value.get()).ok()),
                         "text" => part.text = value,
-                        "content" => part.content = value,
+                        "content" | "parts" => part.content = value,
                         "value" => part.value = value,
                         "refusal" => part.refusal = value,
                         "thinking" | "reasoning" | "reasoning_content" | "reasoning_text" | "summary" => {
                             part.reasoning = value;
                         }
-                        _ => {}
+                        "id" | "role" | "name" | "object" | "model" => {}
+                        _ => {
+                            part.strange_text |= value.is_some_and(|value| value.get().starts_with('"'));
+                        }
                     }
                 }
                 Ok(part)

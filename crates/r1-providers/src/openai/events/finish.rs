@@ -33,6 +33,15 @@ const STOP: &[&str] = &[
     "end_of_turn",
     "end_of_text",
     "end_of_sequence",
+    "endoftext",
+    "<|endoftext|>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<end_of_turn>",
+    "</s>",
+    "eot",
+    "eosfound",
+    "stopstringfound",
     "stop_sequence",
     "stop_token",
     "stop_word",
@@ -59,6 +68,8 @@ const LENGTH: &[&str] = &[
     "token_limit",
     "token_limit_reached",
     "context_length",
+    "contextlengthreached",
+    "maxpredictedtokensreached",
 ];
 const FILTER: &[&str] = &[
     "content_filter",
@@ -67,6 +78,7 @@ const FILTER: &[&str] = &[
     "moderation",
     "safety",
     "image_safety",
+    "image_prohibited_content",
     "recitation",
     "language",
     "blocklist",
@@ -111,6 +123,7 @@ const BROKEN_OFF: &[&str] = &[
     "cancelled",
     "user_cancel",
     "user_cancelled",
+    "userstopped",
     "client_disconnect",
     "disconnect",
     "disconnected",
@@ -122,6 +135,7 @@ const BROKEN_OFF: &[&str] = &[
     "load",
     "unload",
     "loading",
+    "modelunloaded",
     "preempted",
     "pause_turn",
     "shutdown",
@@ -149,14 +163,19 @@ const FAILED: &[&str] = &[
     "error_limit",
     "malformed_function_call",
     "malformed_response",
+    "malformed_model_output",
+    "unexpected_tool_call",
+    "too_many_tool_calls",
+    "function_call_filter",
     "reason_invalid",
     "invalid",
 ];
 
 impl Finish {
-    /// Reads a word, whatever its case and its hyphens. None: it is no news of an end.
+    /// Reads a word, whatever its case and its hyphens; of `content_filter: OTHER` what stands before the colon. None: it
+    /// is no news of an end.
     pub(super) fn read(word: &str) -> Option<Self> {
-        let word = word.trim();
+        let word = word.split(": ").next().unwrap_or(word).trim();
         let is = |known: &[&str]| known.iter().any(|known| is_same(known, word));
         Some(if is(NOTHING) {
             return None;

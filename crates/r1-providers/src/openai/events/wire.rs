@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Said,
@@ -21,6 +21,9 @@ use crate::openai::error::ErrorWords;
 /// Token ids that take more of a chunk than this are not read: some thousand, where a chunk of our own
 /// engine has one mostly and never more than a stop text has bytes.
 const IDS_LIMIT: usize = 8 * 1024;
+
+/// An error that takes more bytes than this says something.
+const NOTHING_LIMIT: usize = 1024;
 
 /// A list of documents in one: some servers send all chunks as one list. None: it is no JSON.
 pub(super) fn list(data: &str) -> Option<Said> {
@@ -70,6 +73,8 @@ pub(super) struct Wire<'a> {
     is_chunk: bool,
     /// A sentence where an error has one: `message`, `detail`, …
     sentence: bool,
+    /// A code or a word that says that all is well.
+    is_fine: bool,
     /// Keys of this format.
     is_known: bool,
     /// Any keys.
@@ -86,7 +91,7 @@ impl<'a> Wire<'a> {
         let mut literal = None;
         let failed = self.error.or(self.choices.error).is_some_and(|error| !is_nothing(error));
         let has_choices = self.choices.first.is_some();
-        if failed || self.is_error || (!has_choices && self.sentence) {
+        if failed || self.is_error || (!has_choices && self.sentence && !self.is_fine) {
             said.error = Some(ErrorWords::read(data.as_bytes()));
         }
         // A document without choices that holds words nobody can place is no ping.
@@ -116,10 +121,21 @@ impl<'de> Fields<'de> for Wire<'de> {
                 self.is_error |= word.eq_ignore_ascii_case("error");
                 self.is_chunk |= word.eq_ignore_ascii_case("chat.completion.chunk");
             }
+            "code" | "status" | "success" => self.is_fine |= filled(map)?.is_some_and(is_fine),
+            // MiniMax's.
+            "base_resp" => {
+                #[derive(Deserialize)]
+                struct Status<'a> {
+                    #[serde(borrow)]
+                    status_code: Option<&'a RawValue>,
+                }
+                let status = filled(map)?.and_then(|raw| serde_json::from_str::<Status<'_>>(raw.get()).ok());
+                self.is_error |= status.and_then(|status| status.status_code).is_some_and(|code| !is_fine(code));
+            }
             "message" | "detail" | "msg" => {
                 let value = filled(map)?;
                 let is_object = value.is_some_and(|value| value.get().starts_with('{'));
-                self.sentence |= value.is_some_and(|value| value.get().len() > 2) && !is_object;
+                self.sentence |= value.is_some_and(|value| value.get().len() > 2 && !is_fine(value)) && !is_object;
                 self.elsewhere |= is_object;
             }
             "content" | "text" | "delta" | "response" | "output" | "output_text" | "candidates" | "completion"
@@ -143,7 +159,23 @@ fn holds_words(json: &str) -> bool {
 
 /// Some send an `error` with every chunk, and nothing in it as long as all is well.
 fn is_nothing(error: &RawValue) -> bool {
-    matches!(error.get(), "null" | "false" | "0" | "\"\"" | "{}" | "[]")
+    fn is_empty(value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Bool(true) => false,
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            Value::String(text) => matches!(text.trim().to_ascii_lowercase().as_str(), "" | "null" | "none"),
+            Value::Array(list) => list.iter().all(is_empty),
+            Value::Object(object) => object.values().all(is_empty),
+        }
+    }
+    error.get().len() <= NOTHING_LIMIT && serde_json::from_str(error.get()).is_ok_and(|value| is_empty(&value))
+}
+
+/// Whether a code, a status or a sentence says that all is well.
+fn is_fine(raw: &RawValue) -> bool {
+    let word = raw.get().trim_matches('"').trim_end_matches(['.', '!']);
+    ["0", "200", "ok", "success", "true", "succeeded"].iter().any(|fine| word.eq_ignore_ascii_case(fine))
 }
 
 /// What stands in `choices`: of a list the first one, and further ones of its index. We never ask for more than one
@@ -190,6 +222,8 @@ struct Choice<'a> {
     /// In place of both in the format of before chats.
     text: Option<&'a RawValue>,
     finish: Option<Finish>,
+    /// The same under another name than the format's.
+    other_finish: Option<Finish>,
     token_ids: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
     /// It is a text, and nothing says what it means.
@@ -201,18 +235,25 @@ impl<'a> Choice<'a> {
     fn add_to(self, said: &mut Said, is_chunk: bool) -> Option<&'a str> {
         said.has_choice = true;
         said.unread |= self.unread;
-        said.finish = self.finish.or(said.finish);
+        said.finish = self.finish.or(self.other_finish).or(said.finish);
         if let Some(raw) = self.token_ids {
             said.ids = ids(raw);
         }
         let alone = said.text.is_empty();
         let has_delta = self.delta.is_there;
+        // Without a text there, another place may have one.
+        let is_only_place = self.message.is_none() && self.text.is_none() && self.delta.refusal.is_none();
         let mut literal = self.delta.add_to(said);
         if said.text.is_empty()
             && let Some(message) = self.message
         {
+            let thought = std::mem::take(&mut said.reasoning);
             message.add_to(said);
-            said.is_message = !said.text.is_empty();
+            said.is_message = !(said.text.is_empty() && said.reasoning.is_empty());
+            // Beside a delta that thinks, a message repeats.
+            if !thought.is_empty() {
+                said.reasoning = thought;
+            }
             said.is_whole = !has_delta && !is_chunk;
         }
         if said.text.is_empty()
@@ -223,7 +264,7 @@ impl<'a> Choice<'a> {
             said.text = words.text;
             said.unread |= words.unread;
         }
-        literal.filter(|_| alone && !said.is_message)
+        literal.filter(|_| alone && is_only_place)
     }
 }
 
@@ -235,8 +276,13 @@ impl<'de> Fields<'de> for Choice<'de> {
             "delta" => self.delta = map.next_value::<Any<_>>()?.0,
             "message" => self.message = map.next_value::<Any<_>>()?.0,
             "finish_reason" => self.finish = filled(map)?.and_then(|raw| Finish::read(&word(raw))),
+            "finishReason" | "finish_details" | "stop_reason" => {
+                let finish = filled(map)?.and_then(|raw| Finish::read(&word(raw)));
+                // A text that ended the answer may stand here as well.
+                self.other_finish = finish.filter(|finish| *finish != Finish::Other).or(self.other_finish);
+            }
             "index" => self.index = filled(map)?.and_then(number),
-            "text" => self.text = filled(map)?,
+            "text" | "content" | "output_text" | "generated_text" => self.text = filled(map)?.or(self.text),
             "token_ids" => self.token_ids = filled(map)?,
             "error" => self.error = filled(map)?,
             _ => skip(map)?,

@@ -38,7 +38,57 @@ fn a_refusal_names_what_it_refuses() {
         (r#"{"error":{"message":"property 'stream_options' is unsupported"}}"#, without("stream_options")),
         (r#"{"error":"unknown field \"user\""}"#, without("user")),
         (r#"{"message":"temperature is deprecated for this model"}"#, without("temperature")),
+        (
+            r#"{"error":{"message":"litellm.UnsupportedParamsError: openai does not support parameters: {'temperature': 1}, for model=o1-mini."}}"#,
+            without("temperature"),
+        ),
+        (
+            r#"{"error":{"message":"litellm.UnsupportedParamsError: gpt-5 models don't support temperature=0.5. Only temperature=1 is supported."}}"#,
+            without("temperature"),
+        ),
+        (r#"{"error":{"message":"invalid temperature: only 1 is allowed for this model"}}"#, without("temperature")),
+        (
+            r#"[{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"seed\": Cannot find field."}}]"#,
+            without("seed"),
+        ),
+        (
+            r#"{"error_code":"BAD_REQUEST","message":"Bad request: json: unknown field \"stream_options\"\n"}"#,
+            without("stream_options"),
+        ),
+        (
+            r#"{"message":"Malformed input request: #: extraneous key [max_tokens] is not permitted, please reformat your input and try again."}"#,
+            renamed,
+        ),
+        (
+            r#"{"error":{"cause":"{\n \"error\": {\n \"message\": \"Unsupported value: 'temperature' does not support 0.1 with this model.\"}}","message":"Unsupported value: 'temperature'"}}"#,
+            without("temperature"),
+        ),
         // What fits another time is not remembered.
+        (
+            r#"{"error":{"message":"temperature: range: 0..1","type":"invalid_request_error"}}"#,
+            Some((Correction::Without("temperature"), false)),
+        ),
+        (
+            r#"{"error":{"message":"max_tokens must be less than or equal to 40960, the maximum value for max_tokens is less than the context_window for this model","type":"invalid_request_error","param":"max_tokens"}}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
+        (
+            r#"{"error":{"message":"max_tokens (384000) exceeds model's maximum output tokens (65536) for model x"}}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
+        (r#"{"message":"max_tokens must not exceed 8192"}"#, Some((Correction::Without("max_tokens"), false))),
+        (
+            r#"{"error":{"message":"Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"}}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
+        (
+            r#"{"message":"The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value that is lower than 4096."}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
+        (
+            r#"{"error":{"message":"Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, but got 10 instead.","param":"max_tokens","code":"integer_below_min_value"}}"#,
+            Some((Correction::Without("max_tokens"), false)),
+        ),
         (
             r#"{"error":{"message":"temperature: must be less than or equal to 1"}}"#,
             Some((Correction::Without("temperature"), false)),
@@ -58,6 +108,11 @@ fn a_refusal_names_what_it_refuses() {
         ),
         (r#"{"error":{"message":"Unknown user. The seed of the problem is unknown."}}"#, None),
         (r#"{"error":{"message":"Invalid API key"}}"#, None),
+        (r#"{"error":{"message":"Your prompt was flagged: temperature control of reactors is not allowed."}}"#, None),
+        (
+            r#"{"error":{"message":"Conversation roles must alternate 'user' and 'assistant': unexpected 'user'"}}"#,
+            None,
+        ),
         (r#"{"error":{"message":"property 'top_p' is unsupported"}}"#, None),
         ("", None),
         ("<html>max_tokens unsupported</html>", None),
@@ -65,7 +120,12 @@ fn a_refusal_names_what_it_refuses() {
         assert_eq!(of(body), expected, "{body}");
     }
     let streamless = r#"{"error":{"message":"Unsupported value: 'stream' does not support true with this model.","param":"stream"}}"#;
-    assert_eq!(after(&Fit::default(), &["max_tokens"], None, streamless), Some((Correction::Whole, true)));
+    let azure =
+        r#"{"error":{"code":"OperationParameterInvalid","message":"Streaming responses are not currently supported"}}"#;
+    assert_eq!(after(&Fit::default(), ALL, None, azure), Some((Correction::Whole, true)));
+    for sent in [&["max_tokens"][..], ALL] {
+        assert_eq!(after(&Fit::default(), sent, None, streamless), Some((Correction::Whole, true)), "{sent:?}");
+    }
 }
 
 #[test]
@@ -114,6 +174,38 @@ fn a_role_that_is_refused_is_sent_otherwise() {
             r#"{"message":"Only user and assistant roles are supported, not system"}"#,
             Some(SystemRole::Merge),
         ),
+        // The templates of models, as vLLM, llama.cpp and LM Studio pass them on.
+        (
+            SystemRole::System,
+            r#"{"error":{"code":500,"message":"Error: Jinja Exception: Only user and assistant roles are supported!"}}"#,
+            Some(SystemRole::Merge),
+        ),
+        (
+            SystemRole::System,
+            r#"{"message":"Conversation roles must alternate user/assistant/user/assistant/..."}"#,
+            Some(SystemRole::Merge),
+        ),
+        (
+            SystemRole::System,
+            r#"{"message":"After the optional system message, conversation roles must alternate user and assistant roles except for tool calls."}"#,
+            None,
+        ),
+        (
+            SystemRole::System,
+            r#"{"detail":[{"type":"literal_error","loc":["body","messages",0,"role"],"msg":"Input should be 'user' or 'assistant'"}]}"#,
+            Some(SystemRole::Merge),
+        ),
+        (
+            SystemRole::System,
+            r#"{"message":"This model doesn't support system messages. Try again without a system message."}"#,
+            Some(SystemRole::Merge),
+        ),
+        (
+            SystemRole::System,
+            r#"{"error":{"message":"invalid params, invalid role: system (2013)"}}"#,
+            Some(SystemRole::Merge),
+        ),
+        (SystemRole::System, r#"{"error":{"message":"Your role as system was flagged."}}"#, None),
         (SystemRole::Merge, r#"{"error":"System role not supported"}"#, None),
         (SystemRole::System, r#"{"error":"The system is down"}"#, None),
     ] {
@@ -138,6 +230,7 @@ fn a_model_shows_how_it_thinks() {
     let fits = Fits::default();
     let model: Arc<str> = "deepseek-r1:8b".into();
     assert!(fits.closes_thinking(&model) && !fits.closes_thinking("llama3"));
+    assert!(fits.closes_thinking("MiniMaxAI/MiniMax-M2.7"));
     fits.learn_thinking(&model, false);
     assert!(!fits.closes_thinking(&model), "it did not");
     fits.learn_thinking(&"llama3".into(), true);

@@ -33,6 +33,18 @@ fn thinking_is_told_from_the_answer_wherever_it_is_cut() {
         (false, "a </think></think> b </thin", "", "a </think></think> b </thin", None),
         (false, "<thin", "", "<thin", None),
         (false, "thought\n</think>\n\nb</think>", "", "thought\nb</think>", Some(true)),
+        (false, "</think>b", "", "b", Some(true)),
+        (false, "a\n</think><think>b", "", "a\n<think>b", Some(true)),
+        (false, "</think>", "", "", Some(true)),
+        (false, "<think>", "", "", None),
+        (false, "<think>a</think>\n</think>\n\nb", "a", "b", None),
+        (false, "<think>a</think></b>", "a", "</b>", None),
+        (false, "◁think▷a◁/think▷b", "a", "b", None),
+        (false, "<|begin_of_thought|>a<|end_of_thought|>b", "a", "b", None),
+        (false, "So:\n<think>\na\n</think>\nb", "", "So:\n<think>\na\n</think>\nb", None),
+        (false, "So:\n```xml\n</think>\n```\nb", "", "So:\n```xml\n</think>\n```\nb", None),
+        (false, "```\na\n```\n</think>b", "", "```\na\n```\nb", Some(true)),
+        (true, "\n\na</think>\n\nb", "\n\na", "b", Some(true)),
         (true, "a</think>\n\nb", "a", "b", Some(true)),
         (true, "<think>a</think>b", "a", "b", None),
         (true, "no thought", "", "no thought", Some(false)),
@@ -58,6 +70,34 @@ fn in_mid_answer_nothing_is_held() {
     let mut think = Think::off();
     for text in ["<think>", "</thi", "nk>"] {
         assert_eq!(think.push(text.to_owned()).text, text);
+    }
+}
+
+#[test]
+fn white_space_is_not_held_for_ever() {
+    let mut think = Think::new(false);
+    let spoken: String = (0..WHITE * 2).map(|_| think.push("\n".to_owned()).text).collect();
+    assert_eq!(spoken.len(), WHITE * 2);
+}
+
+#[test]
+fn no_text_takes_long() {
+    for expects in [false, true] {
+        for part in ["</think>", "\n</think>", "<think></think>", "</think>\n", "<", "`"] {
+            crate::linear::assert_linear(part, 1024 * 1024, |size| {
+                let mut think = Think::new(expects);
+                let spoken = think.push(part.repeat(size / part.len()));
+                drop((spoken, think.finish()));
+            });
+        }
+        for letter in ["a", "<", "\n"] {
+            crate::linear::assert_linear(letter, HELD / 2, |size| {
+                let mut think = Think::new(expects);
+                for _ in 0..size {
+                    let _ = think.push(letter.to_owned());
+                }
+            });
+        }
     }
 }
 

@@ -4,6 +4,10 @@
 
 use super::*;
 
+mod errors;
+mod repeats;
+mod thought;
+
 /// How an answer ends.
 #[derive(Debug, PartialEq, Eq)]
 enum Ends {
@@ -126,6 +130,49 @@ async fn words_that_are_no_finish() {
             Done("length"),
         ),
         ("a finish in other letters", all(&[&word("a"), &finish(r#""MAX-TOKENS""#)]), "a", "", Done("length")),
+        (
+            "a finish before the first word",
+            all(&[
+                &data(r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":"stop"}]}"#),
+                &word("a"),
+                END,
+            ]),
+            "a",
+            "",
+            Done("stop"),
+        ),
+        (
+            "with what it was",
+            all(&[&word("a"), &finish(r#""content_filter: RECITATION""#)]),
+            "a",
+            "",
+            Done("content_filter"),
+        ),
+        ("a token's name", all(&[&word("a"), &finish(r#""<|im_end|>""#)]), "a", "", Done("stop")),
+        (
+            "a finish under another name",
+            all(&[
+                &word("a"),
+                &data(r#"{"choices":[{"delta":{},"finish_reason":null,"finish_details":{"type":"max_tokens"}}]}"#),
+            ]),
+            "a",
+            "",
+            Done("length"),
+        ),
+        (
+            "in camel case",
+            all(&[&word("a"), &data(r#"{"choices":[{"delta":{},"finishReason":"STOP"}]}"#)]),
+            "a",
+            "",
+            Done("stop"),
+        ),
+        (
+            "beside the text that it ended at",
+            all(&[&word("a"), &data(r#"{"choices":[{"delta":{},"finish_reason":"stop","stop_reason":"\n\n"}]}"#)]),
+            "a",
+            "",
+            Done("stop"),
+        ),
         ("a finish in an object", all(&[&word("a"), &finish(r#"{"type":"eos_token"}"#)]), "a", "", Done("stop")),
         ("an unknown finish and [DONE]", all(&[&word("a"), &finish(r#""hooray""#), END]), "a", "", Done("other")),
         ("an unknown finish alone", all(&[&word("a"), &finish(r#""hooray""#)]), "a", "", Fails(Code::Truncated)),
@@ -187,6 +234,7 @@ async fn nothing_that_may_have_been_words_is_skipped_in_silence() {
         r#"{"choices":"lost"}"#,
         r#"{"choices":[{"delta":{"content":[{"type":"mystery","text":"lost"}]}}]}"#,
         r#"{"choices":[{"delta":{"content":[[[[[[["lost"]]]]]]]}}]}"#,
+        r#"{"choices":[{"delta":{"content":{"mystery":"lost"}}}]}"#,
     ] {
         let unread = data(unread);
         for end in [END, &stop] {
@@ -198,6 +246,8 @@ async fn nothing_that_may_have_been_words_is_skipped_in_silence() {
     for ignored in [
         "ping",
         "[PING]",
+        ": keepalive",
+        ": OPENROUTER PROCESSING",
         "keep-alive",
         "null",
         "3",
@@ -212,9 +262,19 @@ async fn nothing_that_may_have_been_words_is_skipped_in_silence() {
         r#"{"choices":[{"index":1,"delta":{}},{"index":1,"delta":{}}]}"#,
         r#"{"error":null}"#,
         r#"{"error":{},"message":""}"#,
+        r#"{"error":{"message":"","type":"","param":null,"code":0}}"#,
+        r#"{"error":"None"}"#,
+        r#"{"code":0,"msg":"success"}"#,
+        r#"{"message":"OK"}"#,
+        r#"{"success":true,"message":"keep waiting"}"#,
+        r#"{"choices":null,"base_resp":{"status_code":0,"status_msg":""}}"#,
     ] {
         let ignored = data(ignored);
         cases.push(("no words", all(&[&ignored, &word("a"), &ignored, &stop, &ignored, END]), "a", "", Done("stop")));
+    }
+    for lost in ["chunk: X\n\n", "data X\n\n", "> data: X\n\n"] {
+        let lost = lost.replace('X', r#"{"choices":[{"delta":{"content":"lost"}}]}"#);
+        cases.push(("a strange line", all(&[&word("a"), &lost, &word("b"), END]), "ab", "", Fails(Code::Truncated)));
     }
     for strange in ["Internal Server Error", "upstream connect error or disconnect\n", "<b>no page</b>\nbut words"] {
         let code = Fails(Code::InvalidResponse);
@@ -247,6 +307,12 @@ async fn one_odd_value_never_costs_an_events_words() {
         r#"{"choices":[{"delta":null,"message":{"content":"a"}}]}"#,
         r#"{"choices":[{"delta":{"content":null},"text":"a"}]}"#,
         r#"{"choices":[{"text":"a","index":0,"logprobs":null}]}"#,
+        r#"{"choices":[{"content":"a","role":"assistant"}]}"#,
+        r#"{"choices":[{"delta":{"content":{"content_type":"text","parts":["a"]}}}]}"#,
+        r#"{"choices":[{"delta":{"content":[{"type":"TEXT","text":"a"},{"type":"image_url","image_url":{"url":"x"}}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":[{"type":"response.output_text","text":"a"}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a"},"finish_reason":null}],"error":{"code":0,"message":""}}"#,
+        r#"{"code":0,"message":"Success","choices":[{"delta":{"content":"a"}}]}"#,
         r#"{"choices":{"delta":{"content":"a"}}}"#,
         r#"{"choices":[null,{"delta":{"content":"a"}}]}"#,
         r#"{"choices":[{"delta":{"content":"a"},"index":null}]}"#,
@@ -405,98 +471,24 @@ async fn bytes_tell_what_it_is() {
         ("error: in words", "error: upstream is overloaded\n".to_owned(), "", "", Fails(Code::Failed)),
         ("an XML page", "\n  <?xml version=\"1.0\"?><Error/>".to_owned(), "", "", Fails(Code::InvalidResponse)),
         ("a page", "<!doctype html><title>Welcome</title>".to_owned(), "", "", Fails(Code::InvalidResponse)),
+        (
+            "white space before a field",
+            format!(" data: {a}\n\n\tdata: {b}\n\ndata: [DONE]\n\n"),
+            "ab",
+            "",
+            Done("stop"),
+        ),
+        ("a field in other letters", format!("Data: {a}\n\nDATA:{b}\n\ndata: [DONE]\n\n"), "ab", "", Done("stop")),
+        ("the end without brackets", format!("data: {a}\n\ndata: DONE\n\n"), "a", "", Done("stop")),
+        (
+            "event: throttlingException",
+            format!("data: {a}\n\nevent: throttlingException\ndata: {{\"message\":\"Too many requests\"}}\n\n"),
+            "a",
+            "",
+            Fails(Code::RateLimited),
+        ),
         ("[done]", format!("data: {a}\n\ndata: [done]\n\n"), "a", "", Done("stop")),
         ("\"[DONE]\"", format!("data: {a}\n\ndata: \"[DONE]\"\n\n"), "a", "", Done("stop")),
     ])
     .await;
-}
-
-#[tokio::test]
-async fn errors_are_seen_wherever_they_stand() {
-    let mut cases = Vec::new();
-    for (error, code) in [
-        (r#"{"error":{"message":"no","type":"server_error"}}"#, Code::Failed),
-        (r#"{"error":"no"}"#, Code::Failed),
-        (r#"{"error":"no","code":429}"#, Code::RateLimited),
-        (r#"{"error":{"message":"no","code":"insufficient_quota"}}"#, Code::NoCredit),
-        (
-            r#"{"error":{"message":"no","metadata":{"raw":"{\"error\":{\"code\":\"context_length_exceeded\"}}"}}}"#,
-            Code::ContextTooLong,
-        ),
-        (r#"{"choices":[{"error":{"code":401,"message":"no"},"finish_reason":"error"}]}"#, Code::Auth),
-        (
-            r#"{"choices":[{"delta":{"content":""},"error":{"code":502,"message":"no"},"finish_reason":"error"}],"error":{"code":502}}"#,
-            Code::Failed,
-        ),
-        (r#"{"type":"error","error":{"type":"overloaded_error","message":"no"}}"#, Code::Failed),
-        (r#"{"object":"error","message":"no","code":50001}"#, Code::Failed),
-        (r#"{"message":"Too Many Requests","status":429}"#, Code::RateLimited),
-        (r#"{"detail":"Incorrect API key provided"}"#, Code::Auth),
-        (r#"{"detail":[{"loc":["body","x"],"msg":"no","type":"missing"}]}"#, Code::Failed),
-        (
-            r#"{"code":"DataInspectionFailed","message":"Output data may contain inappropriate content.","request_id":"x"}"#,
-            Code::Rejected,
-        ),
-        (r#"{"error_code":336007,"error_msg":"the length of the prompt is too long"}"#, Code::ContextTooLong),
-        (
-            r#"{"error":{"message":"litellm.RateLimitError: no","type":"throttling_error","param":null,"code":"429"}}"#,
-            Code::RateLimited,
-        ),
-        (r#"{"errors":[{"message":"no","code":"model_not_found"}]}"#, Code::ModelNotFound),
-    ] {
-        cases.push(("first", data(error), "", "", Fails(code)));
-        cases.push(("in the middle", all(&[&word("a"), &data(error), &word("b"), END]), "a", "", Fails(code)));
-        cases.push(("as a document", error.to_owned(), "", "", Fails(code)));
-        cases.push(("bare", all(&[&word("a"), error, "\n\n", END]), "a", "", Fails(code)));
-    }
-    check(cases).await;
-}
-
-#[tokio::test]
-async fn what_is_thought_is_no_part_of_the_answer() {
-    let mut cases = Vec::new();
-    for thought in [
-        r#""reasoning_content":"hm""#,
-        r#""reasoning":"hm""#,
-        r#""thinking":"hm""#,
-        r#""content":null,"reasoning_content":"hm","reasoning":"hm""#,
-        r#""reasoning":{"content":"hm"}"#,
-        r#""reasoning_details":[{"type":"reasoning.text","text":"hm","index":0}]"#,
-        r#""reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"},{"type":"reasoning.encrypted","data":"x"}]"#,
-        r#""reasoning_details":[{"type":"reasoning.summary","summary":"hm"}]"#,
-        r#""content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]"#,
-        r#""content":[{"type":"thinking","thinking":"hm"}]"#,
-        r#""content":[{"type":"reasoning","text":"hm"}]"#,
-        r#""content":"<think>hm</think>""#,
-        r#""content":"\n<thinking>hm</thinking>\n""#,
-    ] {
-        cases.push((
-            "in its own events",
-            all(&[&delta(thought), &word("a"), &finish("\"stop\"")]),
-            "a",
-            "hm",
-            Done("stop"),
-        ));
-        cases.push(("and nothing else", all(&[&delta(thought), END]), "", "hm", Done("stop")));
-    }
-    let tags = "<think>h</think>\n\na</think>b";
-    let by_letters: String = tags.chars().map(|c| if c == '\n' { word(r"\n") } else { word(&c.to_string()) }).collect();
-    let document =
-        |content: &str| format!(r#"{{"choices":[{{"message":{{"content":"{content}"}},"finish_reason":"stop"}}]}}"#);
-    cases.extend([
-        ("tags cut anywhere", all(&[&by_letters, END]), "a</think>b", "h", Done("stop")),
-        ("beside words", all(&[&delta(r#""content":"a","reasoning":"hm""#), END]), "a", "hm", Done("stop")),
-        ("a tag that is never closed", all(&[&word("<think>hm"), END]), "", "hm", Done("stop")),
-        ("in a document", document("<think>hm</think>a"), "a", "hm", Done("stop")),
-        ("in a document, by a field", document(r#"a","reasoning_content":"hm"#), "a", "hm", Done("stop")),
-        (
-            "in a document without the opening tag",
-            document(r"hm\n</think>\n\na"),
-            "a",
-            r"hm
-",
-            Done("stop"),
-        ),
-    ]);
-    check(cases).await;
 }

@@ -40,6 +40,10 @@ fn what_says_more_than_text_is_no_template() {
         r#"{"choices":[{"delta":{"content":"x"}}],"error":{"message":"no"}}"#,
         r#"{"choices":[{"delta":{"content":[{"type":"text","text":"x"}]}}]}"#,
         r#"{"choices":[{"delta":{"content":null}}]}"#,
+        // Where the next text is empty, what stands beside it counts.
+        r#"{"choices":[{"delta":{"content":"x","refusal":"no"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"x"},"message":{"content":"no"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"x"},"text":"no"}]}"#,
         r#"{"choices":[]}"#,
     ] {
         let mut template = Template::default();
