@@ -13,7 +13,7 @@
 mod tests;
 
 /// The tags, each with its end.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     (OPENING, CLOSING),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
