@@ -222,7 +222,7 @@ where
                 self.silence.end_in(LINGER);
                 None
             }
-            Event::Said(said) => self.read(*said),
+            Event::Said(said) => self.read(said),
             Event::Failed(words) => {
                 self.terminal = Some(Err(error::of_words(&self.answerer.name, &words)));
                 None
@@ -380,7 +380,7 @@ enum Event {
     /// Nothing: a sign of life.
     Empty,
     Done,
-    Said(Box<Said>),
+    Said(Said),
     /// It calls itself an error.
     Failed(ErrorWords),
     /// More than one document.
@@ -401,7 +401,7 @@ fn event_of(piece: Piece<'_>, template: &mut Template) -> Event {
     if let Ok(mut said) = said {
         // Only a document has its end where its last bracket is; an event of a stream may be one of many.
         said.is_whole &= piece.source == Source::Document || !said.text.is_empty();
-        return Event::Said(Box::new(said));
+        return Event::Said(said);
     }
     let mut rest = Bytes::copy_from_slice(data);
     match document::next(&mut rest) {

@@ -3,11 +3,11 @@
 //! serde's own readers of structs refuse an object for one value of another type, or for a key that stands twice. These
 //! take whatever comes: of a key the last value counts, and a value of another shape is nothing.
 
-use std::{fmt, marker::PhantomData};
+use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -57,70 +57,71 @@ impl<'de, T: Fields<'de>> Fields<'de> for Option<T> {
     }
 }
 
-/// A [`Fields`] as serde reads it.
-pub(super) struct Any<T>(pub(super) T);
-
-impl<'de, T: Fields<'de>> Deserialize<'de> for Any<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reading(PhantomData))
-    }
-}
-
-struct Reading<T>(PhantomData<T>);
+/// Fills one in place: what these hold is large, and is not to be moved from level to level.
+pub(super) struct Fill<'a, T>(pub(super) &'a mut T);
 
 /// Reads an object, and nothing else.
 pub(super) fn object<'de, T: Fields<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_map(Reading(PhantomData)).map(|Any(read)| read)
+    let mut read = T::default();
+    deserializer.deserialize_map(Fill(&mut read))?;
+    Ok(read)
 }
 
-impl<'de, T: Fields<'de>> Visitor<'de> for Reading<T> {
-    type Value = Any<T>;
+impl<'de, T: Fields<'de>> DeserializeSeed<'de> for Fill<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        // Of a key that stands twice the last value counts.
+        *self.0 = T::default();
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Fields<'de>> Visitor<'de> for Fill<'_, T> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(T::NAME)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Any<T>, A::Error> {
-        let mut read = T::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<Key<'de>>()? {
-            read.field(&key.0, &mut map)?;
+            self.0.field(&key.0, &mut map)?;
         }
-        Ok(Any(read))
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Any<T>, A::Error> {
-        let mut read = T::default();
-        while read.element(&mut list)? {}
-        Ok(Any(read))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while self.0.element(&mut list)? {}
+        Ok(())
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Any<T>, E> {
-        let mut read = T::default();
-        read.text(text);
-        Ok(Any(read))
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.text(text);
+        Ok(())
     }
 
-    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+    fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Any<T>, E> {
-        Ok(Any(T::default()))
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 }

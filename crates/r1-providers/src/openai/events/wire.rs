@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** each part of a document is parsed at most twice, however it nests.
 
+use std::borrow::Cow;
+
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess},
@@ -11,7 +13,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     Said,
     content::{Words, string},
-    fields::{Any, Fields, filled, object, skip},
+    fields::{Fields, Fill, filled, object, skip},
     finish::Finish,
     parse,
     usage::{counts, number},
@@ -111,7 +113,7 @@ impl<'de> Fields<'de> for Wire<'de> {
         self.has_keys = true;
         self.is_known |= matches!(key, "choices" | "usage" | "error");
         match key {
-            "choices" => self.choices = map.next_value::<Any<_>>()?.0,
+            "choices" => map.next_value_seed(Fill(&mut self.choices))?,
             "usage" => self.usage = filled(map)?,
             "error" | "errors" | "error_msg" | "error_message" | "errorMessage" => {
                 self.error = filled(map)?.or(self.error);
@@ -197,15 +199,20 @@ impl<'de> Fields<'de> for Choices<'de> {
     }
 
     fn element<A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let Some(Any(choice)) = list.next_element::<Any<Option<Choice<'de>>>>()? else { return Ok(false) };
-        let Some(choice) = choice else { return Ok(true) };
-        self.error = self.error.or(choice.error);
-        match &self.first {
-            None => self.first = Some(choice),
-            Some(first) if choice.index.is_some() && choice.index == first.index => self.more.push(choice),
-            Some(_) => {}
+        let Some(first) = &self.first else {
+            let found = list.next_element_seed(Fill(&mut self.first))?.is_some();
+            self.error = self.first.as_ref().and_then(|choice| choice.error);
+            return Ok(found);
+        };
+        let mut choice = None::<Choice<'de>>;
+        let found = list.next_element_seed(Fill(&mut choice))?.is_some();
+        if let Some(choice) = choice {
+            self.error = self.error.or(choice.error);
+            if choice.index.is_some() && choice.index == first.index {
+                self.more.push(choice);
+            }
         }
-        Ok(true)
+        Ok(found)
     }
 
     fn text(&mut self, text: &str) {
@@ -273,8 +280,8 @@ impl<'de> Fields<'de> for Choice<'de> {
 
     fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
-            "delta" => self.delta = map.next_value::<Any<_>>()?.0,
-            "message" => self.message = map.next_value::<Any<_>>()?.0,
+            "delta" => map.next_value_seed(Fill(&mut self.delta))?,
+            "message" => map.next_value_seed(Fill(&mut self.message))?,
             "finish_reason" => self.finish = filled(map)?.and_then(|raw| Finish::read(&word(raw))),
             "finishReason" | "finish_details" | "stop_reason" => {
                 let finish = filled(map)?.and_then(|raw| Finish::read(&word(raw)));
@@ -372,7 +379,7 @@ impl<'de> Fields<'de> for Delta<'de> {
 }
 
 /// A word that decides something: a text, or of an object its `type` or `reason`.
-fn word(raw: &RawValue) -> String {
+fn word(raw: &RawValue) -> Cow<'_, str> {
     #[derive(Deserialize)]
     struct Object<'a> {
         #[serde(borrow, rename = "type")]
@@ -380,16 +387,18 @@ fn word(raw: &RawValue) -> String {
         #[serde(borrow)]
         reason: Option<&'a RawValue>,
     }
-    let text = |raw: &RawValue| string(raw.get()).map(|word| String::from_utf8_lossy(&word).into_owned());
-    match raw.get().as_bytes().first() {
-        Some(b'"') => text(raw),
-        Some(b'{') => {
-            let object = serde_json::from_str::<Object<'_>>(raw.get()).ok();
-            object.and_then(|object| object.kind.or(object.reason)).and_then(text)
+    let raw = match raw.get() {
+        object if object.starts_with('{') => {
+            let object = serde_json::from_str::<Object<'_>>(object).ok();
+            object.and_then(|object| object.kind.or(object.reason)).map_or("", RawValue::get)
         }
-        _ => None,
+        other => other,
+    };
+    match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        None => Cow::Borrowed(""),
+        Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+        Some(_) => String::from_utf8_lossy(&string(raw).unwrap_or_default()).into_owned().into(),
     }
-    .unwrap_or_default()
 }
 
 /// A list of token ids; empty where it is none, or too long a one: the text counts all the same.
