@@ -27,7 +27,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::AttachPermit;
 
-/// A reader that may not go on comes back after so long, and is told why.
+/// A reader that may not go on comes back after this time, and is told why.
 const SIGN_IN_AFTER: Duration = Duration::from_secs(1);
 
 /// The right to follow an answer, for as long as it lasts.

@@ -76,7 +76,7 @@ impl Past {
         Self { system, turns, tail, prefill: partial.map_or(0, estimate), shortened: !history.whole || begin > 0 }
     }
 
-    /// The first turn with which it fits into so many tokens: the earliest, or where there is none the last that
+    /// The first turn with which it fits into this many tokens: the earliest, or where there is none the last that
     /// there is, the question. Not before `from`.
     pub(super) fn first_within(&self, tokens: u64, from: usize) -> usize {
         let Some(question) = self.turns.len().checked_sub(1) else { return 0 };
@@ -129,7 +129,7 @@ impl Past {
 
 /// Where the next turn of the user's is; at the latest the last turn that there is.
 fn next_of_user(turns: &[PastTurn], from: usize) -> usize {
-    let next = turns.iter().skip(from).position(|past| past.turn.role == Role::User);
+    let next = turns.get(from..).unwrap_or_default().iter().position(|past| past.turn.role == Role::User);
     next.map_or(turns.len().saturating_sub(1), |next| from + next)
 }
 

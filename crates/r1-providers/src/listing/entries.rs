@@ -176,11 +176,11 @@ fn with_numbers(text: &str) -> Option<String> {
 /// The length of a string with its quotation marks; of one that does not end, all.
 fn string_length(text: &str) -> usize {
     let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
+    for (at, byte) in text.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return at + 1,
+            b'"' if at > 0 => return at + 1,
             _ => {}
         }
     }

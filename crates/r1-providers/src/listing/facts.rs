@@ -106,7 +106,7 @@ pub(super) fn tokens(value: &Value) -> Option<u32> {
 
 /// The value at a JSON pointer without escapes.
 pub(super) fn lookup<'a>(entry: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
-    let mut steps = pointer.split('/').skip(1);
+    let mut steps = pointer.strip_prefix('/')?.split('/');
     let first = entry.get(steps.next()?)?;
     steps.try_fold(first, |value, step| value.get(step))
 }

@@ -45,7 +45,7 @@ const PIECE: usize = 8 * 1024;
 pub(super) const HTTP: usize = 16 * 1024;
 /// To send the rest of an answer to one that is to make room.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// A client that is refused before it has sent its whole body is listened to for so long, and so many bytes: closed
+/// A client that is refused before it has sent its whole body is listened to for this time, and these bytes: closed
 /// at once, it would hear of a lost connection and not of the refusal.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 4 * 1024 * 1024);
 /// These are answered however full it is.

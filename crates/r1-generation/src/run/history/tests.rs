@@ -32,7 +32,7 @@ fn shown(turns: &[Turn]) -> Vec<String> {
     turns.iter().map(|turn| format!("{}:{}", &turn.role.as_str()[..1], turn.content)).collect()
 }
 
-/// What is given within so many tokens, and from which turn on where that is not all.
+/// What is given within this many tokens, and from which turn on where that is not all.
 fn within(turns: &[&str], whole: bool, tokens: u64) -> (Vec<String>, Option<usize>) {
     let past = Past::new(history(turns, whole), Vec::new(), None);
     let first = past.first_within(tokens, 0);
