@@ -35,6 +35,10 @@ export class BlockStream {
     return this.#hasDefinitions && this.#handedOut;
   }
 
+  get openLength(): number {
+    return this.#open.length;
+  }
+
   append(text: string): void {
     const joined = this.#carriageReturn ? `\r${text}` : text;
     this.#carriageReturn = joined.endsWith('\r');

@@ -129,6 +129,9 @@ class ListPart implements Part {
     if (this.node instanceof HTMLOListElement && token.start !== '' && token.start !== 1)
       this.node.start = token.start;
     this.node.classList.toggle('loose', token.loose);
+    if ('cut' in token) this.node.classList.add('cut');
+    // Such numbers need more room.
+    if (token.ordered && Number(token.start) + token.items.length > 100) this.node.classList.add('hundreds');
     this.#items.update(this.node, token.items, place);
   }
 

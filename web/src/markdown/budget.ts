@@ -1,7 +1,7 @@
 /** How long the page may be busy with answers before it gets its turn, in ms, layout included. */
 const SLICE = 24;
 /** Parts that are made before the clock is looked at: the fewest and the most. */
-const FEWEST = 60;
+const FEWEST = 200;
 const MOST = 4_000;
 
 /** The whole task has one slice, however many answers it renders: when it ends. */
@@ -23,8 +23,8 @@ export class Pace {
 
   /** What making that many took, in ms. */
   learn(took: number): void {
-    if (took < SLICE / 3) this.parts = Math.min(this.parts * 2, MOST);
-    else if (took > SLICE) this.parts = Math.max(Math.ceil(this.parts / 2), FEWEST);
+    if (took < SLICE) this.parts = Math.min(this.parts * 2, MOST);
+    else if (took > 2 * SLICE) this.parts = Math.max(Math.ceil(this.parts / 2), FEWEST);
   }
 }
 

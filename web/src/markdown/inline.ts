@@ -6,9 +6,8 @@ import { MathPart } from './math';
 import { NoteMarkPart } from './note_mark';
 import { type Part, type PartKind, PartList, type Place } from './parts';
 import { decodeReferences } from './references';
+import { isLineBreak } from './tags';
 import { namesAnotherHost, type SafeUrl, safeUrl } from './url';
-
-const LINE_BREAK_TAG = /^<br\s*\/?>$/i;
 
 /** Everything within a line. What is not known is shown as it is written. */
 export const inlineKind: PartKind = {
@@ -18,7 +17,7 @@ export const inlineKind: PartKind = {
       case 'image':
         return `${token.type} ${place.inLink} ${token.href}`;
       case 'html':
-        return LINE_BREAK_TAG.test(token.raw) ? 'br' : textShape(token);
+        return isLineBreak(token.raw) ? 'br' : textShape(token);
       case 'element':
         return `element ${token.name}`;
       case 'note_mark':
@@ -56,7 +55,7 @@ export const inlineKind: PartKind = {
       case 'inline_math':
         return new MathPart(element('span'), token.display);
       case 'html':
-        return LINE_BREAK_TAG.test(token.raw) ? new LineBreakPart() : textPart(token);
+        return isLineBreak(token.raw) ? new LineBreakPart() : textPart(token);
       case 'link': {
         // An address found in the text is literal; one written as a link's target may hold references.
         const url = place.inLink ? null : safeUrl(token.autolink ? token.href : decodeReferences(token.href));
@@ -86,7 +85,7 @@ export const inlineKind: PartKind = {
 };
 
 function isMark(token: NoteMark, place: Place): boolean {
-  return !place.inLink && place.answer.notes.isMark(token.label, place.live);
+  return !place.inLink && place.answer.notes.isMark(token.label);
 }
 
 function textShape(token: MarkdownToken): string {

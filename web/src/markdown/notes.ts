@@ -12,6 +12,8 @@ let answers = 0;
 export class Notes {
   /** What the ids of this answer begin with. No other answer in the page has the same. */
   readonly id = `note-${++answers}`;
+  /** The whole text was read: no definition is yet to come. */
+  complete = false;
   readonly #certain = new Map<string, Footnote>();
   #open = new Map<string, Footnote>();
   readonly #numbers = new Map<string, number>();
@@ -31,8 +33,8 @@ export class Notes {
   }
 
   /** Whether `[^label]` is shown as a mark. While an answer is written, its definition may be yet to come. */
-  isMark(label: string, live: boolean): boolean {
-    const mark = this.#has(keyOf(label)) || (live && PLAIN_LABEL.test(label));
+  isMark(label: string): boolean {
+    const mark = this.#has(keyOf(label)) || (!this.complete && PLAIN_LABEL.test(label));
     if (!this.#shownAs.has(keyOf(label))) this.#shownAs.set(keyOf(label), mark);
     return mark;
   }

@@ -70,7 +70,12 @@ export class PartList {
   }
 
   /** Makes the parts show these tokens, as far as the budget goes. Gives back how many are shown wholly. */
-  update(parent: Element, tokens: readonly MarkdownToken[], place: Place, end: Element | null = null): number {
+  update(
+    parent: Element,
+    tokens: readonly MarkdownToken[],
+    place: Place,
+    end: Element | null = null,
+  ): number {
     const { budget } = place.answer;
     for (const [index, token] of tokens.entries()) {
       const live = place.live && index === tokens.length - 1;
@@ -80,7 +85,13 @@ export class PartList {
       const shape = this.#kind.shapeOf(token, here);
       const outline = outlineOf(token);
       const fits = entry !== undefined && entry.shape === shape;
-      if (fits && entry.complete && entry.raw === token.raw && entry.outline === outline && entry.live === live)
+      if (
+        fits &&
+        entry.complete &&
+        entry.raw === token.raw &&
+        entry.outline === outline &&
+        entry.live === live
+      )
         continue;
       if (!budget.spend(fits ? 1 : this.#kind.weightOf?.(token))) return index;
       const part = fits ? entry.part : this.#kind.create(token, here);

@@ -1,11 +1,12 @@
 import { Pace } from './budget';
 import { releaseDiagrams } from './diagram';
+import { markEdges, stylesTellEdges } from './edges';
 import { Shown } from './shown';
 
 /** A render that took longer (ms) is followed by a pause of three times as long, so that the page stays usable. */
 const LONG_RENDER = 12;
 const PAUSE_PER_COST = 3;
-/** Characters that are read before the clock is looked at. */
+/** Characters that are read before the clock is looked at; as many as are open, where these are more. */
 const READ_AT_ONCE = 16_000;
 
 /**
@@ -32,6 +33,8 @@ export class MarkdownRenderer {
   #pause: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
   #shown: Shown;
+  /** Ends the marking of edges. */
+  #edges: (() => void) | undefined;
 
   constructor(root: HTMLElement, hooks: { /** After each render. */ changed?(): void } = {}) {
     this.#root = root;
@@ -76,6 +79,7 @@ export class MarkdownRenderer {
   destroy(): void {
     this.#cancel();
     unfinished.delete(this.#whole);
+    this.#forgetEdges();
     releaseDiagrams(this.#root);
   }
 
@@ -111,6 +115,7 @@ export class MarkdownRenderer {
     this.#busy(this.#finished && !complete);
     this.#changed();
     if (!complete) this.#schedule();
+    else if (this.#finished && !stylesTellEdges()) this.#edges ??= markEdges(this.#root);
   }
 
   /** Shows what the budget allows. Gives back whether that was all. */
@@ -120,7 +125,8 @@ export class MarkdownRenderer {
     this.#replaced = false;
     this.#shown.beginSlice();
     do {
-      const piece = this.#text.slice(this.#read.length, this.#read.length + READ_AT_ONCE);
+      const most = Math.max(READ_AT_ONCE, this.#shown.openLength);
+      const piece = this.#text.slice(this.#read.length, this.#read.length + most);
       this.#read += piece;
       const last = this.#read.length === this.#text.length;
       this.#shown.take(piece, last && this.#finished);
@@ -129,7 +135,13 @@ export class MarkdownRenderer {
     return false;
   }
 
+  #forgetEdges(): void {
+    this.#edges?.();
+    this.#edges = undefined;
+  }
+
   #startOver(): void {
+    this.#forgetEdges();
     this.#read = '';
     releaseDiagrams(this.#root);
     this.#root.replaceChildren();

@@ -41,6 +41,11 @@ export class Shown {
     return this.#closed;
   }
 
+  /** Characters that are read again with the next piece: the end is not certain yet. */
+  get openLength(): number {
+    return this.#stream.openLength;
+  }
+
   beginSlice(): void {
     this.#answer.renewBudget();
   }
@@ -58,6 +63,7 @@ export class Shown {
     const { stable, open } = last ? this.#stream.finish() : this.#stream.update();
     this.#answer.notes.add(stable);
     this.#answer.notes.preview(open);
+    this.#answer.notes.complete = last;
     const visible = visibleBlocks(stable);
     this.#outline.add(visible);
     for (const block of visible) this.#stable.push(block);
@@ -96,6 +102,7 @@ export class Shown {
     this.#answer.budget = budget;
     const { blocks } = lex(normalizeLines(this.#source));
     this.#answer.notes.add(blocks);
+    this.#answer.notes.complete = true;
     this.#stable = visibleBlocks(blocks);
     this.#outline = new Outline();
     this.#outline.add(this.#stable);

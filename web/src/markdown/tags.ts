@@ -65,9 +65,28 @@ export function isHalfTag(text: string): boolean {
   return /^\s/.test(rest) && TYPED.includes(name.toLowerCase());
 }
 
+const LINE_BREAK = /^<br\s*\/?>$/i;
+
+/** Whether this is a tag that breaks the line. */
+export function isLineBreak(tag: string): boolean {
+  return LINE_BREAK.test(tag);
+}
+
+/** A break that stands beside the end of a line is one break, not two. */
+function joinBreaks(tokens: Token[]): void {
+  for (const [index, token] of tokens.entries()) {
+    if (!isTag(token) || !isLineBreak(token.raw)) continue;
+    const before = tokens[index - 1];
+    const after = tokens[index + 1];
+    if (before?.type === 'text') before.text = before.text.replace(/\n[ \t]*$/, '');
+    if (after?.type === 'text') after.text = after.text.replace(/^[ \t]*\n/, '');
+  }
+}
+
 /** Puts what stands between two tags within one token. A tag without its other half stays as it is written. */
 export function nestTags(tokens: Token[]): Token[] {
   if (!tokens.some(isTag)) return tokens;
+  joinBreaks(tokens);
   const open: { name: string; at: number }[] = [];
   const nested: Token[] = [];
   for (const token of tokens.splice(0)) {

@@ -26,7 +26,15 @@ export class BoundedTokenizer extends Tokenizer {
 
   override list(source: string): Tokens.List | undefined {
     const opener = /^ {0,3}(?:[*+-]|\d{1,9}[.)])(?:[ \t]|\n|$)/;
-    return this.#nested(source, opener, () => super.list(source.slice(0, listCut(source))));
+    return this.#nested(source, opener, () => {
+      const cut = listCut(source);
+      const found = super.list(source.slice(0, cut));
+      const whole =
+        found === undefined ||
+        cut === source.length ||
+        found.raw.length < source.slice(0, cut).trimEnd().length;
+      return whole ? found : ({ ...found, cut: true } as Tokens.List);
+    });
   }
 
   override html(source: string): Tokens.HTML | undefined {
@@ -80,7 +88,11 @@ export class BoundedTokenizer extends Tokenizer {
     return this.lexer as BoundedLexer;
   }
 
-  #nested<Found extends Token>(source: string, opener: RegExp, lex: () => Found | undefined): Found | undefined {
+  #nested<Found extends Token>(
+    source: string,
+    opener: RegExp,
+    lex: () => Found | undefined,
+  ): Found | undefined {
     if (!opener.test(source)) return undefined;
     const lexer = this.#lexer;
     if (lexer.blockDepth === 0) lexer.blockWork = NESTED_WORK;
