@@ -317,7 +317,7 @@ fn the_embedded_page_is_whole() {
 
 #[test]
 fn the_embedded_html_keeps_to_its_own_policy() {
-    let response = Site::EMBEDDED.serve(&Method::GET, "/", &HeaderMap::new());
+    let response = Site::EMBEDDED.serve(&Method::GET, &Uri::from_static("/"), &HeaderMap::new());
     let html = pieces(response.into_body()).concat();
     let html = std::str::from_utf8(&html).unwrap().to_lowercase();
     assert!(html.starts_with("<!doctype html>"));

@@ -3,15 +3,7 @@ const BOXES = 'pre, .table-box, .math-display';
 /** A box that can be scrolled by less (CSS pixels) is shown whole. */
 const SLACK = 2;
 
-let known: boolean | undefined;
-
-/** Whether the style sheet alone can tell where a box goes on. */
-export function stylesTellEdges(): boolean {
-  known ??= globalThis.CSS?.supports?.('animation-timeline', 'scroll(self inline)') ?? true;
-  return known;
-}
-
-/** Marks each box of a finished answer with the sides where more of it is, and keeps up with its scrolling. */
+/** For browsers whose styles can't tell where a box goes on: marks each box of a finished answer with the sides where more of it is, and keeps up with its scrolling. */
 export function markEdges(root: HTMLElement): () => void {
   const boxes = [...root.querySelectorAll<HTMLElement>(BOXES)];
   const markAll = () => {

@@ -1,11 +1,12 @@
 import { Pace } from './budget';
 import { releaseDiagrams } from './diagram';
-import { markEdges, stylesTellEdges } from './edges';
 import { Shown } from './shown';
 
 /** A render that took longer (ms) is followed by a pause of three times as long, so that the page stays usable. */
 const LONG_RENDER = 12;
 const PAUSE_PER_COST = 3;
+/** Whether the style sheet alone shows where a box goes on (`edges.css`). */
+const STYLES_TELL_EDGES = globalThis.CSS?.supports?.('animation-timeline', 'scroll(self inline)') ?? true;
 /** Characters that are read before the clock is looked at; as many as are open, where these are more. */
 const READ_AT_ONCE = 16_000;
 
@@ -33,6 +34,7 @@ export class MarkdownRenderer {
   #pause: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
   #shown: Shown;
+  #destroyed = false;
   /** Ends the marking of edges. */
   #edges: (() => void) | undefined;
 
@@ -78,6 +80,7 @@ export class MarkdownRenderer {
   /** Stops all work. What is shown stays in the page until its owner removes it. */
   destroy(): void {
     this.#cancel();
+    this.#destroyed = true;
     unfinished.delete(this.#whole);
     this.#forgetEdges();
     releaseDiagrams(this.#root);
@@ -115,7 +118,7 @@ export class MarkdownRenderer {
     this.#busy(this.#finished && !complete);
     this.#changed();
     if (!complete) this.#schedule();
-    else if (this.#finished && !stylesTellEdges()) this.#edges ??= markEdges(this.#root);
+    else if (this.#finished && !STYLES_TELL_EDGES) this.#markEdges();
   }
 
   /** Shows what the budget allows. Gives back whether that was all. */
@@ -133,6 +136,17 @@ export class MarkdownRenderer {
       if (last) return this.#shown.update();
     } while (this.#shown.update() && this.#shown.hasTime);
     return false;
+  }
+
+  #markEdges(): void {
+    const shown = this.#shown;
+    import('./edges').then(
+      ({ markEdges }) => {
+        if (shown === this.#shown && !this.#destroyed) this.#edges ??= markEdges(this.#root);
+      },
+      // Without it the boxes end hard.
+      () => undefined,
+    );
   }
 
   #forgetEdges(): void {
