@@ -5,6 +5,7 @@ import {
   listConversations,
   renameConversation,
 } from '$/api/client';
+import { connection } from '$/api/connection.svelte';
 import { ApiError, messageOf } from '$/api/errors';
 import { formatMonth, t } from '$/lib/i18n.svelte';
 import { navigate, router } from '$/lib/router.svelte';
@@ -391,6 +392,9 @@ export class Conversations {
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible' && this.status !== 'idle') void this.refresh();
       else this.#watchRunning();
+    });
+    connection.onreturn(() => {
+      if (this.status !== 'idle') void this.refresh();
     });
     subscribe((event) => {
       if (event.type === 'conversation' && this.status !== 'idle') void this.refresh();

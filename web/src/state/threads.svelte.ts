@@ -1,4 +1,5 @@
 import { untrack } from 'svelte';
+import { connection } from '$/api/connection.svelte';
 import { navigate, router } from '$/lib/router.svelte';
 import { subscribe } from '$/lib/sync';
 import { conversations } from './conversations.svelte';
@@ -101,7 +102,7 @@ class Threads {
     this.#listening = true;
     const check = () => this.#check();
     window.addEventListener('focus', check);
-    window.addEventListener('online', check);
+    connection.onreturn(check);
     document.addEventListener('visibilitychange', check);
     subscribe((event) => {
       if (event.type === 'conversation' && event.id === this.#shown?.conversationId) this.#check();
