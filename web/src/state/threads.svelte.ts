@@ -76,7 +76,9 @@ class Threads {
       this.#shown?.hide();
       this.#shown = wanted;
       wanted?.show();
-      conversations.setOpen(wanted?.conversationId ?? null);
+      const id = wanted?.conversationId ?? null;
+      conversations.setOpen(id);
+      if (id !== null) conversations.want(id);
     }
     for (const thread of this.#kept) {
       if (this.#kept.length <= MOST) break;
@@ -104,8 +106,16 @@ class Threads {
     window.addEventListener('focus', check);
     connection.onreturn(check);
     document.addEventListener('visibilitychange', check);
+    conversations.ondeleted((id) => {
+      for (const thread of this.#kept) if (thread.conversationId === id) thread.vanish();
+    });
     subscribe((event) => {
-      if (event.type === 'conversation' && event.id === this.#shown?.conversationId) this.#check();
+      if (
+        event.type === 'conversation' &&
+        event.change !== 'opened' &&
+        event.id === this.#shown?.conversationId
+      )
+        this.#check();
     });
   }
 }
