@@ -165,10 +165,13 @@ test('every key that moves the list is the reader’s', async () => {
       .toBe(true);
     await tab.page.keyboard.press(key);
     await expect
-      .poll(async () => {
-        const { top, max } = await scrollOf(tab);
-        return max - top > 20;
-      }, key)
+      .poll(
+        async () => {
+          const { top, max } = await scrollOf(tab);
+          return max - top > 20;
+        },
+        { message: key },
+      )
       .toBe(true);
     expect(await tab.page.evaluate(() => document.activeElement?.getAttribute('role'))).toBe('log');
   }
