@@ -1,5 +1,6 @@
 import createClient from 'openapi-fetch';
 import { wellFormed } from '$/lib/text';
+import { connection, isServers } from './connection.svelte';
 import { ApiError, NetworkError, parseRetryAfter } from './errors';
 import type { components, paths } from './schema';
 
@@ -72,11 +73,18 @@ async function send<T>(
     answer = await request();
   } catch (cause) {
     if (signal?.aborted) throw cause;
+    connection.missed();
     throw new NetworkError('no answer', { cause });
   }
-  if (answer.response.ok) return answer;
-  const { status, headers } = answer.response;
-  throw new ApiError(status, answer.error, parseRetryAfter(headers.get('retry-after')));
+  const { ok, status, headers } = answer.response;
+  if (ok) {
+    connection.heard();
+    return answer;
+  }
+  const refusal = new ApiError(status, answer.error, parseRetryAfter(headers.get('retry-after')));
+  if (refusal.fromServer || isServers(status)) connection.heard();
+  else connection.missed();
+  throw refusal;
 }
 
 async function call<T>(

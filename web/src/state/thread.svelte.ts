@@ -130,6 +130,7 @@ export class Thread {
       this.refusal = { text, message: messageOf(fault), ...(unanswered ? { unanswered } : {}) };
     };
     const draft = this.conversationId ?? 'new';
+    if (this.conversationId !== null) conversations.want(this.conversationId);
     keepUnsent(draft, text);
     return new Promise((resolve) => {
       this.#open({ kind: 'send', body, key: uuid() }, answer, undo, () => {
@@ -266,6 +267,20 @@ export class Thread {
   discard(): void {
     this.hide();
     this.#detach();
+  }
+
+  /** Its conversation is not there, or not any more. */
+  vanish(): void {
+    if (this.#unaccepted) {
+      // The question on its way hears the same, and is given back then.
+      this.#readAgain = true;
+      return;
+    }
+    this.#abort?.abort();
+    this.#backoff.cancel();
+    this.#detach();
+    this.status = 'missing';
+    if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
   }
 
   get #unaccepted(): boolean {
@@ -469,14 +484,7 @@ export class Thread {
     const status = error instanceof ApiError ? error.status : 0;
     // Whatever has no such name: never was, was deleted, or belongs to somebody else.
     if (status === 404 || status === 400 || status === 422) {
-      if (this.#unaccepted) {
-        // The question on its way hears the same, and is given back then.
-        this.#readAgain = true;
-        return;
-      }
-      this.#detach();
-      this.status = 'missing';
-      if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
+      this.vanish();
       return;
     }
     // Signed out: everything stays as it is until `resume`.

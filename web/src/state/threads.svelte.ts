@@ -1,4 +1,5 @@
 import { untrack } from 'svelte';
+import { connection } from '$/api/connection.svelte';
 import { navigate, router } from '$/lib/router.svelte';
 import { subscribe } from '$/lib/sync';
 import { conversations } from './conversations.svelte';
@@ -80,7 +81,9 @@ class Threads {
       this.#shown?.hide();
       this.#shown = wanted;
       wanted?.show();
-      conversations.setOpen(wanted?.conversationId ?? null);
+      const id = wanted?.conversationId ?? null;
+      conversations.setOpen(id);
+      if (id !== null) conversations.want(id);
     }
     for (const thread of this.#kept) {
       if (this.#kept.length <= MOST) break;
@@ -106,10 +109,18 @@ class Threads {
     this.#listening = true;
     const check = () => this.#check();
     window.addEventListener('focus', check);
-    window.addEventListener('online', check);
+    connection.onreturn(check);
     document.addEventListener('visibilitychange', check);
+    conversations.ondeleted((id) => {
+      for (const thread of this.#kept) if (thread.conversationId === id) thread.vanish();
+    });
     subscribe((event) => {
-      if (event.type === 'conversation' && event.id === this.#shown?.conversationId) this.#check();
+      if (
+        event.type === 'conversation' &&
+        event.change !== 'opened' &&
+        event.id === this.#shown?.conversationId
+      )
+        this.#check();
     });
   }
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as api from '$/api/client';
+import { connection } from '$/api/connection.svelte';
 import { ApiError, NetworkError } from '$/api/errors';
 
 interface Seen {
@@ -184,5 +185,38 @@ describe('faults', () => {
     end();
     await thrown(api.signedInUser());
     expect(calls).toBe(3);
+  });
+});
+
+describe('what a request says of the connection', () => {
+  const told = async (made: () => Response) => {
+    const heard = vi.spyOn(connection, 'heard').mockClear();
+    const missed = vi.spyOn(connection, 'missed').mockClear();
+    answer = made;
+    await api.me().catch(() => undefined);
+    return [heard.mock.calls.length, missed.mock.calls.length];
+  };
+
+  it('any answer of the server’s own says that it is there', async () => {
+    expect(await told(() => Response.json({}))).toEqual([1, 0]);
+    expect(await told(() => Response.json({ code: 'not_found' }, { status: 404 }))).toEqual([1, 0]);
+    expect(await told(() => Response.json({ code: 'draining' }, { status: 503 }))).toEqual([1, 0]);
+  });
+
+  it('no answer, and a proxy’s in its place, say that it may not be', async () => {
+    const none = () => {
+      throw new TypeError('Failed to fetch');
+    };
+    expect(await told(none)).toEqual([0, 1]);
+    expect(await told(() => new Response('Bad Gateway', { status: 502 }))).toEqual([0, 1]);
+  });
+
+  it('a request that its caller gave up says nothing', async () => {
+    const missed = vi.spyOn(connection, 'missed');
+    answer = () => {
+      throw new DOMException('Aborted', 'AbortError');
+    };
+    await api.me({ signal: AbortSignal.abort() }).catch(() => undefined);
+    expect(missed).not.toHaveBeenCalled();
   });
 });
