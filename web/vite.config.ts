@@ -19,8 +19,14 @@ const BASE = [
   'node_modules/svelte/',
 ].map((path) => at(`./${path}`));
 
-/** But for what only views need that come later: the forms, the dialogs. */
-const LATER = ['src/ui/Field.svelte', 'src/ui/Dialog.', 'src/lib/countdown.'].map((path) => at(`./${path}`));
+/** But for what only views need that come later: the forms, the dialogs, their words. */
+const LATER = [
+  'src/features/shell/NotHere.',
+  'src/lib/countdown.',
+  'src/lib/later_words.',
+  'src/ui/Dialog.',
+  'src/ui/Field.svelte',
+].map((path) => at(`./${path}`));
 
 const isBase = (id: string) =>
   BASE.some((path) => id.startsWith(path)) && !LATER.some((path) => id.startsWith(path));
