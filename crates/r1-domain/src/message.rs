@@ -61,7 +61,7 @@ pub struct Message {
     /// Code of the error that ended it, when one did.
     pub error_code: Option<String>,
     /// Of an answer that has ended: the oldest message that its model was given. None where that was the whole
-    /// path, or nobody knows.
+    /// path, or nobody knows. Of an answer that was gone on with, the newest that is known.
     pub remembers_from: Option<MessageId>,
     /// When it was made.
     pub created_at: Timestamp,

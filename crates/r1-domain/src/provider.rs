@@ -45,6 +45,9 @@ pub enum Delta {
         /// where the provider does not say.
         ids: Vec<u32>,
     },
+    /// How many of the request's oldest turns the model was not given; the system turn always is, and does not count.
+    /// Comes once at most, first, and only of a provider that [fits a history](Provider::fits_history) itself.
+    LeftOut(usize),
     /// More of what the model thinks before it answers. Never part of the answer's text, nor of the history.
     Reasoning(
         /// Never empty.
@@ -167,7 +170,7 @@ pub trait Provider: Send + Sync + 'static {
     fn can_continue(&self) -> bool;
 
     /// Whether it fits a history into its model's context itself, with the model's own tokens: then nobody
-    /// shortens one for it by estimates.
+    /// shortens one for it by estimates, and [`Delta::LeftOut`] says how much it left out.
     fn fits_history(&self) -> bool {
         false
     }

@@ -230,7 +230,8 @@ pub struct Terminal {
     pub failure: Option<Failure>,
     /// Tokens used.
     pub usage: Option<Usage>,
-    /// The oldest message that the model was given, where that was not all of them.
+    /// The oldest message that the model was given, where that was not all of them. None leaves what an earlier
+    /// generation of the message has said: a part of its text was written with no more than that.
     pub remembers_from: Option<MessageId>,
     /// Now.
     pub ended_at: Timestamp,

@@ -10,13 +10,14 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result, ensure};
 use ask::{question, read};
 use r1_domain::{
+    generation::State,
     id::{ConversationId, GenerationId, MessageId},
     message::{Message, Role, Turn},
     page::PageRequest,
     provider::{Abilities, Delta, ProviderError, ProviderErrorCode},
     store::Store,
 };
-use r1_generation::{Continuation, Options, Question};
+use r1_generation::{Continuation, Options, Question, Reader, Retry, Target};
 use r1_testkit::provider::{Plan, ScriptedProvider};
 use world::{OPTIONS, World};
 
@@ -205,6 +206,87 @@ async fn halving_uses_up_no_retry_and_comes_before_the_first_word_only() -> Resu
     ensure!(body.contains("A word") && body.contains("context_too_long"), "{body}");
     assert_eq!(chat.given().len(), 6);
     Ok(())
+}
+
+/// The first item of an answer that begins with this.
+fn left_out(turns: usize, then: &str) -> Plan {
+    let done = Delta::Done { finish_reason: "stop".to_owned(), usage: None };
+    Plan::Items(vec![Ok(Delta::LeftOut(turns)), Ok(Delta::text(then)), Ok(done)])
+}
+
+#[tokio::test]
+async fn a_provider_that_shortens_a_history_itself_says_where_it_begins() -> Result<()> {
+    let provider = ScriptedProvider::that_fits_history();
+    let world = World::new(provider.clone(), UNLIMITED).await?;
+    let mut chat = Chat { world, provider, id: None };
+    chat.provider.plan(left_out(0, "Yes."));
+    chat.ask("one").await?;
+    chat.provider.plan(left_out(0, "Yes."));
+    chat.ask("two").await?;
+    assert_eq!(chat.remembers_from().await?, None, "all of it was given");
+    chat.provider.plan(left_out(2, "Well."));
+    let (generation, _) = chat.ask("three").await?;
+    assert_eq!(chat.given()[2].len(), 5, "it was given everything");
+    let second = chat.messages().await?[2].id;
+    assert_eq!(chat.remembers_from().await?, Some(second));
+
+    // Another answer to the same question has its own.
+    chat.provider.plan(left_out(4, "Well."));
+    chat.world.clock.advance(Duration::from_secs(1));
+    read(chat.world.engine.retry(chat.world.user, generation, Retry::default()).await?.reader).await;
+    let third = chat.messages().await?[4].id;
+    assert_eq!(chat.remembers_from().await?, Some(third));
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_a_memory_begins_outlives_stops_and_processes() -> Result<()> {
+    let provider = ScriptedProvider::that_fits_history();
+    let world = World::new(provider.clone(), UNLIMITED).await?;
+    let mut chat = Chat { world, provider, id: None };
+    chat.provider.plan(left_out(0, "Yes."));
+    chat.ask("one").await?;
+    let more = |chat: &Chat| {
+        chat.world.clock.advance(Duration::from_secs(1));
+        Question { conversation_id: chat.id, max_tokens: None, ..question("two") }
+    };
+
+    // Taken over by the next process.
+    chat.world.engine.send(chat.world.user, more(&chat)).await?;
+    let run = chat.provider.next_run().await;
+    run.left_out(2).await?;
+    run.tokens("Half", &[1]).await?;
+    chat.provider.plan(left_out(2, " of it"));
+    chat.world = chat.world.restart(chat.provider.clone(), UNLIMITED).await?;
+    chat.world.engine.drain(Duration::from_secs(60)).await;
+    let messages = chat.messages().await?;
+    assert_eq!((messages[3].remembers_from, messages[3].state), (Some(messages[2].id), State::Completed));
+
+    // Stopped in mid-answer; and then gone on with, in vain.
+    let provider = ScriptedProvider::that_fits_history();
+    chat.world = chat.world.restart(provider.clone(), UNLIMITED).await?;
+    chat.provider = provider;
+    let generation = chat.world.engine.send(chat.world.user, more(&chat)).await?.generation_id;
+    let run = chat.provider.next_run().await;
+    run.left_out(2).await?;
+    run.text("Half").await?;
+    let user = chat.world.user;
+    let mut reader = chat.world.engine.attach(user, Target::Generation(generation), None).await?.context("a reader")?;
+    while !frames(&mut reader).await.context("a chunk")?.contains("Half") {}
+    chat.world.engine.stop(user, generation).await?;
+    let stopped = chat.messages().await?.pop().context("an answer")?;
+    assert_eq!((stopped.remembers_from, stopped.state), (Some(messages[2].id), State::Stopped));
+    chat.provider.plan_always(Plan::Refuse(refused(ProviderErrorCode::Rejected)));
+    read(chat.world.engine.go_on(user, generation, Continuation::default()).await?.reader).await;
+    let failed = chat.messages().await?.pop().context("an answer")?;
+    assert_eq!((failed.remembers_from, failed.state), (stopped.remembers_from, State::Failed));
+    Ok(())
+}
+
+/// What comes next.
+async fn frames(reader: &mut Reader) -> Option<String> {
+    let bytes = std::future::poll_fn(|context| reader.poll_frames(context)).await?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ pub struct TokenPrompt {
     pub prompt: Vec<u32>,
     /// The answer so far.
     pub answer: Vec<u32>,
+    /// How many of the oldest messages are not in it; the system prompt always is, and does not count.
+    pub left_out: usize,
 }
 
 /// Fits a conversation into `context` tokens.
@@ -107,7 +109,8 @@ pub fn fit(
             prompt.remove(0);
         }
         if prompt.len() <= budget {
-            return Ok(TokenPrompt { prompt, answer });
+            let left_out = messages.len() - kept.len();
+            return Ok(TokenPrompt { prompt, answer, left_out });
         }
         let excess = prompt.len() - budget;
         match next_first(tokenizer, messages, first, newest, excess) {

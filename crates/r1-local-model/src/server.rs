@@ -42,6 +42,10 @@ use wire::ChatRequest;
 
 /// Largest request: the history, and an answer so far, with its tokens, that fills the context of a large model.
 const MAX_BODY: usize = 4 << 20;
+/// How many of a request's oldest messages the model was not given, since its context is smaller; system messages are
+/// given always and do not count. A header, so that it is known before the first token and whether the answer is
+/// streamed or not, and the body stays what any client of the format reads.
+const LEFT_OUT: &str = "x-messages-left-out";
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 256;
 
@@ -186,7 +190,8 @@ impl Server {
             let (loaded, seed) = (Arc::clone(loaded), self.random());
             move || prepare(&loaded, &body, seed)
         });
-        let (chat, request) = prepared.await.map_err(|_| ApiError::internal("preparing the prompt failed"))??;
+        let Prepared { chat, request, left_out } =
+            prepared.await.map_err(|_| ApiError::internal("preparing the prompt failed"))??;
         let answer = loaded.scheduler.submit(request)?;
         let head = Head {
             id: format!("chatcmpl-{:016x}", self.random()),
@@ -195,15 +200,17 @@ impl Server {
             usage_wanted: chat.wants_usage(),
             ids_wanted: chat.return_token_ids,
         };
-        if chat.stream {
+        let mut response = if chat.stream {
             Response::builder()
                 .header(header::CONTENT_TYPE, "text/event-stream")
                 .header(header::CACHE_CONTROL, "no-cache")
                 .body(BodyExt::boxed_unsync(body::events(head, answer)))
-                .map_err(|_| ApiError::internal("building the response failed"))
+                .map_err(|_| ApiError::internal("building the response failed"))?
         } else {
-            Ok(json(StatusCode::OK, &body::whole(head, answer).await?))
-        }
+            json(StatusCode::OK, &body::whole(head, answer).await?)
+        };
+        response.headers_mut().insert(LEFT_OUT, left_out.into());
+        Ok(response)
     }
 
     /// A number that does not repeat and cannot be guessed.
@@ -212,8 +219,16 @@ impl Server {
     }
 }
 
+/// A request that the scheduler can take.
+struct Prepared {
+    chat: ChatRequest,
+    request: scheduler::Request,
+    /// See [`LEFT_OUT`].
+    left_out: usize,
+}
+
 /// From the request's bytes to what the scheduler takes.
-fn prepare(loaded: &Loaded, body: &[u8], random_seed: u64) -> Result<(ChatRequest, scheduler::Request), ApiError> {
+fn prepare(loaded: &Loaded, body: &[u8], random_seed: u64) -> Result<Prepared, ApiError> {
     let chat = ChatRequest::parse(body)?;
     let conversation = chat.conversation()?;
     let (messages, partial_text) = match conversation.split_last() {
@@ -227,7 +242,7 @@ fn prepare(loaded: &Loaded, body: &[u8], random_seed: u64) -> Result<(ChatReques
     };
     let max_tokens = chat.max_tokens().unwrap_or(loaded.context);
     let fitted = prompt::fit(&loaded.tokenizer, &loaded.template, messages, partial, max_tokens, loaded.context);
-    let TokenPrompt { prompt, answer } = fitted.map_err(|error| match error {
+    let TokenPrompt { prompt, answer, left_out } = fitted.map_err(|error| match error {
         PromptError::ContextTooLong { .. } => ApiError::context(error.to_string()),
         PromptError::NoQuestion => ApiError::invalid(error.to_string()),
         PromptError::Template(_) => ApiError::invalid(error.to_string()),
@@ -247,7 +262,7 @@ fn prepare(loaded: &Loaded, body: &[u8], random_seed: u64) -> Result<(ChatReques
         stop: chat.stop_texts(),
         sampling,
     };
-    Ok((chat, request))
+    Ok(Prepared { chat, request, left_out })
 }
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<ResponseBody> {

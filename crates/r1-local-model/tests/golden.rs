@@ -53,7 +53,7 @@ fn chat_prompt(file: &Gguf, tokenizer: &Tokenizer, question: &str) -> Vec<u32> {
     let template = ChatTemplate::load(file, tokenizer).expect("template");
     let messages = [Message { role: Role::User, content: question.to_owned() }];
     let fitted = fit(tokenizer, &template, &messages, Partial::None, 100, 8192);
-    let TokenPrompt { prompt, answer } = fitted.expect("fits");
+    let TokenPrompt { prompt, answer, .. } = fitted.expect("fits");
     assert!(answer.is_empty());
     prompt
 }

@@ -32,7 +32,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use r1_domain::{
-    provider::{CompletionRequest, CompletionStream, Provider, ProviderError},
+    provider::{CompletionRequest, CompletionStream, Delta, Provider, ProviderError},
     time::{Clock, SystemClock},
 };
 use reqwest::{Client, RequestBuilder, Response, Url};
@@ -219,9 +219,10 @@ impl Inner {
         if is_web_page(response.headers()) {
             return Err(error::invalid(name, error::WEB_PAGE));
         }
+        let left_out = response.headers().get(config::LEFT_OUT).filter(|_| self.config.own_engine).and_then(number);
         let body = reqwest::Body::from(response);
         let answer = Answer::new(answerer, body, seam, self.config.idle_timeout);
-        Ok(Box::pin(answer.with_token_ids(self.config.token_ids)))
+        Ok(Box::pin(answer.with_token_ids(self.config.own_engine).after(left_out.map(Delta::LeftOut))))
     }
 
     /// Sends a request, as far as the response's headers.
@@ -285,6 +286,11 @@ impl fmt::Display for Causes {
 fn is_encoded(headers: &HeaderMap) -> bool {
     let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
     encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// A header's value as a number, if it is one.
+fn number(value: &HeaderValue) -> Option<usize> {
+    value.to_str().ok()?.parse().ok()
 }
 
 /// Whether this calls itself a web page.

@@ -19,6 +19,8 @@ use r1_providers::{
     openai::{Continues, OpenAi, OpenAiConfig, Parameters},
 };
 
+use crate::config::LocalEngine;
+
 /// A first token takes as long as the question is long: minutes on a slow machine. A child that
 /// hangs is found by its supervisor.
 const FIRST_TOKEN: Duration = Duration::from_secs(300);
@@ -32,6 +34,8 @@ struct Inner {
     about: Listed,
     default_max_tokens: u32,
     continues: Continues,
+    /// The engine shortens a conversation to its context itself. `llama-server` refuses one that is too long.
+    fits_history: bool,
     /// Somebody has used it: from now on it wakes for whoever comes.
     used: AtomicBool,
     /// The client for the child at this address; the built-in engine's never changes.
@@ -40,9 +44,13 @@ struct Inner {
 
 impl LocalModel {
     /// `default_max_tokens` bounds an answer where nobody else does.
-    pub(crate) fn new(supervisor: Supervisor, about: Listed, default_max_tokens: u32, continues: Continues) -> Self {
+    pub(crate) fn new(supervisor: Supervisor, about: Listed, default_max_tokens: u32, engine: LocalEngine) -> Self {
         let (used, client) = (AtomicBool::new(false), Mutex::new(None));
-        Self(Arc::new(Inner { supervisor, about, default_max_tokens, continues, used, client }))
+        let (continues, fits_history) = match engine {
+            LocalEngine::Builtin => (Continues::Vllm, true),
+            LocalEngine::LlamaServer => (Continues::Plain, false),
+        };
+        Self(Arc::new(Inner { supervisor, about, default_max_tokens, continues, fits_history, used, client }))
     }
 
     /// Loads the model in the background.
@@ -70,7 +78,7 @@ impl Inner {
                 unix_socket: Some(path.clone()),
                 // All for our own engine: fair scheduling, and the same answer after a crash.
                 parameters: Parameters { send_user: Some(true), send_seed: Some(true), ..Parameters::default() },
-                token_ids: true,
+                own_engine: true,
                 ..OpenAiConfig::new("local", "http://local-model/v1")
             },
             Endpoint::Tcp { base_url, api_key } => {
@@ -122,7 +130,7 @@ impl Provider for LocalModel {
     }
 
     fn fits_history(&self) -> bool {
-        true
+        self.0.fits_history
     }
 }
 

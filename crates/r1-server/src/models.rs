@@ -113,13 +113,11 @@ pub(crate) fn provider(config: &ProviderConfig) -> OpenAiConfig {
 }
 
 fn local_model(config: &Config, local: &LocalModelConfig, closing: &CancellationToken) -> anyhow::Result<LocalModel> {
-    let (engine, continues) = match local.engine {
-        LocalEngine::Builtin => {
-            (Engine::Builtin { exe: std::env::current_exe()?, args: Vec::new() }, openai::Continues::Vllm)
-        }
+    let engine = match local.engine {
+        LocalEngine::Builtin => Engine::Builtin { exe: std::env::current_exe()?, args: Vec::new() },
         LocalEngine::LlamaServer => {
             let path = local.llama_server_path.clone();
-            (Engine::LlamaServer { path, slots: LLAMA_SERVER_SLOTS, args: Vec::new() }, openai::Continues::Plain)
+            Engine::LlamaServer { path, slots: LLAMA_SERVER_SLOTS, args: Vec::new() }
         }
     };
     // One core stays with the server.
@@ -153,5 +151,5 @@ fn local_model(config: &Config, local: &LocalModelConfig, closing: &Cancellation
         reasoning: local.path.is_none().then_some(false),
     };
     let about = Listed { name: local.name.clone(), description: Some(description.to_owned()), abilities };
-    Ok(LocalModel::new(supervisor, about, config.limits.max_tokens, continues))
+    Ok(LocalModel::new(supervisor, about, config.limits.max_tokens, local.engine))
 }

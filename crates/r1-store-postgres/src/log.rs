@@ -268,7 +268,8 @@ const APPEND_AND_END: &str = concat!(
     ),
     told AS (
         UPDATE message m SET content = e.content, state = e.state, finish_reason = e.finish_reason,
-                             error_code = e.error_code, remembers_from = e.remembers_from
+                             error_code = e.error_code,
+                             remembers_from = coalesce(e.remembers_from, m.remembers_from)
         FROM ended e WHERE m.id = e.message_id
     ),
     touched AS (

@@ -225,7 +225,8 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
         })?;
     let (number, owner): (i64, UserId) = db
         .prepare_cached(
-            "UPDATE message SET content = ?2, state = ?3, finish_reason = ?4, error_code = ?5, remembers_from = ?6
+            "UPDATE message SET content = ?2, state = ?3, finish_reason = ?4, error_code = ?5,
+                                remembers_from = coalesce(?6, remembers_from)
              WHERE id = ?1
              RETURNING number, owner_id",
         )?

@@ -54,6 +54,7 @@ pub enum Plan {
 /// A provider that a test plays.
 pub struct ScriptedProvider {
     can_continue: bool,
+    fits_history: bool,
     plans: Mutex<VecDeque<Plan>>,
     default_plan: Mutex<Option<Plan>>,
     requests: Mutex<Vec<CompletionRequest>>,
@@ -66,9 +67,20 @@ impl ScriptedProvider {
     /// One that can, or can't, go on from a partial answer.
     #[must_use]
     pub fn new(can_continue: bool) -> Arc<Self> {
+        Self::with(can_continue, false)
+    }
+
+    /// One that can go on from a partial answer, and says itself what it leaves out of a history.
+    #[must_use]
+    pub fn that_fits_history() -> Arc<Self> {
+        Self::with(true, true)
+    }
+
+    fn with(can_continue: bool, fits_history: bool) -> Arc<Self> {
         let (runs_in, runs) = mpsc::channel(WAITING_RUNS);
         Arc::new(Self {
             can_continue,
+            fits_history,
             plans: Mutex::default(),
             default_plan: Mutex::default(),
             requests: Mutex::default(),
@@ -154,6 +166,10 @@ impl Provider for ScriptedProvider {
     fn can_continue(&self) -> bool {
         self.can_continue
     }
+
+    fn fits_history(&self) -> bool {
+        self.fits_history
+    }
 }
 
 /// One answer, played by a test.
@@ -204,6 +220,14 @@ impl ScriptedRun {
     /// [`NobodyListens`].
     pub async fn tokens(&self, text: &str, ids: &[u32]) -> Result<(), NobodyListens> {
         self.item(Ok(Delta::Text { text: text.to_owned(), ids: ids.to_vec() })).await
+    }
+
+    /// Says that so many of the oldest turns were left out.
+    ///
+    /// # Errors
+    /// [`NobodyListens`].
+    pub async fn left_out(&self, turns: usize) -> Result<(), NobodyListens> {
+        self.item(Ok(Delta::LeftOut(turns))).await
     }
 
     /// Ends well, with `stop` and a usage of 10 + 5 tokens.
@@ -261,7 +285,7 @@ impl Stream for ScriptedStream {
             return Poll::Ready(None);
         }
         let item = std::task::ready!(self.items.poll_recv(cx)).unwrap_or_else(|| Err(truncated()));
-        self.ended = !matches!(item, Ok(Delta::Text { .. }));
+        self.ended = matches!(item, Err(_) | Ok(Delta::Done { .. }));
         Poll::Ready(Some(item))
     }
 }

@@ -85,7 +85,7 @@ export class Thread {
   }
 
   canContinue(message: MessageView): boolean {
-    const broken = message.status === 'stopped' || message.status === 'interrupted';
+    const broken = ['stopped', 'interrupted', 'failed'].includes(message.status);
     if (!broken && !(message.status === 'completed' && message.finishReason === 'length')) return false;
     return this.canRetry(message) && message === this.#tree.tip && message.length > 0;
   }
@@ -126,9 +126,11 @@ export class Thread {
     const undo: Undo = (fault) => {
       this.#tree.restore(before);
       if (status === 'new') this.status = 'new';
-      this.refusal = { text, message: messageOf(fault) };
+      const unanswered = fault instanceof NetworkError;
+      this.refusal = { text, message: messageOf(fault), ...(unanswered ? { unanswered } : {}) };
     };
     const draft = this.conversationId ?? 'new';
+    if (this.conversationId !== null) conversations.want(this.conversationId);
     keepUnsent(draft, text);
     return new Promise((resolve) => {
       this.#open({ kind: 'send', body, key: uuid() }, answer, undo, () => {
@@ -170,7 +172,7 @@ export class Thread {
     });
   }
 
-  /** Goes on with an answer that was stopped, interrupted or cut at its greatest length. */
+  /** Goes on with an answer that was stopped, interrupted, failed after some words, or was cut at its greatest length. */
   continue(message: MessageView): void {
     if (!this.canContinue(message) || message.generationId === null) return;
     const { status, finishReason, error } = message;
@@ -265,6 +267,20 @@ export class Thread {
   discard(): void {
     this.hide();
     this.#detach();
+  }
+
+  /** Its conversation is not there, or not any more. */
+  vanish(): void {
+    if (this.#unaccepted) {
+      // The question on its way hears the same, and is given back then.
+      this.#readAgain = true;
+      return;
+    }
+    this.#abort?.abort();
+    this.#backoff.cancel();
+    this.#detach();
+    this.status = 'missing';
+    if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
   }
 
   get #unaccepted(): boolean {
@@ -468,14 +484,7 @@ export class Thread {
     const status = error instanceof ApiError ? error.status : 0;
     // Whatever has no such name: never was, was deleted, or belongs to somebody else.
     if (status === 404 || status === 400 || status === 422) {
-      if (this.#unaccepted) {
-        // The question on its way hears the same, and is given back then.
-        this.#readAgain = true;
-        return;
-      }
-      this.#detach();
-      this.status = 'missing';
-      if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
+      this.vanish();
       return;
     }
     // Signed out: everything stays as it is until `resume`.

@@ -35,7 +35,10 @@ const GO_ON: &str = "Your answer above was cut off. Write the rest of it. Begin 
 middle of a sentence or a word if need be. Repeat nothing, and say nothing about going on.";
 
 /// What is left of an answer, and when it came last.
-struct Flow {
+struct Flow<'a> {
+    /// What the model is given, and from which turn on.
+    past: &'a Past,
+    first: usize,
     /// Bytes that may come.
     room: usize,
     newest: Option<Instant>,
@@ -92,11 +95,14 @@ impl Run {
         let (mut failures, mut halved) = (0, false);
         loop {
             let before = self.log.head();
-            *self.remembers_from.lock() = past.remembers_from(first);
+            // Who fits a history itself says what it left out once it has.
+            if !provider.fits_history() {
+                *self.remembers_from.lock() = past.remembers_from(first);
+            }
             let request = CompletionRequest { turns: past.given(first), ..request.clone() };
             let given = self.partial_answer.as_ref().map_or(0, String::len);
             let room = self.options.answer_bytes.saturating_sub(given);
-            let mut flow = Flow { room, newest: None, thought: 0 };
+            let mut flow = Flow { past: &past, first, room, newest: None, thought: 0 };
             let error = match self.attempt(request, overlap.clone(), &mut flow).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
@@ -142,7 +148,7 @@ impl Run {
         &self,
         request: CompletionRequest,
         overlap: Option<Overlap>,
-        flow: &mut Flow,
+        flow: &mut Flow<'_>,
     ) -> Result<Ending, ProviderError> {
         // Field names of OpenTelemetry, where it has any: its semantic conventions for generative AI. The span is
         // never entered, which would cost something for each chunk.
@@ -184,7 +190,7 @@ impl Run {
         request: CompletionRequest,
         mut overlap: Option<Overlap>,
         span: &Span,
-        flow: &mut Flow,
+        flow: &mut Flow<'_>,
     ) -> Result<Ending, ProviderError> {
         let asked = Instant::now();
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
@@ -192,6 +198,11 @@ impl Run {
             let (text, ids, done) = match (delta?, &mut overlap) {
                 (Delta::Text { text, ids }, None) => (text, ids, None),
                 (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
+                (Delta::LeftOut(turns), _) => {
+                    let first = flow.past.first_after(turns, flow.first);
+                    *self.remembers_from.lock() = flow.past.remembers_from(first);
+                    continue;
+                }
                 (Delta::Reasoning(thought), _) => {
                     flow.thought += thought.len();
                     continue;
@@ -241,7 +252,7 @@ impl Run {
 
     /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where
     /// there is none left.
-    async fn append(&self, text: &str, ids: &[u32], flow: &mut Flow) -> Option<Ending> {
+    async fn append(&self, text: &str, ids: &[u32], flow: &mut Flow<'_>) -> Option<Ending> {
         let fits = &text[..text.floor_char_boundary(flow.room)];
         flow.room -= fits.len();
         if !fits.is_empty() {
@@ -264,7 +275,7 @@ impl Run {
         full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
     }
 
-    fn observe(&self, flow: &mut Flow) {
+    fn observe(&self, flow: &mut Flow<'_>) {
         let now = Instant::now();
         match flow.newest.replace(now) {
             Some(before) => self.observer.gap(now - before),

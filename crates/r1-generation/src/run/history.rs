@@ -116,6 +116,15 @@ impl Past {
         given
     }
 
+    /// The first turn that is left of what is given from `first` on, where the provider left out this many of the
+    /// oldest turns that it was given, the system turn not counted. At the latest the question.
+    pub(super) fn first_after(&self, left_out: usize, first: usize) -> usize {
+        let turns = self.turns.get(first..).unwrap_or_default();
+        let mut roles = turns.chunk_by(|one, next| one.turn.role == next.turn.role);
+        let skipped: usize = roles.by_ref().take(left_out).map(<[_]>::len).sum();
+        (first + skipped).min(self.turns.len().saturating_sub(1))
+    }
+
     /// The oldest message that the model is given, where that is not all that was said.
     pub(super) fn remembers_from(&self, first: usize) -> Option<MessageId> {
         self.turns.get(first).filter(|_| self.shortened || first > 0).map(|past| past.id)

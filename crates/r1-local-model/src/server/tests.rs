@@ -204,6 +204,53 @@ async fn a_continued_answer_is_the_same_answer() {
     world.end().await;
 }
 
+/// What is said of a request's messages that were left out.
+async fn left_out(client: &mut Client, body: Value) -> usize {
+    let response = send(client, post(body.to_string())).await;
+    assert_eq!(response.status(), 200);
+    let said = response.headers()[LEFT_OUT].to_str().unwrap().parse().unwrap();
+    response.into_body().collect().await.unwrap();
+    said
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_counted() {
+    let world = World::start();
+    let mut client = world.ready().await;
+    let long = "many words ".repeat(8);
+    let turn = |role: &str| json!({"role": role, "content": long});
+    let (system, user, assistant) = (turn("system"), turn("user"), turn("assistant"));
+    let turns = |count: usize| [&user, &assistant].into_iter().cycle().take(count).cloned().collect::<Vec<_>>();
+    assert_eq!(left_out(&mut client, with(question("x"), json!({"messages": turns(1)}))).await, 0);
+
+    let mut last = 0;
+    for count in [9, 11, 13] {
+        let whole = with(question("x"), json!({"messages": turns(count)}));
+        let left = left_out(&mut client, whole.clone()).await;
+        assert!(left > last && left < count && left % 2 == 0, "{left} of {count}: it begins with a question");
+        assert_eq!(left_out(&mut client, with(whole.clone(), json!({"stream": true}))).await, left);
+        // The same answer as without the turns that were left out.
+        let short = with(whole.clone(), json!({"messages": turns(count)[left..]}));
+        assert_eq!(left_out(&mut client, short.clone()).await, 0);
+        assert_eq!(said(&mut client, short).await, said(&mut client, whole.clone()).await);
+
+        // Instructions stay, wherever they stand, and count neither way.
+        let (mut before, mut within) = (turns(count), turns(count));
+        before.insert(0, system.clone());
+        within.insert(2, system.clone());
+        let before = left_out(&mut client, with(whole.clone(), json!({"messages": before}))).await;
+        assert_eq!(left_out(&mut client, with(whole.clone(), json!({"messages": within}))).await, before);
+        assert!(before >= left && before % 2 == 0, "{before}");
+
+        // An answer that is gone on with is none of the turns.
+        let partial = [turns(count), vec![assistant.clone()]].concat();
+        let go_on = json!({"messages": partial, "continue_final_message": true});
+        assert!(left_out(&mut client, with(whole, go_on)).await >= left);
+        last = left;
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn errors_are_openai_objects() {
     let world = World::start();

@@ -174,6 +174,12 @@ where
         self
     }
 
+    /// With an item before all others.
+    pub(super) fn after(mut self, first: Option<Delta>) -> Self {
+        self.queue.extend(first);
+        self
+    }
+
     /// Reads one event; gives its text, if it has some.
     fn read(&mut self, said: Said) -> Option<Delta> {
         self.usage = said.usage.or(self.usage);

@@ -14,6 +14,10 @@ use super::{
     transport::{Headers, header_fault},
 };
 
+/// The header by which our own engine says how many of the oldest turns it left out; the system turn is never among
+/// them.
+pub(super) const LEFT_OUT: &str = "x-messages-left-out";
+
 /// How, if at all, a provider goes on from a partial answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,10 +58,11 @@ pub struct OpenAiConfig {
     pub model_parameters: BTreeMap<String, Parameters>,
     /// Sent as `?api-version=` with every request, as Azure's dated interface wants it.
     pub api_version: Option<String>,
-    /// Ask for the token ids of each chunk, and go on from them where they are known (with
-    /// [`Continues::Vllm`]). For our own engine, which checks them against the text and gives back no
-    /// echo; nobody else is ever asked for them or sent any.
-    pub token_ids: bool,
+    /// Whether this is our own engine. It is asked for the token ids of each chunk, and goes on from them where they
+    /// are known (with [`Continues::Vllm`]): it checks them against the text and gives back no echo. It shortens a
+    /// conversation to its context itself, and is believed how much it left out ([`LEFT_OUT`]). Nobody else is ever
+    /// asked for token ids, sent any, or believed.
+    pub own_engine: bool,
     /// Go through this proxy, whatever the address. None: go straight there. What the environment says
     /// is for [`Proxy::from_environment`]: a client does not look there by itself.
     pub proxy: Option<Proxy>,
@@ -92,7 +97,7 @@ impl OpenAiConfig {
             parameters: Parameters::default(),
             model_parameters: BTreeMap::new(),
             api_version: None,
-            token_ids: false,
+            own_engine: false,
             proxy: None,
             ca_certificate: None,
             client_certificate: None,

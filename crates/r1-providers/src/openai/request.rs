@@ -101,14 +101,14 @@ pub(super) fn encode<'a>(
     if let Some(partial) = partial {
         let sent = if config.continues == Continues::Plain { partial.trim_end() } else { partial };
         // Where it goes on from its tokens a beginning that looks like an echo is none.
-        seam = (!config.token_ids).then(|| Seam::new(partial, sent));
+        seam = (!config.own_engine).then(|| Seam::new(partial, sent));
         if !sent.is_empty() {
             let role = Role::Assistant.as_str();
             messages.push(Message { role, content: sent.into(), prefix: config.continues == Continues::Prefix });
             vllm = (config.continues == Continues::Vllm).then_some(());
         }
     }
-    let ids = request.partial_ids.as_deref().filter(|_| config.token_ids && vllm.is_some());
+    let ids = request.partial_ids.as_deref().filter(|_| config.own_engine && vllm.is_some());
     let most = request.max_tokens.or(parameters.max_tokens);
     // Nothing left to write is a request only for who knows what is written.
     let most = if ids.is_some() { most } else { most.map(|most| most.max(1)) };
@@ -128,7 +128,7 @@ pub(super) fn encode<'a>(
         user: (parameters.send_user.unwrap_or(false) && may_send("user")).then_some(request.user_key.as_str()),
         continue_final_message: vllm.map(|()| true),
         add_generation_prompt: vllm.map(|()| false),
-        return_token_ids: config.token_ids.then_some(true),
+        return_token_ids: config.own_engine.then_some(true),
         continue_token_ids: ids,
         system,
     };

@@ -82,6 +82,29 @@ async fn a_unix_socket_will_do() {
     assert_eq!((text.as_str(), finish(&last)), ("You said: over a socket", "stop"));
 }
 
+/// How much of a history was left out is our own engine's to say, and comes before the first word.
+#[tokio::test]
+async fn only_our_own_engine_says_what_it_left_out() {
+    let upstream = Upstream::start().await.unwrap();
+    for (own_engine, said, expected) in [
+        (true, "3", Some(Delta::LeftOut(3))),
+        (true, "0", Some(Delta::LeftOut(0))),
+        (false, "3", None),
+        (true, "many", None),
+        (true, "-1", None),
+        (true, "99999999999999999999999", None),
+    ] {
+        upstream.push(Script::text("Well.").header("x-messages-left-out", said));
+        let mut config = config(&upstream);
+        config.own_engine = own_engine;
+        let client = OpenAi::new(config).unwrap();
+        let items: Vec<_> = client.complete(request("x")).await.unwrap().map(Result::unwrap).collect().await;
+        let first = items.first().filter(|item| matches!(item, Delta::LeftOut(_)));
+        assert_eq!(first, expected.as_ref(), "{said}");
+        assert_eq!(items.iter().filter(|item| matches!(item, Delta::LeftOut(_))).count(), expected.iter().count());
+    }
+}
+
 #[tokio::test]
 async fn many_answers_at_once_keep_apart() {
     let upstream = Upstream::start().await.unwrap();

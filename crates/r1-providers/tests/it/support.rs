@@ -51,7 +51,7 @@ pub(crate) async fn read(mut stream: CompletionStream) -> (String, Last) {
                 assert!(!more.is_empty());
                 text.push_str(&more);
             }
-            Ok(Delta::Reasoning(_) | Delta::Skipped(_)) => {}
+            Ok(Delta::LeftOut(_) | Delta::Reasoning(_) | Delta::Skipped(_)) => {}
             last => {
                 assert_eq!(stream.next().await, None);
                 return (text, last);

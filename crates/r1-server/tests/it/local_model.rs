@@ -124,7 +124,7 @@ async fn a_question_beyond_its_context_is_refused_in_words() -> Result<()> {
 
 #[tokio::test]
 async fn a_conversation_longer_than_its_context_goes_on() -> Result<()> {
-    let (_server, client) = start(Setup::with_local_model()?.set("LOCAL_MODEL__CONTEXT", "512")).await?;
+    let (server, client) = start(Setup::with_local_model()?.set("LOCAL_MODEL__CONTEXT", "512")).await?;
     let id = client.conversation().await?;
     for turn in 0..6 {
         let message = format!("This is turn {turn}. {}", "Some words to fill it up. ".repeat(20));
@@ -132,6 +132,18 @@ async fn a_conversation_longer_than_its_context_goes_on() -> Result<()> {
         let frames = client.ask_to_end(&ask).await?;
         assert_eq!(frames.last().context("end")?.data["status"], "completed", "turn {turn}");
     }
+    // Where its memory begins is told with each answer: with a question, and never earlier than before.
+    let messages = client.messages(&id).await?;
+    let place = |mark: &Value| messages.iter().position(|message| message["id"] == *mark);
+    let marks: Vec<_> = messages.iter().skip(1).step_by(2).map(|answer| place(&answer["remembers_from"])).collect();
+    ensure!(marks[0].is_none() && marks[5].is_some() && marks.is_sorted(), "{marks:?}");
+    ensure!(marks.iter().flatten().all(|at| messages[*at]["role"] == "user"), "{marks:?}");
+    let generation = id_of(&messages[11], "generation_id")?;
+    let details = client.read(&format!("/chat/generations/{generation}")).await?;
+    assert_eq!(details["remembers_from"], messages[11]["remembers_from"]);
+    // The same after a restart.
+    let server = server.kill().await?.start().await?;
+    assert_eq!(client.at(&server).messages(&id).await?, messages);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Accepting another generation where one has ended.
 
+use anyhow::Context;
 use bytes::Bytes;
 use r1_domain::{
     fold::fold,
@@ -57,7 +58,10 @@ pub async fn a_continued_answer_stays_one_message(store: SharedStore) -> anyhow:
     let owner = user(&store, "demo").await?;
     let turn = new_turn(owner, "One", at(1));
     begin(&store, &turn).await?;
-    failed(&store, &turn, "half ", at(2)).await?;
+    let half = append(turn.generation_id, 1, 2, &["half "]);
+    let mut end = failing(&turn, 3, "half ", 2, &half.records, at(2));
+    end.terminal.as_mut().context("an end")?.remembers_from = Some(turn.question_id);
+    stored(&store, vec![half, end]).await?;
     let earlier_log = log_of(&store, &turn).await?;
 
     let (new, continued) = another(&turn, Purpose::Continue, "half ", at(3));
@@ -77,6 +81,7 @@ pub async fn a_continued_answer_stays_one_message(store: SharedStore) -> anyhow:
     let whole = store.message_get(owner, turn.answer_id).await?;
     assert_eq!((whole.state, whole.content.as_str()), (State::Completed, "half said"));
     assert_eq!(whole.created_at, running.created_at, "and stays where it was");
+    assert_eq!(whole.remembers_from, Some(turn.question_id), "half of it was written with no more");
     assert_eq!(store.message_list(owner, turn.conversation_id, ALL).await?.items.len(), 2);
     assert_eq!(log_of(&store, &turn).await?, earlier_log);
     assert_eq!(fold(&log_of(&store, &continued).await?)?.text, "half said");

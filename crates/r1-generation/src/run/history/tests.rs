@@ -135,6 +135,27 @@ fn the_answer_has_its_share_of_the_context() {
     assert_eq!(room(&model(Some(1000), None, true), None), None, "who has the model's own tokens knows better");
 }
 
+#[test]
+fn turns_that_a_provider_left_out_are_those_it_was_given() {
+    for (turns, whole, first, left_out, from) in [
+        (&["u:a", "a:b", "u:c"][..], true, 0, 0, None),
+        (&["u:a", "a:b", "u:c"], true, 0, 2, Some(2)),
+        (&["u:a", "a:b", "u:c"], false, 0, 0, Some(0)),
+        (&["s:be brief", "u:a", "a:b", "u:c"], true, 0, 2, Some(3)),
+        // Two that became one are one.
+        (&["u:a", "a:", "u:b", "a:c", "a:d", "u:e"], true, 0, 2, Some(5)),
+        (&["u:a", "a:b", "u:c", "a:d", "u:e"], true, 2, 2, Some(4)),
+        // The question was given, whatever is said.
+        (&["u:a", "a:b", "u:c"], true, 0, usize::MAX, Some(2)),
+        (&["u:a"], true, 0, 1, None),
+        (&[], true, 0, 1, None),
+    ] {
+        let past = Past::new(history(turns, whole), Vec::new(), None);
+        let expected = from.map(id);
+        assert_eq!(past.remembers_from(past.first_after(left_out, first)), expected, "{turns:?} {first} {left_out}");
+    }
+}
+
 fn any_history() -> impl Strategy<Value = History> {
     let turn = ("[sua]", "|[ \n\u{200b}]{1,3}|[a-z ]{1,40}|[漢字🚀]{1,20}");
     (prop::collection::vec(turn, 0..12), "[a-z]{1,20}", any::<bool>()).prop_map(|(mut turns, question, whole)| {

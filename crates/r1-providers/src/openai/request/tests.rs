@@ -71,9 +71,9 @@ fn each_kind_of_continuation_has_its_words() {
 
 #[test]
 fn tokens_are_for_our_own_engine_alone() {
-    let sent = |token_ids, continues, partial: Option<&str>| {
+    let sent = |own_engine, continues, partial: Option<&str>| {
         let (mut config, mut request) = (OpenAiConfig::new("x", "http://x"), request());
-        (config.token_ids, config.continues) = (token_ids, continues);
+        (config.own_engine, config.continues) = (own_engine, continues);
         request.partial_answer = partial.map(str::to_owned);
         request.partial_ids = partial.map(|_| [5, 70_000].into());
         request.max_tokens = Some(0);
