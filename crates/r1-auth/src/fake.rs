@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -259,13 +259,13 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         _: UserId,
         _: ConversationId,
-        _: &str,
+        _: ConversationChange,
         _: Timestamp,
-    ) -> StoreResult<Conversation> {
+    ) -> StoreResult<Option<Conversation>> {
         Err(StoreError::NotFound)
     }
 

@@ -3,7 +3,7 @@
 export type SyncEvent =
   | { type: 'login'; userId: string }
   | { type: 'logout' }
-  | { type: 'conversation'; id: string; change: 'asked' | 'ended' | 'renamed' | 'deleted' };
+  | { type: 'conversation'; id: string; change: 'asked' | 'ended' | 'renamed' | 'chosen' | 'deleted' };
 
 type Listener = (event: SyncEvent) => void;
 

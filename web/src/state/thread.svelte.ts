@@ -6,10 +6,12 @@ import { isBlank, wellFormed } from '$/lib/text';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
+import { BranchChoice } from './branch_choice';
 import { lastModel } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
+import { tellOfKeptTurns } from './kept_turns';
 import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
@@ -31,6 +33,7 @@ export class Thread {
   #picked = $state<string | null>(null);
 
   readonly #tree = new MessageTree();
+  readonly #choice = new BranchChoice((head) => this.#tree.keep(head));
   readonly #host: ThreadHost;
   /** The conversation's `updated_at` when it was last read; null where this page has changed it since. */
   #seenAt: string | null = null;
@@ -95,9 +98,10 @@ export class Thread {
     return this.#tree.siblings(message);
   }
 
-  /** Shows the branch through a message. */
+  /** Shows the branch through a message, from now on and everywhere. */
   choose(message: MessageView): void {
     this.#tree.choose(message);
+    if (this.conversationId !== null && message.stored) this.#choice.keep(this.conversationId, message.id);
   }
 
   /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
@@ -157,6 +161,7 @@ export class Thread {
   retry(message: MessageView, model?: string): void {
     if (!this.canRetry(message) || message.generationId === null) return;
     const before = this.#tree.standing();
+    const isLast = message === this.#tree.tip;
     const answer = this.#tree.echoAnswer(message.parentId, model ?? message.model);
     const source: Source = {
       kind: 'retry',
@@ -164,9 +169,12 @@ export class Thread {
       ...(model !== undefined ? { body: { model } } : {}),
       key: uuid(),
     };
-    this.#open(source, answer, (fault) => {
+    const undo: Undo = (fault) => {
       this.#tree.restore(before);
       toasts.show({ text: t('toast.retry_failed', { reason: messageOf(fault) }) });
+    };
+    this.#open(source, answer, undo, () => {
+      if (answer.stored && !isLast) tellOfKeptTurns(this, message);
     });
   }
 
@@ -257,6 +265,7 @@ export class Thread {
   /** Signed in again: what was refused meanwhile is asked for anew. */
   resume(): void {
     // A stream that the server had turned away goes on where it was, a question that was not accepted included.
+    this.#choice.resume();
     if (this.#link !== null) this.#link.stream.open();
     else if (this.#shown) void this.reload();
   }
@@ -264,6 +273,7 @@ export class Thread {
   /** Lets go of everything, a question on its way included. */
   discard(): void {
     this.hide();
+    this.#choice.drop();
     this.#detach();
   }
 
@@ -339,7 +349,8 @@ export class Thread {
     const id = start.conversationId;
     const isNew = this.conversationId === null;
     this.conversationId = id;
-    this.#tree.head = start.messageId;
+    this.#tree.keep(start.messageId);
+    this.#choice.asked(id, start.messageId);
     this.#seenAt = null;
     if (isNew) this.#title = titleOf(this.path.findLast((message) => message.role === 'user')?.text ?? '');
     conversations.upsert({
