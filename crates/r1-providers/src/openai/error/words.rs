@@ -422,34 +422,12 @@ impl ErrorWords {
             "arrearage",
         ]) || self.has_kind(&["billinghardlimit", "insufficientcredit", "creditexhausted", "outofcredit"])
             || self.has_kind(&["insufficientuserquota", "exceededcurrentquota", "budgetexceeded", "creditserror"])
-            || self.says(&[
-                "insufficient balance",
-                "insufficient credit",
-                "insufficient funds",
-                "insufficient_quota",
-                "insufficient quota",
-                "credit limit",
-                "key limit exceeded",
-                "budget has been exceeded",
-                "exceededbudget",
-                "exceededtokenbudget",
-                "over budget",
-                "额度不足",
-                "余额不足",
-                "欠费",
-                "credit balance is too low",
-                "out of credit",
-                "more credits",
-                "enough credits",
-                "no credits",
-                "available credits",
-                "spending limit",
-                "hard limit",
-                "payment required",
-                " top up",
-                "recharge",
-                "in good standing",
-            ])
+            || self.says(&["insufficient balance", "insufficient credit", "insufficient funds", "insufficient_quota"])
+            || self.says(&["insufficient quota", "credit limit", "key limit exceeded", "budget has been exceeded"])
+            || self.says(&["exceededbudget", "exceededtokenbudget", "over budget", "credit balance is too low"])
+            || self.says(&["out of credit", "more credits", "enough credits", "no credits", "available credits"])
+            || self.says(&["spending limit", "hard limit", "payment required", " top up", "recharge"])
+            || self.says(&["额度不足", "余额不足", "欠费", "in good standing"])
     }
 
     pub(in crate::openai) fn is_rate_limit(&self) -> bool {
@@ -464,21 +442,8 @@ impl ErrorWords {
 
     /// Whether it speaks of a limit per minute or per month.
     fn is_rate_limit_of_time(&self) -> bool {
-        self.says(&[
-            "per minute",
-            "per min ",
-            "per min)",
-            "per min.",
-            "per second",
-            "per day",
-            "per hour",
-            "per month",
-            "daily",
-            "hourly",
-            "monthly",
-            "(tpm)",
-            "(rpm)",
-        ])
+        self.says(&["per minute", "per min ", "per min)", "per min.", "per second", "per day", "per hour", "per month"])
+            || self.says(&["daily", "hourly", "monthly", "(tpm)", "(rpm)"])
     }
 
     /// Gemini answers a bad key with 400.
