@@ -3,7 +3,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import { runnerImport } from 'vite';
 import { withPalette } from './png.mjs';
 
@@ -13,7 +12,7 @@ const support = async (name) => (await runnerImport(join(web, `tests/e2e/support
 const { Upstream } = await support('upstream');
 const { Server, scriptedProviders } = await support('server');
 const { Api, PASSWORD } = await support('api');
-const { launchOptions } = await support('browser');
+const { BROWSER_TYPE, launchOptions } = await support('engine');
 const { say } = await support('say');
 
 const SIZES = [
@@ -31,7 +30,7 @@ const server = await Server.start({
   ...scriptedProviders(upstream.baseUrl),
   PROVIDERS__STEADY__IDLE_TIMEOUT: '30m',
 });
-const browser = await chromium.launch(launchOptions());
+const browser = await BROWSER_TYPE.launch(launchOptions());
 
 const button = (page, key, values) =>
   page.getByRole('button', { name: say(key, values), exact: true }).last();

@@ -1,149 +1,110 @@
-/**
- * Keeps the reader's place in a list that grows at its end.
- *
- * The story: a list is either followed (`end`), held so that one element stays where it is (`hold`), or left alone
- * (`free`). Growth is noticed by a ResizeObserver, which runs after layout and before paint: the geometry is read
- * once, the position is written at most once, and nobody sees the step between.
- *
- * **Invariant:** a scroll event is taken for the reader's unless the position is the one last written. There are no
- * timers, so a busy page cannot mistake one for the other.
- */
-
-/** So near to the end (px), a reader who scrolls down wants to follow again. */
-export const NEAR_END = 60;
-/** Positions are fractions on scaled screens: so far apart (px), they still are the same. */
-const SLACK = 1.5;
-
-export interface Geometry {
-  /** Where the scroller is, in px. */
-  top: number;
-  /** Where it could be at most. */
-  max: number;
-}
-
-export interface Place {
-  readonly mode: 'end' | 'hold' | 'free';
-  /** The position last seen. */
-  readonly top: number;
-  /** The position last written, until the reader leaves it. */
-  readonly own: number | null;
-  /** The end that a smooth scroll is under way to. */
-  readonly glide: number | null;
-}
-
-export const AT_END: Place = { mode: 'end', top: 0, own: null, glide: null };
-
-const same = (a: number, b: number) => Math.abs(a - b) <= SLACK;
-
-/** What a scroll event means. */
-export function scrolled(place: Place, { top, max }: Geometry): Place {
-  if (place.own !== null && same(top, place.own)) return { ...place, top };
-  // A list that shrank pulls its follower up with it.
-  if (place.mode === 'end' && same(top, max)) return { mode: 'end', top, own: null, glide: null };
-  if (top < place.top - SLACK) return { mode: 'free', top, own: null, glide: null };
-  if (place.glide !== null) return { ...place, top };
-  if (top > place.top && max - top <= NEAR_END) return { mode: 'end', top, own: null, glide: null };
-  return { ...place, mode: place.mode === 'hold' ? 'free' : place.mode, top, own: null };
-}
-
-/** The reader has begun to move up (wheel, finger, key): known before the position changes. */
-export function reached(place: Place, { max }: Geometry): Place {
-  if (max <= SLACK) return place;
-  return { ...place, mode: 'free', own: null, glide: null };
-}
-
-/** After a change of size: the place, and the position to write if one is due. */
-export function resized(place: Place, { top, max }: Geometry): { place: Place; to: number | null } {
-  if (place.mode !== 'end') return { place, to: null };
-  if (place.glide !== null && same(place.glide, max)) return { place, to: null };
-  if (same(top, max)) return { place: { ...place, glide: null }, to: null };
-  return { place: { ...place, glide: null }, to: max };
-}
-
-/** What a key does to a scroller that has the focus. */
-export function scrollsUp(event: Pick<KeyboardEvent, 'key' | 'shiftKey'>): boolean {
-  return (
-    event.key === 'ArrowUp' ||
-    event.key === 'PageUp' ||
-    event.key === 'Home' ||
-    (event.key === ' ' && event.shiftKey)
-  );
-}
-
-/** The index of the first box whose end lies below `line`; boxes follow one another downwards. */
-export function firstBelow(bottoms: (index: number) => number, count: number, line: number): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (bottoms(middle) <= line) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+import { type Anchor, driftOf, firstInSight } from './anchor';
+import {
+  AT_END,
+  free,
+  type Geometry,
+  type Place,
+  pushOf,
+  reached,
+  resized,
+  same,
+  scrolled,
+} from './stick_place';
 
 export interface StickOptions {
   /** Told when following begins or ends. */
   onfollow?(following: boolean): void;
-  /** Told once the reader's scrolling has come to rest. */
+  /** Told once scrolling has come to rest. */
   onrest?(): void;
 }
 
-/** Applies the decisions above to a scroller and the list inside it. */
+/** A list whose size has not changed for so long (ms) gives a browser no reason to move it by itself. */
+const CALM_MS = 500;
+
+/**
+ * Applies the decisions of `stick_place` to a scroller and the list inside it.
+ *
+ * Growth is noticed by a ResizeObserver, which runs after layout and before paint: the geometry is read once, the
+ * position is written at most once, and nobody sees the step between. The browser's own scroll anchoring has to be
+ * off (`overflow-anchor: none`): engines differ in it, and two keepers would fight.
+ */
 export class Stick {
   #place: Place = AT_END;
-  #held: { element: Element; offset: number } | null = null;
+  /** What is kept where it is, in `hold` and `free`. */
+  #anchors: readonly Anchor[] = [];
+  /** What may not leave the view because the list is followed, unless somebody has asked for that. */
+  #until: Anchor | null = null;
+  #asked = false;
+  #stirredAt = Number.NEGATIVE_INFINITY;
+  #pressed = false;
+  #moving = false;
   #touchY = 0;
   #rest: ReturnType<typeof setTimeout> | undefined;
   readonly #scroller: HTMLElement;
+  readonly #content: Element;
   readonly #options: StickOptions;
   readonly #sizes: ResizeObserver;
   readonly #listening = new AbortController();
 
   constructor(scroller: HTMLElement, content: Element, options: StickOptions = {}) {
     this.#scroller = scroller;
+    this.#content = content;
     this.#options = options;
-    this.#anchoring();
-    this.#sizes = new ResizeObserver(() => this.#resized());
+    this.#sizes = new ResizeObserver(() => this.#stir());
     this.#sizes.observe(content);
     this.#sizes.observe(scroller);
-    const on = { passive: true, signal: this.#listening.signal };
-    scroller.addEventListener('scroll', () => this.#become(scrolled(this.#place, this.#geometry())), on);
-    if ('onscrollend' in window) scroller.addEventListener('scrollend', () => options.onrest?.(), on);
-    else scroller.addEventListener('scroll', () => this.#restSoon(), on);
-    scroller.addEventListener('wheel', (event) => this.#wheel(event), on);
-    scroller.addEventListener('touchstart', (event) => this.#touchStart(event), on);
-    scroller.addEventListener('touchmove', (event) => this.#touchMove(event), on);
-    scroller.addEventListener('keydown', (event) => this.#key(event), on);
+    this.#listen();
   }
 
+  /** Whether the end is followed. */
   get following(): boolean {
     return this.#place.mode === 'end';
   }
 
-  /** Goes to the end and follows it from here on. A smooth way is taken only where motion is welcome. */
-  toEnd({ smooth = false } = {}): void {
+  /** Whether the end is in sight, followed or not. */
+  get atEnd(): boolean {
     const { top, max } = this.#geometry();
-    const gliding = smooth && !same(top, max) && !matchMedia('(prefers-reduced-motion: reduce)').matches;
-    this.#held = null;
-    this.#become({ mode: 'end', top, own: null, glide: gliding ? max : null });
-    if (gliding) this.#scroller.scrollTo({ top: max, behavior: 'smooth' });
-    else this.#write(max);
+    return same(top, max);
+  }
+
+  /** Whether the list is being scrolled: what changes its size now would cut a smooth movement short. */
+  get moving(): boolean {
+    return this.#moving;
+  }
+
+  /** Somebody wants to be at the end and follow it, until they scroll. A smooth way is taken only where motion is welcome. */
+  toEnd({ smooth = false } = {}): void {
+    this.#asked = true;
+    this.#until = null;
+    this.#become(AT_END);
+    this.#go(this.#geometry().max, smooth);
+  }
+
+  /** A list that has just been opened is at its end, and stays there while it is being laid out. */
+  startAtEnd(): void {
+    this.#asked = false;
+    this.#become(AT_END);
+    this.#keep();
+  }
+
+  /** From now on the list grows below `element`: it is followed until that stands so many px below the upper edge. */
+  followUntil(element: Element, offset: number): void {
+    if (!this.following || this.#asked) return;
+    this.#until = { element, offset };
+    this.#keep();
   }
 
   /** Keeps `element` so many px below the scroller's upper edge, until the reader scrolls. */
-  hold(element: Element, offset: number): void {
-    this.#held = { element, offset };
-    this.#become({ ...this.#place, mode: 'hold', glide: null });
-    this.#keepHeld();
+  hold(element: Element, offset: number, { smooth = false } = {}): void {
+    this.#until = null;
+    this.#anchors = [{ element, offset }];
+    this.#become({ mode: 'hold', own: null, glide: null });
+    this.#go(this.#target(this.#geometry()), smooth);
   }
 
-  /** The first of the `elements` in sight, and its distance from the scroller's upper edge. */
-  firstInSight<T extends Element>(elements: ArrayLike<T>): { element: T; offset: number } | null {
-    const line = this.#scroller.getBoundingClientRect().top;
-    const bottom = (index: number) => elements[index]?.getBoundingClientRect().bottom ?? 0;
-    const element = elements[firstBelow(bottom, elements.length, line)];
-    return element ? { element, offset: element.getBoundingClientRect().top - line } : null;
+  /** What stands first in sight, from the outermost box inside the list to the innermost. */
+  firstInSight(): readonly Anchor[] {
+    return firstInSight(this.#content, this.#line);
   }
 
   destroy(): void {
@@ -152,65 +113,135 @@ export class Stick {
     clearTimeout(this.#rest);
   }
 
-  /** Where the browser does not say when scrolling ends. */
-  #restSoon(): void {
-    clearTimeout(this.#rest);
-    this.#rest = setTimeout(() => this.#options.onrest?.(), 150);
+  #listen(): void {
+    const on = { passive: true, signal: this.#listening.signal };
+    const scroller = this.#scroller;
+    scroller.addEventListener('scroll', () => this.#scrolled(), on);
+    scroller.addEventListener('contentvisibilityautostatechange', () => this.#stirred(), {
+      ...on,
+      capture: true,
+    });
+    scroller.addEventListener('wheel', (event) => this.#wheel(event), on);
+    scroller.addEventListener('touchstart', (event) => this.#touchStart(event), on);
+    scroller.addEventListener('touchmove', (event) => this.#touchMove(event), on);
+    scroller.addEventListener('pointerdown', (event) => this.#press(event), on);
+    scroller.addEventListener('focusin', (event) => this.#focus(event), on);
+    for (const type of ['pointerup', 'pointercancel']) {
+      window.addEventListener(type, () => this.#release(), on);
+    }
+    // A browser may not tell of a button that was let go over the scrollbar.
+    window.addEventListener('pointermove', (event) => event.buttons === 0 && this.#release(), on);
+    document.addEventListener('keydown', (event) => this.#key(event), { signal: this.#listening.signal });
+    if ('onscrollend' in window) scroller.addEventListener('scrollend', () => this.#rested(), on);
+    else scroller.addEventListener('scroll', () => this.#restSoon(), on);
+  }
+
+  get #line(): number {
+    return this.#scroller.getBoundingClientRect().top;
   }
 
   #geometry(): Geometry {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    return { top: scrollTop, max: scrollHeight - clientHeight };
+    return { top: scrollTop, max: Math.max(0, scrollHeight - clientHeight) };
   }
 
   #become(place: Place): void {
     const before = this.#place;
     this.#place = place;
-    if (place.mode === before.mode) return;
-    if (place.mode !== 'hold') this.#held = null;
-    this.#anchoring();
-    this.#options.onfollow?.(place.mode === 'end');
+    if (place.mode === 'free') this.#anchors = this.firstInSight();
+    if ((place.mode === 'end') !== (before.mode === 'end')) this.#options.onfollow?.(place.mode === 'end');
   }
 
-  /** The browser keeps a free reader's place while things above change size; two keepers would fight. */
-  #anchoring(): void {
-    this.#scroller.style.overflowAnchor = this.#place.mode === 'free' ? 'auto' : 'none';
+  /** The position that keeps the place's promise. */
+  #target({ top, max }: Geometry): number {
+    if (this.#place.mode === 'end') return max;
+    const drift = driftOf(this.#anchors, this.#line) ?? 0;
+    return Math.min(max, Math.max(0, top + drift));
+  }
+
+  #go(target: number, smooth: boolean): void {
+    const { top } = this.#geometry();
+    const gliding = smooth && !same(top, target) && !matchMedia('(prefers-reduced-motion: reduce)').matches;
+    if (!gliding) {
+      this.#write(target);
+      return;
+    }
+    this.#place = { ...this.#place, glide: target };
+    this.#scroller.scrollTo({ top: target, behavior: 'smooth' });
   }
 
   #write(top: number): void {
     this.#scroller.scrollTop = top;
     // Read back: the browser rounds and clamps.
-    const own = this.#scroller.scrollTop;
-    this.#place = { ...this.#place, top: own, own };
+    this.#place = { ...this.#place, own: this.#scroller.scrollTop };
   }
 
-  #resized(): void {
-    if (this.#place.mode === 'hold') {
-      this.#keepHeld();
-      return;
-    }
-    const { place, to } = resized(this.#place, this.#geometry());
+  /** Brings the list to where it should be, after whatever has changed. */
+  #keep(): void {
+    const geometry = this.#geometry();
+    this.#stopFollowing(geometry);
+    const { place, to } = resized(this.#place, geometry.top, this.#target(geometry));
     this.#place = place;
     if (to !== null) this.#write(to);
   }
 
-  #keepHeld(): void {
-    if (!this.#held?.element.isConnected) return;
-    const line = this.#scroller.getBoundingClientRect().top;
-    const off = this.#held.element.getBoundingClientRect().top - line - this.#held.offset;
-    if (Math.abs(off) > 0.5) this.#write(this.#scroller.scrollTop + off);
+  /** Following was nobody's wish: what was to stay in view would leave it now. */
+  #stopFollowing({ top, max }: Geometry): void {
+    const until = this.#until;
+    if (until === null || !this.following) return;
+    const limit = top + (driftOf([until], this.#line) ?? 0);
+    if (same(limit, max) || max < limit) return;
+    this.#until = null;
+    // Of an answer longer than the view, the question is out of sight already: then nothing moves.
+    if (limit < top && !same(limit, top)) this.#become(free());
+    else this.hold(until.element, until.offset);
   }
 
-  #moveUp(target: EventTarget | null): void {
-    if (this.#place.mode === 'free' || this.#takesItself(target)) return;
-    this.#become(reached(this.#place, this.#geometry()));
+  #stir(): void {
+    this.#stirred();
+    this.#keep();
   }
 
-  /** Whether a box between target and scroller has room to move up itself. */
-  #takesItself(target: EventTarget | null): boolean {
+  #stirred(): void {
+    this.#stirredAt = performance.now();
+  }
+
+  #scrolled(): void {
+    const calm = performance.now() - this.#stirredAt > CALM_MS;
+    const place = scrolled(this.#place, this.#geometry(), this.#pressed || calm);
+    this.#moving = place !== this.#place || place.glide !== null;
+    if (place !== this.#place) this.#become(place);
+    else if (place.mode !== 'free' && place.glide === null) this.#keep();
+  }
+
+  #rested(): void {
+    this.#moving = false;
+    if (this.#place.glide !== null) {
+      this.#place = { ...this.#place, glide: null };
+      this.#keep();
+    }
+    this.#options.onrest?.();
+  }
+
+  /** Where the browser does not say when scrolling ends. */
+  #restSoon(): void {
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => this.#rested(), 150);
+  }
+
+  #push(up: boolean, target: EventTarget | null): void {
+    if (this.#place.mode === 'free' || this.#takesItself(target, up)) return;
+    this.#become(reached(this.#place, this.#geometry(), up));
+  }
+
+  /** Whether a box between target and scroller has room to move itself. */
+  #takesItself(target: EventTarget | null, up: boolean): boolean {
     let element = target instanceof Element ? target : null;
     while (element && element !== this.#scroller) {
-      if (element.scrollTop > 0) return true;
+      const { scrollTop, scrollHeight, clientHeight } = element;
+      if (up && scrollTop > 0) return true;
+      const room = !up && scrollTop + clientHeight < scrollHeight - 1;
+      if (room && /auto|scroll/.test(getComputedStyle(element).overflowY)) return true;
       element = element.parentElement;
     }
     return false;
@@ -218,8 +249,8 @@ export class Stick {
 
   #wheel(event: WheelEvent): void {
     // With Ctrl it zooms; sideways it moves a table.
-    if (event.ctrlKey || event.deltaY >= 0 || Math.abs(event.deltaX) > -event.deltaY) return;
-    this.#moveUp(event.target);
+    if (event.ctrlKey || event.deltaY === 0 || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
+    this.#push(event.deltaY < 0, event.target);
   }
 
   #touchStart(event: TouchEvent): void {
@@ -228,20 +259,54 @@ export class Stick {
 
   #touchMove(event: TouchEvent): void {
     const y = event.touches[0]?.clientY ?? this.#touchY;
-    if (event.touches.length === 1 && y > this.#touchY + 4) this.#moveUp(event.target);
-    this.#touchY = Math.min(y, this.#touchY);
+    if (event.touches.length !== 1 || Math.abs(y - this.#touchY) < 4) return;
+    this.#push(y > this.#touchY, event.target);
+    this.#touchY = y;
+  }
+
+  /** The scrollbar is dragged, a selection is drawn beyond the edge; the middle button scrolls after its release. */
+  #press(event: PointerEvent): void {
+    // What a finger does, touch events tell.
+    if (event.pointerType === 'touch') return;
+    this.#pressed = true;
+    if (event.button === 1) this.#become(free());
+  }
+
+  #release(): void {
+    this.#pressed = false;
+  }
+
+  /** The focus has gone to something out of sight: the browser brings it there, before this or after. */
+  #focus(event: FocusEvent): void {
+    const { target } = event;
+    if (this.#place.mode === 'free' || target === this.#scroller || !(target instanceof Element)) return;
+    const { top, bottom } = target.getBoundingClientRect();
+    const line = this.#line;
+    const seen = top >= line && bottom <= line + this.#scroller.clientHeight;
+    const geometry = this.#geometry();
+    const moved = this.#place.glide === null && !same(geometry.top, this.#target(geometry));
+    if (!seen || moved) this.#become(free());
   }
 
   #key(event: KeyboardEvent): void {
-    const target = event.target;
-    if (event.defaultPrevented || !scrollsUp(event)) return;
-    if (
-      target instanceof HTMLElement &&
-      target.closest('input, textarea, select, [contenteditable], [role="menu"]')
-    )
+    const push = event.defaultPrevented ? null : pushOf(event);
+    const { target } = event;
+    if (push === null || !(target instanceof Element)) return;
+    if (push === 'search') {
+      if (this.#place.mode !== 'free') this.#become(free());
       return;
+    }
+    const inside = target === this.#scroller || this.#scroller.contains(target);
+    // Without a focus, keys go to what was clicked last.
+    if (!inside && target !== document.body) return;
+    if (target.closest('input, textarea, select, [contenteditable], [role="menu"]')) return;
     // On a button, Space presses it.
-    if (event.key === ' ' && target !== this.#scroller) return;
-    this.#moveUp(target);
+    if (event.key === ' ' && target !== this.#scroller && target !== document.body) return;
+    if (push !== 'end') {
+      this.#push(push === 'up', target);
+    } else if (!this.#takesItself(target, false)) {
+      event.preventDefault();
+      this.toEnd({ smooth: true });
+    }
   }
 }

@@ -1,9 +1,12 @@
 // Tabs of one browser tell each other that something changed. A hint, never the change itself: who hears it asks the server.
 
+/** `opened`: somebody looks at it, so it is wanted. */
+type ConversationEvent = 'opened' | 'asked' | 'ended' | 'renamed' | 'chosen' | 'deleted';
+
 export type SyncEvent =
   | { type: 'login'; userId: string }
   | { type: 'logout' }
-  | { type: 'conversation'; id: string; change: 'asked' | 'ended' | 'renamed' | 'chosen' | 'deleted' };
+  | { type: 'conversation'; id: string; change: ConversationEvent };
 
 type Listener = (event: SyncEvent) => void;
 

@@ -5,6 +5,7 @@ import {
   listConversations,
   renameConversation,
 } from '$/api/client';
+import { connection } from '$/api/connection.svelte';
 import { ApiError, messageOf } from '$/api/errors';
 import { formatMonth, t } from '$/lib/i18n.svelte';
 import { navigate, router } from '$/lib/router.svelte';
@@ -101,6 +102,7 @@ export class Conversations {
   #deleting = new Map<string, number>();
   /** Deleted by this page: a list that was asked for before may still hold them. */
   #gone = new Set<string>();
+  #deleted = new Set<(id: string) => void>();
   #signedOut = false;
   #watch: ReturnType<typeof setTimeout> | null = null;
   #midnight: ReturnType<typeof setTimeout> | null = null;
@@ -228,14 +230,24 @@ export class Conversations {
       action: {
         label: t('toast.undo'),
         run: () => {
-          this.#deleting.delete(id);
-          this.#hide(id, false);
+          this.#keep(id);
           if (wasOpen && router.path === '/') navigate(`/c/${id}`);
         },
       },
       onclose: () => void this.#delete(id, false),
     });
     this.#deleting.set(id, toast);
+  }
+
+  /** The chat is opened, or asked in: if it waits for Undo, here or in another tab, that was it. */
+  want(id: string): void {
+    this.#keep(id);
+    publish({ type: 'conversation', id, change: 'opened' });
+  }
+
+  /** Calls the listener when a chat that was deleted here is gone for good. */
+  ondeleted(listener: (id: string) => void): void {
+    this.#deleted.add(listener);
   }
 
   /** Carries out at once what is waiting for Undo. */
@@ -343,6 +355,15 @@ export class Conversations {
     this.#hidden = next;
   }
 
+  #keep(id: string): void {
+    const toast = this.#deleting.get(id);
+    if (toast === undefined) return;
+    // Taken away first, so that the end of the toast does not delete it.
+    this.#deleting.delete(id);
+    toasts.dismiss(toast);
+    this.#hide(id, false);
+  }
+
   async #delete(id: string, keepalive: boolean): Promise<void> {
     if (!this.#deleting.delete(id)) return;
     const life = this.#life;
@@ -364,6 +385,7 @@ export class Conversations {
     this.#hide(id, false);
     keepDraft(id, '');
     publish({ type: 'conversation', id, change: 'deleted' });
+    for (const listener of this.#deleted) listener(id);
   }
 
   /** Whether a chat that isn't open is being answered, of which no stream tells. */
@@ -392,8 +414,13 @@ export class Conversations {
       if (document.visibilityState === 'visible' && this.status !== 'idle') void this.refresh();
       else this.#watchRunning();
     });
+    connection.onreturn(() => {
+      if (this.status !== 'idle') void this.refresh();
+    });
     subscribe((event) => {
-      if (event.type === 'conversation' && this.status !== 'idle') void this.refresh();
+      if (event.type !== 'conversation') return;
+      if (event.change === 'opened' || event.change === 'asked') this.#keep(event.id);
+      if (event.change !== 'opened' && this.status !== 'idle') void this.refresh();
     });
   }
 }

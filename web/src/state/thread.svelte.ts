@@ -6,13 +6,19 @@ import { isBlank, wellFormed } from '$/lib/text';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
 import { Backoff } from './backoff';
-import { BranchChoice } from './branch_choice';
 import { lastModel } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
-import { tellOfKeptTurns } from './kept_turns';
-import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
+import {
+  type Fault,
+  type Link,
+  questionOf,
+  type Refusal,
+  type ThreadHost,
+  tellOfKeptTurns,
+  type Undo,
+} from './link';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { titleOf } from './title';
@@ -33,7 +39,6 @@ export class Thread {
   #picked = $state<string | null>(null);
 
   readonly #tree = new MessageTree();
-  readonly #choice = new BranchChoice((head) => this.#tree.keep(head));
   readonly #host: ThreadHost;
   /** The conversation's `updated_at` when it was last read; null where this page has changed it since. */
   #seenAt: string | null = null;
@@ -88,7 +93,7 @@ export class Thread {
   }
 
   canContinue(message: MessageView): boolean {
-    const broken = message.status === 'stopped' || message.status === 'interrupted';
+    const broken = ['stopped', 'interrupted', 'failed'].includes(message.status);
     if (!broken && !(message.status === 'completed' && message.finishReason === 'length')) return false;
     return this.canRetry(message) && message === this.#tree.tip && message.length > 0;
   }
@@ -100,8 +105,7 @@ export class Thread {
 
   /** Shows the branch through a message, from now on and everywhere. */
   choose(message: MessageView): void {
-    this.#tree.choose(message);
-    if (this.conversationId !== null && message.stored) this.#choice.keep(this.conversationId, message.id);
+    this.#tree.choose(message, this.conversationId);
   }
 
   /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
@@ -120,19 +124,15 @@ export class Thread {
     const question = this.#tree.echoQuestion(text);
     const answer = this.#tree.echoAnswer(question.id, model);
     if (status === 'new') this.status = 'ready';
-    const body = {
-      message: text,
-      ...(this.conversationId !== null ? { conversation_id: this.conversationId } : {}),
-      // Without it the server follows its newest message, which another device may have written.
-      ...(parent !== null ? { parent_id: parent } : {}),
-      ...(model !== null ? { model } : {}),
-    };
+    const body = questionOf(text, this.conversationId, parent, model);
     const undo: Undo = (fault) => {
       this.#tree.restore(before);
       if (status === 'new') this.status = 'new';
-      this.refusal = { text, message: messageOf(fault) };
+      const unanswered = fault instanceof NetworkError;
+      this.refusal = { text, message: messageOf(fault), ...(unanswered ? { unanswered } : {}) };
     };
     const draft = this.conversationId ?? 'new';
+    if (this.conversationId !== null) conversations.want(this.conversationId);
     keepUnsent(draft, text);
     return new Promise((resolve) => {
       this.#open({ kind: 'send', body, key: uuid() }, answer, undo, () => {
@@ -174,11 +174,11 @@ export class Thread {
       toasts.show({ text: t('toast.retry_failed', { reason: messageOf(fault) }) });
     };
     this.#open(source, answer, undo, () => {
-      if (answer.stored && !isLast) tellOfKeptTurns(this, message);
+      if (answer.stored && !isLast) void tellOfKeptTurns(this, message);
     });
   }
 
-  /** Goes on with an answer that was stopped, interrupted or cut at its greatest length. */
+  /** Goes on with an answer that was stopped, interrupted, failed after some words, or was cut at its greatest length. */
   continue(message: MessageView): void {
     if (!this.canContinue(message) || message.generationId === null) return;
     const { status, finishReason, error } = message;
@@ -265,7 +265,7 @@ export class Thread {
   /** Signed in again: what was refused meanwhile is asked for anew. */
   resume(): void {
     // A stream that the server had turned away goes on where it was, a question that was not accepted included.
-    this.#choice.resume();
+    this.#tree.resume();
     if (this.#link !== null) this.#link.stream.open();
     else if (this.#shown) void this.reload();
   }
@@ -273,8 +273,22 @@ export class Thread {
   /** Lets go of everything, a question on its way included. */
   discard(): void {
     this.hide();
-    this.#choice.drop();
+    this.#tree.drop();
     this.#detach();
+  }
+
+  /** Its conversation is not there, or not any more. */
+  vanish(): void {
+    if (this.#unaccepted) {
+      // The question on its way hears the same, and is given back then.
+      this.#readAgain = true;
+      return;
+    }
+    this.#abort?.abort();
+    this.#backoff.cancel();
+    this.#detach();
+    this.status = 'missing';
+    if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
   }
 
   get #unaccepted(): boolean {
@@ -349,8 +363,7 @@ export class Thread {
     const id = start.conversationId;
     const isNew = this.conversationId === null;
     this.conversationId = id;
-    this.#tree.keep(start.messageId);
-    this.#choice.asked(id, start.messageId);
+    this.#tree.asked(id, start.messageId);
     this.#seenAt = null;
     if (isNew) this.#title = titleOf(this.path.findLast((message) => message.role === 'user')?.text ?? '');
     conversations.upsert({
@@ -479,14 +492,7 @@ export class Thread {
     const status = error instanceof ApiError ? error.status : 0;
     // Whatever has no such name: never was, was deleted, or belongs to somebody else.
     if (status === 404 || status === 400 || status === 422) {
-      if (this.#unaccepted) {
-        // The question on its way hears the same, and is given back then.
-        this.#readAgain = true;
-        return;
-      }
-      this.#detach();
-      this.status = 'missing';
-      if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
+      this.vanish();
       return;
     }
     // Signed out: everything stays as it is until `resume`.

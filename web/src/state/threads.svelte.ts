@@ -1,4 +1,5 @@
 import { untrack } from 'svelte';
+import { connection } from '$/api/connection.svelte';
 import { navigate, router } from '$/lib/router.svelte';
 import { subscribe } from '$/lib/sync';
 import { conversations } from './conversations.svelte';
@@ -24,6 +25,11 @@ class Threads {
   #wanted: Thread | null = null;
   #settling = false;
   #listening = false;
+
+  /** Those that were opened last, the one that was used last at the end. */
+  get kept(): readonly Thread[] {
+    return this.#kept;
+  }
 
   /**
    * The thread of a conversation; null: of a new chat, which stays the same thread when it gets its conversation.
@@ -75,7 +81,9 @@ class Threads {
       this.#shown?.hide();
       this.#shown = wanted;
       wanted?.show();
-      conversations.setOpen(wanted?.conversationId ?? null);
+      const id = wanted?.conversationId ?? null;
+      conversations.setOpen(id);
+      if (id !== null) conversations.want(id);
     }
     for (const thread of this.#kept) {
       if (this.#kept.length <= MOST) break;
@@ -101,10 +109,18 @@ class Threads {
     this.#listening = true;
     const check = () => this.#check();
     window.addEventListener('focus', check);
-    window.addEventListener('online', check);
+    connection.onreturn(check);
     document.addEventListener('visibilitychange', check);
+    conversations.ondeleted((id) => {
+      for (const thread of this.#kept) if (thread.conversationId === id) thread.vanish();
+    });
     subscribe((event) => {
-      if (event.type === 'conversation' && event.id === this.#shown?.conversationId) this.#check();
+      if (
+        event.type === 'conversation' &&
+        event.change !== 'opened' &&
+        event.id === this.#shown?.conversationId
+      )
+        this.#check();
     });
   }
 }

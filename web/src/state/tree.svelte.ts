@@ -1,5 +1,6 @@
 import type { Message } from '$/api/client';
 import { uuid } from '$/lib/uuid';
+import { BranchChoice } from './branch_choice';
 import { branchTo, newestTip, siblingsOf } from './branches';
 import { mergeMessages } from './merge';
 import { MessageView } from './message.svelte';
@@ -24,6 +25,7 @@ export class MessageTree {
   /** The shown branch was chosen by hand, and isn't the one that ends in `head`. */
   #chosen = false;
   #clock = 0;
+  readonly #choice = new BranchChoice((head) => this.#keep(head));
   #changed = new WeakMap<MessageView, number>();
 
   get path(): readonly MessageView[] {
@@ -51,13 +53,31 @@ export class MessageTree {
     return siblingsOf(this.#nodes, message);
   }
 
-  choose(message: MessageView): void {
+  /** Shows the branch through a message; the server keeps it for the conversation that the message is in. */
+  choose(message: MessageView, conversationId: string | null): void {
     this.#tip = newestTip(this.#nodes, message);
     this.#chosen = this.#tip.id !== this.head;
+    if (conversationId !== null && message.stored) this.#choice.keep(conversationId, message.id);
+  }
+
+  /** The server has accepted an answer, which is the end of the shown branch by that. */
+  asked(conversationId: string, answerId: string): void {
+    this.#keep(answerId);
+    this.#choice.asked(conversationId, answerId);
+  }
+
+  /** Signed in again: what the server has not heard of is told. */
+  resume(): void {
+    this.#choice.resume();
+  }
+
+  /** Nothing more is told. */
+  drop(): void {
+    this.#choice.drop();
   }
 
   /** The server keeps this as the end of the branch that is shown. */
-  keep(head: string | null): void {
+  #keep(head: string | null): void {
     this.head = head;
     this.#headKept = ++this.#clock;
     this.#chosen = this.#tip !== null && this.#tip.id !== head;

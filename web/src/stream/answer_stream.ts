@@ -1,3 +1,4 @@
+import { connection as server } from '$/api/connection.svelte';
 import { ApiError, NetworkError } from '$/api/errors';
 import { type RawEvent, readEvents, UnreadableStream } from '$/api/sse';
 import { browser, type DeviceEvent, type Environment } from './environment';
@@ -189,6 +190,7 @@ export class AnswerStream {
         retry = milliseconds;
       },
       onRead: () => {
+        server.heard();
         // A body that says only when to come back is no sign of an answer.
         if (events.length === 0 && !alive && retry > 0) return;
         const batch = events;

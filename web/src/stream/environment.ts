@@ -1,7 +1,11 @@
 import { ask, attach, continueAnswer, retryAnswer } from '$/api/client';
+import { connection } from '$/api/connection.svelte';
 import { claimSlot, type Release } from './slots';
 
-/** What the device may tell a stream. `restored`: the page comes back from the back-forward cache. */
+/**
+ * What the device may tell a stream. `restored`: the page comes back from the back-forward cache, or somebody else
+ * has found that the server can be reached again.
+ */
 export type DeviceEvent = 'visible' | 'hidden' | 'online' | 'offline' | 'restored';
 
 /** Everything outside of the page's own code that a stream touches. */
@@ -35,6 +39,10 @@ function listen(listener: (event: DeviceEvent) => void): () => void {
   window.addEventListener('pageshow', (event) => event.persisted && listener('restored'), options);
   window.addEventListener('online', () => listener('online'), options);
   window.addEventListener('offline', () => listener('offline'), options);
+  end.signal.addEventListener(
+    'abort',
+    connection.onreturn(() => listener('restored')),
+  );
   return () => end.abort();
 }
 

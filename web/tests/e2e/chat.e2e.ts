@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { inChromium } from './support/in_chromium';
 import { isBeginningOfWords, words } from './support/tab';
 import { useWorld } from './support/world';
 
@@ -8,13 +9,13 @@ test('an answer grows word by word, and its chat has an address and a title', as
   const user = await world.user();
   const tab = await world.tab('/', { user });
   await tab.recordGrowth();
-  await tab.send('words 40 every 15');
+  await tab.send('words 40 every 40');
   await tab.expectWords(user, 40);
   const seen = await tab.growth();
   expect(seen.filter((text) => !isBeginningOfWords(text))).toEqual([]);
-  expect(new Set(seen).size, 'it came in many steps').toBeGreaterThan(15);
+  expect(new Set(seen).size, 'it came in many steps').toBeGreaterThan(5);
   expect(tab.conversationId).not.toBe('');
-  await tab.chatLink('words 40 every 15').waitFor();
+  await tab.chatLink('words 40 every 40').waitFor();
   await tab.page.reload();
   await tab.expectWords(user, 40);
 });
@@ -116,12 +117,23 @@ test('drafts belong to their chats and survive a reload', async () => {
   await expect.poll(() => tab.composer.inputValue()).toBe('for two');
 });
 
-test('Shift+Enter makes a line, and Enter of an input method sends nothing', async () => {
+test('Shift+Enter makes a line, and Enter sends', async () => {
   const user = await world.user();
   const tab = await world.tab('/', { user });
   await tab.composer.click();
   await tab.page.keyboard.type('one');
   await tab.page.keyboard.press('Shift+Enter');
+  await tab.page.keyboard.type('two');
+  expect(await tab.articles.count()).toBe(0);
+  await tab.page.keyboard.press('Enter');
+  await expect.poll(() => tab.answer()).toMatch(/^You said: one\stwo$/);
+  expect((await user.messages(tab.conversationId))[0]?.content).toBe('one\ntwo');
+});
+
+inChromium('its driver has input methods', 'Enter of an input method sends nothing', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await tab.composer.click();
   const devtools = await tab.page.context().newCDPSession(tab.page);
   // What a browser hears of an Enter that belongs to an input method.
   const enter = { type: 'rawKeyDown', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 229 } as const;
@@ -133,9 +145,9 @@ test('Shift+Enter makes a line, and Enter of an input method sends nothing', asy
   await devtools.send('Input.dispatchKeyEvent', enter);
   expect(await tab.articles.count()).toBe(0);
   await tab.page.keyboard.press('Enter');
-  await expect.poll(() => tab.answer()).toMatch(/^You said: one\s二$/);
+  await expect.poll(() => tab.answer()).toMatch(/^You said: 二$/);
   const questions = await user.messages(tab.conversationId);
-  expect(questions.map((message) => message.content)).toEqual(['one\n二', 'You said: one\n二']);
+  expect(questions.map((message) => message.content)).toEqual(['二', 'You said: 二']);
 });
 
 test('the chosen model answers, and stays chosen', async () => {

@@ -1,28 +1,77 @@
+import { flushSync } from 'svelte';
 import type { Attachment } from 'svelte/attachments';
+import { whenIdle } from '$/lib/idle';
 
-/** Calls back once when the element comes near to being seen. */
+/** Calls back once: when the element comes near to being seen, or earlier, when the page has time for it. */
 export type WhenNear = (arrived: () => void) => Attachment<HTMLElement>;
 
 /** So far beyond both edges (of the scroller's height), messages are made ready. */
 const MARGIN = '150% 0px';
 
-/** One observer for all messages of a scroller: the nearest ancestor that `root` selects. */
-export function nearness(root: string): { when: WhenNear; destroy(): void } {
+/** Time (ms) after which a slice of idle work makes room for what else the page has to do. */
+const SLICE_MS = 8;
+/** While the reader scrolls, the others wait: so long (ms) until the next look. */
+const PAUSE_MS = 200;
+
+/**
+ * Makes messages ready: those that come near at once, all others when the page is idle, the last ones first. So a
+ * long chat shows its end soon, and what searches the page, prints it or reads it aloud has all of it a little later.
+ * One observer serves all messages of a scroller: the nearest ancestor that `root` selects. `moving` says whether
+ * that is being scrolled.
+ */
+export function nearness(
+  root: string,
+  moving: () => boolean,
+): {
+  when: WhenNear;
+  /** Begins with the others, once what is in sight has been painted. */
+  fill(): void;
+  /** All of them, now: the page is about to be printed. */
+  all(): void;
+  destroy(): void;
+} {
   const arrivals = new Map<Element, () => void>();
   let observer: IntersectionObserver | undefined;
+  let filling = false;
+  let gone = false;
 
-  function arrive(entries: IntersectionObserverEntry[]) {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      observer?.unobserve(target);
-      arrivals.get(target)?.();
-      arrivals.delete(target);
+  function arrive(target: Element) {
+    observer?.unobserve(target);
+    const arrived = arrivals.get(target);
+    arrivals.delete(target);
+    arrived?.();
+  }
+
+  function seen(entries: IntersectionObserverEntry[]) {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) arrive(target);
+  }
+
+  function slice() {
+    filling = false;
+    if (gone) return;
+    if (moving()) {
+      setTimeout(fill, PAUSE_MS);
+      return;
     }
+    const until = performance.now() + SLICE_MS;
+    const waiting = [...arrivals.keys()];
+    for (let next = waiting.pop(); next && performance.now() < until; next = waiting.pop()) {
+      arrive(next);
+      // At once, so that the clock sees what it costs.
+      flushSync();
+    }
+    fill();
+  }
+
+  function fill() {
+    if (gone || filling || arrivals.size === 0) return;
+    filling = true;
+    whenIdle(slice);
   }
 
   return {
     when: (arrived) => (element) => {
-      observer ??= new IntersectionObserver(arrive, { root: element.closest(root), rootMargin: MARGIN });
+      observer ??= new IntersectionObserver(seen, { root: element.closest(root), rootMargin: MARGIN });
       arrivals.set(element, arrived);
       observer.observe(element);
       return () => {
@@ -30,7 +79,15 @@ export function nearness(root: string): { when: WhenNear; destroy(): void } {
         observer?.unobserve(element);
       };
     },
-    destroy: () => observer?.disconnect(),
+    fill: () => requestAnimationFrame(() => requestAnimationFrame(fill)),
+    all: () => {
+      for (const element of [...arrivals.keys()]) arrive(element);
+      flushSync();
+    },
+    destroy: () => {
+      gone = true;
+      observer?.disconnect();
+    },
   };
 }
 

@@ -1,6 +1,6 @@
+import { type Connection, connection } from '$/api/connection.svelte';
 import { t } from '$/lib/i18n.svelte';
 import { toasts } from '$/state/toasts.svelte';
-import { type Connection, connection } from './connection.svelte';
 
 /**
  * Offers to load the page again when a part of it can't be had: the server was updated since. A server that does not

@@ -4,6 +4,22 @@ import { type Api, PASSWORD, type StoredMessage } from './api';
 import { PATIENCE } from './process';
 import { say, saying } from './say';
 
+/** What a browser reports itself, and is judged elsewhere. */
+const BROWSERS_OWN = [
+  // An answer of 4xx or 5xx, or none: the tests judge those by what the page makes of them.
+  /^Failed to load resource/,
+  // Firefox: what another program has set, which the page does not read.
+  /^Cookie .* has been rejected /,
+  // Firefox: an EventSource whose connection was refused, was lost, or ended by 204.
+  /^Firefox can.t establish a connection to the server at /,
+  // Firefox: a diagram that is no XML, which the frame of diagrams refuses.
+  /^XML Parsing Error: .*\nLocation: \S+\/diagram\.html/,
+  // Heard of as an event already, with its frame.
+  /Content.Security.Policy/,
+];
+
+const isBrowsersOwn = (text: string) => BROWSERS_OWN.some((pattern) => pattern.test(text));
+
 /** A tab that writes down everything a page must not do. */
 export class Tab {
   #faults: string[] = [];
@@ -58,13 +74,12 @@ export class Tab {
     });
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;
-      // An answer of 4xx or 5xx, or none: the tests judge those by what the page makes of them.
-      if (message.text().startsWith('Failed to load resource')) return;
-      // Heard of as an event already, with its frame.
-      if (message.text().includes('Content Security Policy')) return;
-      fault(`console: ${message.text()}`);
+      if (!isBrowsersOwn(message.text())) fault(`console: ${message.text()}`);
     });
-    page.on('pageerror', (error) => fault(`error: ${error.stack ?? error}`));
+    // Firefox's own words come this way too.
+    page.on('pageerror', (error) => {
+      if (!isBrowsersOwn(error.message)) fault(`error: ${error.message}\n${error.stack}`);
+    });
     page.on('dialog', (dialog) => {
       fault(`dialog: ${dialog.message()}`);
       void dialog.dismiss();

@@ -1,9 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, type BrowserContextOptions, chromium } from 'playwright-core';
+import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest';
 import { Api } from './api';
+import { BROWSER_TYPE } from './engine';
 import { Server, type Settings, scriptedProviders } from './server';
 import { Tab } from './tab';
 import { Upstream } from './upstream';
@@ -41,7 +42,7 @@ export class World {
   }
 
   async start(settings: Settings | null) {
-    this.#browser = await chromium.connect(inject('browser'));
+    this.#browser = await BROWSER_TYPE.connect(inject('browser'));
     if (settings === null) {
       this.#server = await Server.start({});
       return;
@@ -82,6 +83,8 @@ export class World {
   /** Closes all tabs; throws if one did what none may do. */
   async finish(test: string, failed: boolean) {
     const tabs = this.#tabs.splice(0);
+    // Before any picture is taken: for that, the driver adds a style, which the policy refuses.
+    const faults = tabs.flatMap((tab) => tab.faults);
     if (failed) {
       await mkdir(FAILURES, { recursive: true });
       const name = test.replaceAll(/\W+/g, '-').slice(0, 100);
@@ -92,7 +95,6 @@ export class World {
       }
       console.error(this.server.log.split('\n').slice(-30).join('\n'));
     }
-    const faults = tabs.flatMap((tab) => tab.faults);
     await Promise.all(tabs.map((tab) => tab.page.context().close()));
     expect(faults, 'what no page may do').toEqual([]);
   }

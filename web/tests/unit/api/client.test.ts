@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as api from '$/api/client';
+import { connection } from '$/api/connection.svelte';
 import { ApiError, NetworkError } from '$/api/errors';
 
 interface Seen {
@@ -57,8 +58,9 @@ describe('requests', () => {
   it('go where the document says', async () => {
     await api.register({ username: 'u', email: 'e@example.com', password: 'p' });
     await api.login({ username: 'u', password: 'p' });
-    await api.me();
+    await api.signedInUser();
     await api.listConversations({ cursor: 'a/b', limit: 30 });
+    answer = () => Response.json({ conversations: [{ id: 'c 1' }], next_cursor: null });
     await api.getConversation('c 1');
     await api.renameConversation('c1', 'T');
     await api.listMessages('c1', { cursor: 'x' });
@@ -71,9 +73,9 @@ describe('requests', () => {
     expect(seen.map(({ method, path }) => `${method} ${path.replace('/api/v1', '')}`)).toEqual([
       'POST /auth/register',
       'POST /auth/login',
-      'GET /auth/me',
+      'GET /auth/session',
       'GET /conversations?cursor=a%2Fb&limit=30',
-      'GET /conversations/c%201',
+      'GET /conversations?id=c%201',
       'PATCH /conversations/c1',
       'GET /conversations/c1/messages?cursor=x',
       'GET /models',
@@ -115,7 +117,7 @@ describe('faults', () => {
     answer = () =>
       Response.json({ code: 'rate_limited', detail: 'x' }, { status: 429, headers: { 'retry-after': '3' } });
     for (const call of [
-      () => api.me(),
+      () => api.signedInUser(),
       () => api.ask({ message: 'x' }, { key: 'k' }),
       () => api.retryAnswer('g', {}, { key: 'k' }),
     ]) {
@@ -127,9 +129,9 @@ describe('faults', () => {
 
   it('no answer is a NetworkError, and so is one that is none of the server’s', async () => {
     answer = () => Promise.reject(new TypeError('Failed to fetch'));
-    expect(await thrown(api.me())).toBeInstanceOf(NetworkError);
+    expect(await thrown(api.signedInUser())).toBeInstanceOf(NetworkError);
     answer = () => new Response('<html>', { headers: { 'content-type': 'text/html' } });
-    expect(await thrown(api.me())).toBeInstanceOf(NetworkError);
+    expect(await thrown(api.signedInUser())).toBeInstanceOf(NetworkError);
     expect(await thrown(api.ask({ message: 'x' }, { key: 'k' }))).toBeInstanceOf(NetworkError);
   });
 
@@ -139,7 +141,7 @@ describe('faults', () => {
       abort.abort();
       return Promise.reject(new DOMException('aborted', 'AbortError'));
     };
-    expect(await thrown(api.me({ signal: abort.signal }))).toMatchObject({ name: 'AbortError' });
+    expect(await thrown(api.signedInUser({ signal: abort.signal }))).toMatchObject({ name: 'AbortError' });
   });
 
   it('can be given up in a browser that cannot join signals', async () => {
@@ -152,10 +154,15 @@ describe('faults', () => {
         request.signal.addEventListener('abort', () => reject(request.signal.reason));
       });
     });
-    const asked = thrown(api.me({ signal: abort.signal }));
+    const asked = thrown(api.signedInUser({ signal: abort.signal }));
     await vi.waitFor(() => expect(signals).toHaveLength(1));
     abort.abort();
     expect(await asked).toMatchObject({ name: 'AbortError' });
+  });
+
+  it('a conversation that is not there is an error made of an answer', async () => {
+    answer = () => Response.json({ conversations: [], next_cursor: null });
+    expect(await thrown(api.getConversation('c1'))).toMatchObject({ status: 404, code: 'not_found' });
   });
 
   it('nothing to follow is no fault', async () => {
@@ -169,14 +176,47 @@ describe('faults', () => {
       calls += 1;
     });
     answer = () => Response.json({ code: 'session_ended' }, { status: 401 });
-    await thrown(api.me());
+    await thrown(api.signedInUser());
     await thrown(api.attach({ generationId: 'g', after: null }));
     await thrown(api.continueAnswer('g', { key: 'k' }));
     expect(calls).toBe(3);
     await thrown(api.login({ username: 'u', password: 'p' }));
     expect(calls).toBe(3);
     end();
-    await thrown(api.me());
+    await thrown(api.signedInUser());
     expect(calls).toBe(3);
+  });
+});
+
+describe('what a request says of the connection', () => {
+  const told = async (made: () => Response) => {
+    const heard = vi.spyOn(connection, 'heard').mockClear();
+    const missed = vi.spyOn(connection, 'missed').mockClear();
+    answer = made;
+    await api.signedInUser().catch(() => undefined);
+    return [heard.mock.calls.length, missed.mock.calls.length];
+  };
+
+  it('any answer of the server’s own says that it is there', async () => {
+    expect(await told(() => Response.json({}))).toEqual([1, 0]);
+    expect(await told(() => Response.json({ code: 'not_found' }, { status: 404 }))).toEqual([1, 0]);
+    expect(await told(() => Response.json({ code: 'draining' }, { status: 503 }))).toEqual([1, 0]);
+  });
+
+  it('no answer, and a proxy’s in its place, say that it may not be', async () => {
+    const none = () => {
+      throw new TypeError('Failed to fetch');
+    };
+    expect(await told(none)).toEqual([0, 1]);
+    expect(await told(() => new Response('Bad Gateway', { status: 502 }))).toEqual([0, 1]);
+  });
+
+  it('a request that its caller gave up says nothing', async () => {
+    const missed = vi.spyOn(connection, 'missed');
+    answer = () => {
+      throw new DOMException('Aborted', 'AbortError');
+    };
+    await api.signedInUser({ signal: AbortSignal.abort() }).catch(() => undefined);
+    expect(missed).not.toHaveBeenCalled();
   });
 });

@@ -152,6 +152,7 @@ describe('a new answer in mid-chat', () => {
     expect(toastTexts(), 'not before it was accepted').toEqual([]);
     server.message('c1', 'a1b', { parent_id: 'q1c1', status: 'running', generation_id: 'g2' });
     server.stream.start('c1', 'a1b', 'g2');
+    await vi.dynamicImportSettled();
     expect(toastTexts()).toEqual(['The turns after it are kept with version 1 of 2.']);
     toasts.items[0]?.action?.run();
     expect(ids(thread)).toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
@@ -171,6 +172,7 @@ describe('a new answer in mid-chat', () => {
     thread.retry(last);
     server.message('c1', 'a2b', { parent_id: 'q2', status: 'running', generation_id: 'g2' });
     server.stream.start('c1', 'a2b', 'g2');
+    await vi.dynamicImportSettled();
     expect(toastTexts().filter((text) => text.includes('kept'))).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Connection } from '$/features/shell/connection.svelte';
+import { Connection } from '$/api/connection.svelte';
 import { UpdateOffer } from '$/features/shell/updated';
 import { toasts } from '$/state/toasts.svelte';
 
