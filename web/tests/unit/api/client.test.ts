@@ -193,7 +193,7 @@ describe('what a request says of the connection', () => {
     const heard = vi.spyOn(connection, 'heard').mockClear();
     const missed = vi.spyOn(connection, 'missed').mockClear();
     answer = made;
-    await api.me().catch(() => undefined);
+    await api.signedInUser().catch(() => undefined);
     return [heard.mock.calls.length, missed.mock.calls.length];
   };
 
@@ -216,7 +216,7 @@ describe('what a request says of the connection', () => {
     answer = () => {
       throw new DOMException('Aborted', 'AbortError');
     };
-    await api.me({ signal: AbortSignal.abort() }).catch(() => undefined);
+    await api.signedInUser({ signal: AbortSignal.abort() }).catch(() => undefined);
     expect(missed).not.toHaveBeenCalled();
   });
 });

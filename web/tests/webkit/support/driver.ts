@@ -12,6 +12,8 @@ export const KEYS = {
   shift: '\uE008',
   control: '\uE009',
   escape: '\uE00C',
+  pageUp: '\uE00E',
+  end: '\uE010',
   down: '\uE015',
 };
 
