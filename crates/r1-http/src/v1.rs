@@ -5,4 +5,5 @@ pub(crate) mod chat;
 pub(crate) mod conversations;
 pub(crate) mod health;
 pub(crate) mod list_models;
+pub(crate) mod me;
 mod params;
