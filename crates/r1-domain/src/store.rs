@@ -9,11 +9,13 @@ use futures::future::BoxFuture;
 
 use crate::{
     access::Access,
+    accounts::Accounts,
     conversation::{Conversation, ConversationChange},
     event::{Failure, Usage},
     generation::{Generation, GenerationRequest, State},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    instance::Instance,
     message::Message,
     nodes::Nodes,
     page::{Page, PageRequest},
@@ -274,7 +276,7 @@ pub struct Connections {
 
 /// The database.
 #[async_trait::async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Accounts + Instance + Send + Sync + 'static {
     /// How processes share it. None: one process serves from it.
     fn nodes(&self) -> Option<&dyn Nodes> {
         None

@@ -6,4 +6,5 @@ pub(crate) mod conversations;
 mod failure;
 pub(crate) mod health;
 pub(crate) mod list_models;
+pub(crate) mod me;
 mod params;

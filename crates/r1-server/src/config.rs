@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// The signing key, where it is given; else it is made in the data directory.
     pub(crate) secret_key: Option<SigningKey>,
+    /// The key before that one: its tokens are accepted too.
+    pub(crate) previous_secret_key: Option<SigningKey>,
     /// `[limits]`.
     pub(crate) limits: LimitsConfig,
     /// `[stream]`.

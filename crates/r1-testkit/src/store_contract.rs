@@ -37,6 +37,7 @@ pub mod generation_begin;
 pub mod history;
 pub mod housekeeping;
 pub mod log_append;
+pub mod people;
 pub mod recovery;
 pub mod session;
 pub mod turn;
@@ -56,6 +57,12 @@ macro_rules! store_contract {
             account::a_disabled_user_has_no_sessions
             account::a_hash_is_replaced_only_if_it_is_still_the_same
             account::of_many_with_one_name_one_is_made
+            people::a_new_password_ends_the_other_sessions
+            people::a_sign_out_ends_all_sessions_of_one
+            people::the_last_administrator_stays_one
+            people::what_an_account_has_is_counted
+            people::usage_is_by_day_and_model_and_outlives_its_conversation
+            people::a_deleted_account_goes_with_all_that_it_has
             session::a_session_is_found_until_it_ends
             session::a_session_is_found_until_it_expires
             session::a_cookie_is_no_refresh_token

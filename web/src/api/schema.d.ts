@@ -337,6 +337,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Changes the caller's password. This session goes on; all others of the account end, and their streams with
+         *     them. Wrong present passwords count as failed sign-ins do.
+         */
+        post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models": {
         parameters: {
             query?: never;
@@ -618,6 +638,21 @@ export interface components {
             /** @description `ok` or `failed`. */
             status: string;
         };
+        /** @description The password of until now, and the one from now on. */
+        PasswordChange: {
+            /**
+             * Format: password
+             * @description The password with which the account signs in now.
+             * @example demo123456
+             */
+            current_password: string;
+            /**
+             * Format: password
+             * @description The next one: 8 to 256 characters, no other rule.
+             * @example difference engine
+             */
+            new_password: string;
+        };
         /** @description A problem document (RFC 9457). */
         Problem: {
             /** @description What happened, for programs. Stable. */
@@ -664,7 +699,10 @@ export interface components {
              * @example demo123456
              */
             password: string;
-            /** @description The one-time code printed at the first start: makes this account the administrator's. */
+            /**
+             * @description The one-time code that each start prints while there is no administrator: makes this account an
+             *     administrator's.
+             */
             setup_code?: string | null;
             /**
              * @description Sign-in name: 3 to 64 letters of any script with their marks, digits, `_`, `-`, `.`; unique without
@@ -727,7 +765,10 @@ export interface components {
             email: string;
             /** @description Identifier. */
             id: string;
-            /** @description Whether the account administers the instance. */
+            /**
+             * @description Whether the account is an administrator's. So far that gives no further rights by the API: administrators
+             *     work with the `gpt-r1` command on the server.
+             */
             is_admin: boolean;
             /** @description Sign-in name. */
             username: string;
@@ -1912,6 +1953,56 @@ export interface operations {
                 };
                 content?: never;
             };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description The password is changed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["CrossSite"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            421: components["responses"]["UnknownHost"];
+            /** @description `current_password` is wrong, or `new_password` is too short or too long: `errors` says which. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["StorageFull"];
         };
     };
     list_models: {

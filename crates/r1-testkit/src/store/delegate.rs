@@ -27,6 +27,8 @@ macro_rules! read {
     };
 }
 
+pub(super) use read;
+
 /// `commit!(self, logs, method(argument))`.
 macro_rules! commit {
     ($self:ident, $logs:expr, $method:ident($($argument:expr),*)) => {
