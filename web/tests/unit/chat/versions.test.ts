@@ -1,5 +1,6 @@
 import { flushSync } from 'svelte';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import '$/lib/later_words';
 import ErrorDetails from '$/features/chat/ErrorDetails.svelte';
 import type { AnswerError } from '$/state/message.svelte';
 import { server } from '../state/fake';
