@@ -166,7 +166,7 @@ test('a title in another direction begins where all titles begin', async () => {
     await user.request('POST', '/conversations', { title });
   const tab = await world.tab('/', { user });
   await tab.chatLink('Latin').waitFor();
-  const rows = tab.page.locator('nav bdi');
+  const rows = tab.page.locator('nav li bdi');
   const starts = await rows.evaluateAll((titles) =>
     titles.map((title) => {
       const range = document.createRange();
