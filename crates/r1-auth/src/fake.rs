@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
     accounts::{Accounts, Activity, Changed, Erased, NewPassword, UsageOfDay},
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -329,13 +329,13 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         _: UserId,
         _: ConversationId,
-        _: &str,
+        _: ConversationChange,
         _: Timestamp,
-    ) -> StoreResult<Conversation> {
+    ) -> StoreResult<Option<Conversation>> {
         Err(StoreError::NotFound)
     }
 

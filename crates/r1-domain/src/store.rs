@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use crate::{
     access::Access,
     accounts::Accounts,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     event::{Failure, Usage},
     generation::{Generation, GenerationRequest, State},
     history::History,
@@ -365,14 +365,16 @@ pub trait Store: Accounts + Instance + Send + Sync + 'static {
     /// One conversation.
     async fn conversation_get(&self, owner: UserId, id: ConversationId) -> StoreResult<Conversation>;
 
-    /// Renames one.
-    async fn conversation_rename(
+    /// Changes one. A new title is a change that lists are sorted by; another head is none. The new head is the
+    /// newest message that follows the given one, or that one itself; an answer may be written elsewhere meanwhile.
+    /// None where that message is not in this conversation: nothing was changed.
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation>;
+    ) -> StoreResult<Option<Conversation>>;
 
     /// Deletes one: it is gone for every reader at once, its rows go in the background
     /// ([`Store::purge`]). The caller has stopped what ran in it.

@@ -36,7 +36,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         )))
         .routes(v1(routes!(
             conversations::get_conversation::get_conversation,
-            conversations::rename_conversation::rename_conversation,
+            conversations::update_conversation::update_conversation,
             conversations::delete_conversation::delete_conversation
         )))
         .routes(v1(routes!(conversations::list_messages::list_messages)))

@@ -175,6 +175,8 @@ pub(crate) struct GenerationConfig {
     pub(crate) history: usize,
     /// How long an Idempotency-Key is remembered.
     pub(crate) idempotency_ttl: Duration,
+    /// Whether everybody may read a provider's own words of a fault.
+    pub(crate) show_details: bool,
 }
 
 /// What runs the local model.

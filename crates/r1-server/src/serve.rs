@@ -235,6 +235,7 @@ fn settings(config: &Config, instance: String) -> Settings {
         requests_per_minute: config.limits.requests_per_minute,
         request_timeout: config.server.request_timeout,
         heartbeat: config.stream.heartbeat,
+        show_details: config.generation.show_details,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -240,14 +240,15 @@ impl Store for PostgresStore {
         self.pool.read(|db| async move { conversation::get(&db, owner, id).await }).await
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation> {
-        self.pool.write(|db| async move { conversation::rename(&db, owner, id, title, now).await }).await
+    ) -> StoreResult<Option<Conversation>> {
+        let change = &change;
+        self.pool.write(|db| async move { conversation::change(&db, owner, id, change, now).await }).await
     }
 
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {

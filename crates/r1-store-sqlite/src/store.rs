@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf, pin::pin, sync::Arc};
 use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -225,15 +225,14 @@ impl Store for SqliteStore {
         self.readers.read(move |db| conversation::get(db, owner, id)).await
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation> {
-        let title = title.to_owned();
-        self.writer.write(move |db| conversation::rename(db, owner, id, &title, now)).await
+    ) -> StoreResult<Option<Conversation>> {
+        self.writer.write(move |db| conversation::change(db, owner, id, &change, now)).await
     }
 
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {

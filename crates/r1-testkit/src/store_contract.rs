@@ -72,6 +72,7 @@ macro_rules! store_contract {
             session::of_many_that_rotate_one_token_one_does
             session::access_is_lost_with_what_it_rests_on
             conversation::one_is_made_read_renamed_and_deleted
+            conversation::the_chosen_branch_is_the_shown_one
             conversation::another_user_finds_nothing
             conversation::a_key_makes_one_conversation
             conversation::an_id_is_not_given_twice
@@ -206,6 +207,7 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
         use_invalid_key: false,
         given_bytes: 0,
         request_id: Some("from-a-proxy".to_owned()),
+        shows_details: true,
     };
     NewTurn {
         owner,
@@ -327,15 +329,21 @@ pub fn ending(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded: 
     terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
 }
 
+/// What ends an answer in an error.
+#[must_use]
+pub fn failure() -> Failure {
+    Failure {
+        retry_after: Some(7),
+        request_id: Some("from-a-proxy".to_owned()),
+        detail: Some("It says \"no\": 'nein', 不".to_owned()),
+        ..Failure::new("provider_auth", "The key was rejected.", false)
+    }
+}
+
 /// The same for an error.
 #[must_use]
 pub fn failing(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded: &[u8], now: Timestamp) -> LogAppend {
-    let event = Event::Error(Failure {
-        code: "provider_auth".to_owned(),
-        message: "The key was rejected.".to_owned(),
-        retryable: false,
-        retry_after: None,
-    });
+    let event = Event::Error(failure());
     terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
 }
 

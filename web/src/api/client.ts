@@ -161,6 +161,19 @@ export function renameConversation(
   );
 }
 
+/** Has a chat shown by the branch through a message, to its end. */
+export function chooseBranch(id: string, messageId: string, { signal }: Options = {}): Promise<Conversation> {
+  return call(
+    (signal) =>
+      client.PATCH('/api/v1/conversations/{id}', {
+        params: { path: { id } },
+        body: { head_message_id: messageId },
+        signal,
+      }),
+    signal,
+  );
+}
+
 /** `keepalive` lets the request outlive the page that sends it. */
 export async function deleteConversation(
   id: string,

@@ -222,7 +222,8 @@ export interface paths {
         /**
          * Asks, and streams the answer as Server-Sent Events.
          * @description The answer belongs to the server: it goes on when the connection closes, and
-         *     `GET /chat/stream` follows it from any event on.
+         *     `GET /chat/stream` follows it from any event on. An `error` event has the fields of `AnswerError`, in that order:
+         *     `detail`, the provider's own message, is for administrators, or for everybody where `generation.show_details` is on.
          */
         post: operations["create_stream"];
         delete?: never;
@@ -264,8 +265,8 @@ export interface paths {
         delete: operations["delete_conversation"];
         options?: never;
         head?: never;
-        /** Renames a conversation. */
-        patch: operations["rename_conversation"];
+        /** Renames a conversation, or chooses the branch of it that is shown. */
+        patch: operations["update_conversation"];
         trace?: never;
     };
     "/api/v1/conversations/{id}/messages": {
@@ -406,8 +407,15 @@ export interface components {
         AnswerError: {
             /** @description For programs. Stable. */
             code: string;
+            /**
+             * @description The provider's own message: one line of at most 500 characters, without keys and addresses. For administrators,
+             *     and for everybody where `generation.show_details` is on.
+             */
+            detail?: string | null;
             /** @description For people. */
             message: string;
+            /** @description Names the request that asked in the server's log. */
+            request_id?: string | null;
             /**
              * Format: int64
              * @description Seconds after which it may, where the provider has said so.
@@ -464,7 +472,7 @@ export interface components {
             created_at: string;
             /** @description The generation that runs in it; null when none does. */
             generation_id?: string | null;
-            /** @description The newest message of the branch that was last written to. */
+            /** @description The last message of the branch that is shown: the one that was written to last, or chosen since. */
             head_message_id?: string | null;
             /** @description Identifier. */
             id: string;
@@ -550,6 +558,7 @@ export interface components {
             content: string;
             /** @description When it was made. */
             created_at: string;
+            error?: components["schemas"]["AnswerError"] | null;
             /** @description Code of the error that ended it. */
             error_code?: string | null;
             /** @description Why the model ended. */
@@ -702,11 +711,6 @@ export interface components {
              */
             username: string;
         };
-        /** @description What to change. */
-        RenameConversationRequest: {
-            /** @description The new title, 1 to 200 characters. */
-            title: string;
-        };
         /** @description How a question shall be answered again. What is not given is as before. */
         RetryRequest: {
             /**
@@ -741,6 +745,17 @@ export interface components {
         /** @description Who is signed in. */
         SessionState: {
             user?: components["schemas"]["User"] | null;
+        };
+        /** @description What to change; at least one of them. */
+        UpdateConversationRequest: {
+            /**
+             * @description A message on the branch to be shown. The branch goes on from it by the newest message that follows each: the
+             *     conversation's `head_message_id` becomes the last of these, or this one if none follows. An answer that is being
+             *     written, here or on another branch, goes on.
+             */
+            head_message_id?: string | null;
+            /** @description The new title, 1 to 200 characters. */
+            title?: string | null;
         };
         /** @description An account. */
         User: {
@@ -1758,7 +1773,7 @@ export interface operations {
             507: components["responses"]["StorageFull"];
         };
     };
-    rename_conversation: {
+    update_conversation: {
         parameters: {
             query?: never;
             header?: never;
@@ -1770,7 +1785,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RenameConversationRequest"];
+                "application/json": components["schemas"]["UpdateConversationRequest"];
             };
         };
         responses: {
@@ -1799,7 +1814,7 @@ export interface operations {
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             421: components["responses"]["UnknownHost"];
-            /** @description The title is not valid. */
+            /** @description The title is not valid, the message is not in this conversation, or neither is given. */
             422: {
                 headers: {
                     [name: string]: unknown;

@@ -21,6 +21,13 @@ async function longChat(user: Api, turns: number): Promise<string> {
 }
 
 const jump = (tab: Tab) => tab.page.getByRole('button', { name: say('chat.jump') });
+/** As a reader does it, so that a jump to some text is theirs too. */
+async function leaveTheEnd(tab: Tab) {
+  await tab.page.mouse.move(600, 300);
+  await tab.page.mouse.wheel(0, -120);
+  await jump(tab).waitFor();
+}
+
 const paragraphs = (count: number) =>
   Array.from({ length: count }, (_, n) => `Paragraph ${n + 1}.`).join('\n\n');
 
@@ -136,6 +143,7 @@ test('what changes its size above the view does not move what is read', async ()
   const id = await longChat(user, 12);
   const tab = await world.tab(`/c/${id}`, { user });
   await wholeChat(tab, 24);
+  await leaveTheEnd(tab);
   await tab.page.getByText('Answer 8.', { exact: true }).last().scrollIntoViewIfNeeded();
   await frames(tab, 10);
   const before = await offsetOf(tab, 'Answer 8.');
@@ -182,6 +190,7 @@ test('the place is kept over a reload, and the end is the end again', async () =
   const id = await longChat(user, 20);
   const tab = await world.tab(`/c/${id}`, { user });
   await wholeChat(tab, 40);
+  await leaveTheEnd(tab);
   await tab.page.getByText('Answer 9.', { exact: true }).last().scrollIntoViewIfNeeded();
   await frames(tab, 10);
   const before = await offsetOf(tab, 'Answer 9.');

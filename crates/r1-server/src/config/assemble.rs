@@ -61,6 +61,7 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
         generation: GenerationConfig {
             history: usize_of(reader.size("generation.history", KIB, 64 * MIB)),
             idempotency_ttl: reader.duration("generation.idempotency_ttl", SECOND, 365 * DAY),
+            show_details: reader.switch("generation.show_details"),
         },
         local_model,
         local_servers,

@@ -12,6 +12,7 @@ mod conversations;
 mod cookies;
 mod crash;
 mod database_lock;
+mod details;
 mod documents;
 mod harmless;
 mod idempotency;

@@ -45,6 +45,7 @@ async fn every_query_of_a_list_uses_its_index() {
         (account::activity::ACTIVITY, "generation_running_by_owner"),
         (conversation::LIST, "conversation_by_update"),
         (conversation::LIST, "generation_running"),
+        (conversation::TREE, "message_by_conversation"),
         (message::LIST, "message_by_conversation"),
         (message::HISTORY_START, "INDEX"),
         (message::HISTORY_PLACE, "INDEX"),
