@@ -78,8 +78,8 @@ async fn in_postgres(forget: bool, postgres: &Postgres, config: &Config, out: &m
 fn human(time: std::time::Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        _ if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
-        _ if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        _ if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{seconds} s"),
     }
 }

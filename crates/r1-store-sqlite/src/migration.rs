@@ -24,7 +24,7 @@ const MIGRATIONS: [Migration; 5] = [
 pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// How a database's schema compares with what this build knows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schema {
     /// The same.
     Current,
