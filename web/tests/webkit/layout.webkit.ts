@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Api } from '../e2e/support/api';
+import { PATIENCE } from '../e2e/support/process';
 import { say } from '../e2e/support/say';
 import { words } from '../e2e/support/tab';
 import { KEYS } from './support/driver';
@@ -44,7 +45,9 @@ test('a long chat opens at its end, stays there, and follows', async () => {
       view.driver.run(() => document.querySelectorAll('article .prose').length > 0),
     );
     await settled();
-    expect(await distance(), again ? 'reloaded' : 'opened').toBeLessThan(2);
+    await expect
+      .poll(distance, { timeout: PATIENCE, message: again ? 'reloaded' : 'opened' })
+      .toBeLessThan(2);
   }
   await view.send('words 800 hold 700 end');
   await view.answerToBe(words(700));
@@ -55,8 +58,7 @@ test('a long chat opens at its end, stays there, and follows', async () => {
   await view.until('it is at the end', async () => (await distance()) < 2);
   view.upstream.open('end');
   await view.answerToBe(words(800));
-  await settled();
-  expect(await distance(), 'followed').toBeLessThan(2);
+  await expect.poll(distance, { timeout: PATIENCE, message: 'followed' }).toBeLessThan(2);
 });
 
 test('scrolling up in a long chat moves the text by as much as the list', async () => {
