@@ -45,7 +45,7 @@ test('a question goes to the top and stays there while its answer grows past the
   expect(before, 'it is in sight').toBeGreaterThanOrEqual(0);
   const { top } = await scrollOf(tab);
   world.upstream.open('top');
-  await tab.expectWords(user, 1500);
+  await tab.answerToBe((text) => text.endsWith('w1500'), 'all of it');
   expect(await offsetOf(tab, question)).toBeCloseTo(before, 0);
   expect((await scrollOf(tab)).top).toBeCloseTo(top, 0);
 });
@@ -80,7 +80,7 @@ test('the end is followed on request, until the reader moves', async () => {
   await tab.page.getByRole('log').focus();
   await tab.page.keyboard.press('End');
   await jump(tab).waitFor({ state: 'detached' });
-  await tab.expectWords(user, 3000);
+  await tab.answerToBe((text) => text.endsWith('w3000'), 'all of it');
   await expect.poll(atEnd).toBe(true);
 });
 
@@ -112,7 +112,7 @@ async function wheelUp(tab: Tab, steps: number): Promise<number[]> {
       const at = Reflect.get(window, 'seen') as Element | null;
       return at?.isConnected ? at.getBoundingClientRect().top : null;
     });
-    if (seen !== null && after !== null) moves.push(after - seen);
+    moves.push(seen !== null && after !== null ? after - seen : Number.NaN);
   }
   return moves;
 }
@@ -122,7 +122,7 @@ test('scrolling up moves the text by as much as the wheel, at any place of a lon
   const id = await longChat(user, 30);
   const tab = await world.tab(`/c/${id}`, { user });
   await wholeChat(tab, 60);
-  const moves = await wheelUp(tab, 25);
+  const moves = (await wheelUp(tab, 25)).filter((moved) => !Number.isNaN(moved));
   expect(moves.length).toBeGreaterThan(15);
   expect(moves.filter((moved) => Math.abs(moved - 200) > 3)).toEqual([]);
 });
@@ -133,9 +133,15 @@ test('scrolling up at once, while the rest is being rendered, never moves the te
   const tab = await world.tab(`/c/${id}`, { user });
   await tab.page.getByText('End 30.', { exact: true }).last().waitFor();
   const moves = await wheelUp(tab, 15);
-  expect(moves.length).toBeGreaterThan(8);
-  // A size that becomes known in the middle of a turn may cut that turn short; it moves nothing.
-  expect(moves.filter((moved) => moved < 0 || moved > 203)).toEqual([]);
+  expect(moves.filter((moved) => !Number.isNaN(moved)).length).toBeGreaterThan(8);
+  // A size that becomes known in the middle of a turn may cut that turn short, and a busy page ends it later.
+  let way = 0;
+  for (const [step, moved] of moves.entries()) {
+    if (Number.isNaN(moved)) continue;
+    way += moved;
+    expect(moved, 'never back').toBeGreaterThanOrEqual(-1);
+    expect(way, 'never farther than the wheel').toBeLessThanOrEqual(200 * (step + 1) + 3);
+  }
 });
 
 test('what changes its size above the view does not move what is read', async () => {
