@@ -9,6 +9,7 @@ use r1_generation::Engine;
 use crate::{
     in_flight::Bodies,
     limits::{AttachPermits, RequestRate},
+    session::Caller,
 };
 
 /// What of the configuration handlers need.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Pause after which a quiet stream gets a heartbeat.
     pub heartbeat: Duration,
+    /// Whether everybody, and not administrators alone, may read a provider's own words of a fault.
+    pub show_details: bool,
 }
 
 /// What handlers share. Cheap to clone.
@@ -75,6 +78,11 @@ impl App {
         let requests = RequestRate::new(settings.requests_per_minute);
         let bodies = Arc::new(Bodies::new(settings.bodies_in_flight, settings.bodies_in_flight_per_user));
         Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, repeats, requests, bodies }))
+    }
+
+    /// Whether this user may read a provider's own words of a fault.
+    pub(crate) fn shows_details(&self, caller: &Caller) -> bool {
+        self.settings.show_details || caller.user().is_admin
     }
 
     /// Bytes of request bodies that are in flight.

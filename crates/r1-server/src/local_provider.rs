@@ -102,6 +102,7 @@ impl Inner {
                 code: ProviderErrorCode::Auth,
                 message: "The key was rejected. (The local model needs none: this request asked for an invalid one.)"
                     .to_owned(),
+                detail: None,
                 retryable: false,
                 retry_after: None,
             });
@@ -169,5 +170,5 @@ fn refused(error: &SupervisorError) -> ProviderError {
 }
 
 fn unavailable(message: String, retry_after: Option<Duration>) -> ProviderError {
-    ProviderError { code: ProviderErrorCode::Unavailable, message, retryable: true, retry_after }
+    ProviderError { code: ProviderErrorCode::Unavailable, message, detail: None, retryable: true, retry_after }
 }
