@@ -2,7 +2,7 @@ import { Budget, Pace } from './budget';
 import { Notes } from './notes';
 
 /** Formulas of an answer that are drawn, and diagrams: more are shown as their source. */
-const MAX_FORMULAS = 2_000;
+const MAX_FORMULAS = 700;
 const MAX_DIAGRAMS = 24;
 
 /** What the parts of one answer share. */

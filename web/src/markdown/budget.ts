@@ -2,7 +2,9 @@
 const SLICE = 24;
 /** Parts that are made before the clock is looked at: the fewest and the most. */
 const FEWEST = 200;
-const MOST = 4_000;
+const MOST = 2_000;
+/** Parts of at least this weight (formulas, code) cost so differently that the clock is looked at before each. */
+const HEAVY = 10;
 
 /** The whole task has one slice, however many answers it renders: when it ends. */
 let sliceEnds: number | undefined;
@@ -41,6 +43,8 @@ export class Budget {
   readonly #pace: Pace;
   readonly #until: number;
   #left: number;
+  /** A heavy part was made. */
+  #heavy = false;
   #batchBegan: number;
 
   constructor(root: HTMLElement, pace: Pace) {
@@ -54,6 +58,13 @@ export class Budget {
   /** Whether a part may be made that costs as much as `weight` elements. */
   spend(weight = 1): boolean {
     if (this.cut) return false;
+    if (weight >= HEAVY) {
+      if (this.#heavy && !this.hasTime) {
+        this.cut = true;
+        return false;
+      }
+      this.#heavy = true;
+    }
     this.#left -= weight;
     if (this.#left >= 0) return true;
     // Asking for it makes the browser lay out what is new.

@@ -1,5 +1,5 @@
-/** Boxes that scroll sideways. */
-const BOXES = 'pre, .table-box, .math-display';
+import { BOXES } from './boxes';
+
 /** A box that can be scrolled by less (CSS pixels) is shown whole. */
 const SLACK = 2;
 

@@ -74,7 +74,7 @@ export const inlineKind: PartKind = {
     switch (token.type) {
       case 'inline_math':
       case 'block_math':
-        return 20;
+        return 50;
       case 'link':
       case 'image':
         return 2;

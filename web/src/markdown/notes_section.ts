@@ -5,8 +5,9 @@ import { element, goTo } from './element';
 import type { MarkdownToken } from './lex';
 import { type Part, type PartKind, PartList, type Place } from './parts';
 
-/** Ways back from one footnote: more are of no use. */
+/** Ways back from one footnote, and footnotes that have any: more are of no use. */
 const MAX_BACK = 20;
+const MAX_LINKED = 300;
 
 /** The footnotes of an answer, below it. Each leads back to its marks. */
 export class NotesSection {
@@ -46,6 +47,7 @@ export class NotesSection {
     const marks = new Map<number, HTMLElement[]>();
     for (const mark of this.#root.querySelectorAll<HTMLElement>('a.note-mark')) {
       const number = Number(mark.textContent);
+      if (number > MAX_LINKED) continue;
       const known = marks.get(number);
       if (known === undefined) marks.set(number, [mark]);
       else if (known.length < MAX_BACK) known.push(mark);
@@ -53,7 +55,7 @@ export class NotesSection {
       const count = known === undefined ? 1 : known.length;
       setId(mark, count === 1 ? `${id}-mark-${number}` : `${id}-mark-${number}-${count}`);
     }
-    for (const [index, item] of [...this.#list.children].entries()) {
+    for (const [index, item] of [...this.#list.children].slice(0, MAX_LINKED).entries()) {
       setId(item, `${id}-${index + 1}`);
       const back = item.lastElementChild;
       const from = marks.get(index + 1) ?? [];

@@ -1,3 +1,4 @@
+import { hasEdges } from './boxes';
 import { Pace } from './budget';
 import { releaseDiagrams } from './diagram';
 import { Shown } from './shown';
@@ -53,6 +54,7 @@ export class MarkdownRenderer {
     this.#text = text;
     this.#replaced = true;
     this.#finished = false;
+    this.#root.classList.remove('edges');
     this.#root.classList.add('live');
     this.#schedule();
   }
@@ -64,6 +66,7 @@ export class MarkdownRenderer {
       return;
     }
     this.#text += text;
+    this.#root.classList.remove('edges');
     this.#root.classList.add('live');
     this.#schedule();
   }
@@ -118,7 +121,7 @@ export class MarkdownRenderer {
     this.#busy(this.#finished && !complete);
     this.#changed();
     if (!complete) this.#schedule();
-    else if (this.#finished && !STYLES_TELL_EDGES) this.#markEdges();
+    else if (this.#finished) this.#showEdges();
   }
 
   /** Shows what the budget allows. Gives back whether that was all. */
@@ -136,6 +139,12 @@ export class MarkdownRenderer {
       if (last) return this.#shown.update();
     } while (this.#shown.update() && this.#shown.hasTime);
     return false;
+  }
+
+  #showEdges(): void {
+    const shown = hasEdges(this.#root);
+    this.#root.classList.toggle('edges', shown);
+    if (shown && !STYLES_TELL_EDGES) this.#markEdges();
   }
 
   #markEdges(): void {

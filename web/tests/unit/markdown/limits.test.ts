@@ -99,8 +99,8 @@ describe('formulas', () => {
   });
 
   test('of an answer have an end: the rest is source', () => {
-    const root = render([Array.from({ length: 2_100 }, () => '$x$').join('\n\n')]);
-    expect(root.querySelectorAll('.katex').length).toBe(2_000);
+    const root = render([Array.from({ length: 800 }, () => '$x$').join('\n\n')]);
+    expect(root.querySelectorAll('.katex').length).toBe(700);
     expect(root.querySelectorAll('.math-source').length).toBe(100);
   });
 });
