@@ -34,6 +34,8 @@ const MAX_INLINE_DEPTH = 20;
 const MAX_INLINE_LENGTH = 16_000;
 /** Characters times marks of emphasis and links: the search for their ends costs about that. */
 const MAX_INLINE_SEARCH = 4_000_000;
+/** What one `$` counts among those marks. */
+const FORMULA_MARKS = 3;
 /** Characters that the nested runs of one run of inline text may make the lexer read. */
 const INLINE_WORK = 200_000;
 
@@ -92,6 +94,9 @@ export function isPlain(source: string): boolean {
     const code = source.charCodeAt(at);
     // * [ _ ~ <
     if (code === 0x2a || code === 0x5b || code === 0x5f || code === 0x7e || code === 0x3c) marks++;
+    // A formula is some twenty elements, and each one more makes the browser lay out all of its paragraph.
+    else if (code === 0x24) marks += FORMULA_MARKS;
+    else if (code === 0x5c && source.charCodeAt(at + 1) === 0x28) marks += 2 * FORMULA_MARKS;
   }
   return marks * source.length > MAX_INLINE_SEARCH;
 }

@@ -86,3 +86,25 @@ test('a change of theme draws it again', async () => {
   document.documentElement.dataset.theme = 'dark';
   await vi.waitFor(() => expect(sent).toHaveBeenCalledWith(expect.objectContaining({ theme: 'dark' }), '*'));
 });
+
+test('a frame that never says that it is ready is given up, and the reader is told', () => {
+  vi.useFakeTimers();
+  try {
+    for (const ready of [false, true]) {
+      const root = render(['```mermaid\ngraph TD\nA-->B\n```\n']);
+      document.body.append(root);
+      const frame = root.querySelector('iframe');
+      frame?.dispatchEvent(new Event('load'));
+      const source = frame?.contentWindow ?? null;
+      if (ready) window.dispatchEvent(new MessageEvent('message', { data: { type: 'ready' }, source }));
+      vi.advanceTimersByTime(9_900);
+      expect(root.querySelector('.diagram-note')).toBeNull();
+      vi.advanceTimersByTime(200);
+      expect(root.querySelector('.diagram-note') === null).toBe(ready);
+      expect(root.querySelector('pre')?.textContent).toContain('A-->B');
+      root.remove();
+    }
+  } finally {
+    vi.useRealTimers();
+  }
+});
