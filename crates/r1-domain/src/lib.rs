@@ -20,6 +20,7 @@ pub mod id;
 pub mod leb128;
 pub mod log;
 pub mod message;
+pub mod near;
 pub mod nodes;
 pub mod overlap;
 pub mod page;

@@ -105,6 +105,8 @@ pub struct ProviderError {
     pub retryable: bool,
     /// When the provider asks to wait.
     pub retry_after: Option<Duration>,
+    /// The status of the HTTP response that it was, if it was one other than success. For the log.
+    pub status: Option<u16>,
 }
 
 /// Stable words for the kinds of fault; they go out as the `code` of an error event.
@@ -173,6 +175,11 @@ pub trait Provider: Send + Sync + 'static {
     /// shortens one for it by estimates, and [`Delta::LeftOut`] says how much it left out.
     fn fits_history(&self) -> bool {
         false
+    }
+
+    /// Where its key is set, in words for the log; none where it has none. Never the key.
+    fn key_place(&self) -> Option<&str> {
+        None
     }
 }
 

@@ -363,6 +363,7 @@ fn passing() -> ProviderError {
         message: "busy".to_owned(),
         retryable: true,
         retry_after: Some(Duration::ZERO),
+        status: None,
     }
 }
 

@@ -48,6 +48,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = authenticate(parts, app).await?;
+        tracing::Span::current().record("user_id", tracing::field::display(caller.id()));
         app.requests.check(caller.id())?;
         // Whose body it is that is read next.
         parts.extensions.insert(Sender::User(caller.id()));

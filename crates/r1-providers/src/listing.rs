@@ -71,6 +71,13 @@ pub(crate) enum ListFault {
     NoList,
 }
 
+impl ListFault {
+    /// Whether the provider would list its models for another key.
+    pub(crate) fn is_about_the_key(self) -> bool {
+        matches!(self, Self::Key(_))
+    }
+}
+
 /// Where and how a server is asked.
 pub(crate) struct Asking<'a> {
     pub(crate) client: &'a Client,

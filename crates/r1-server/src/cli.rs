@@ -135,8 +135,12 @@ pub(crate) struct LocalModelArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show every setting in force and where it comes from, or all faults at once (then the exit
-    /// status is 1).
-    Check,
+    /// status is 78).
+    Check {
+        /// Print nothing but faults.
+        #[arg(long)]
+        quiet: bool,
+    },
 }
 
 /// About models.

@@ -14,9 +14,12 @@ mod metrics;
 mod migrate_command;
 mod model_command;
 mod models;
+mod reload;
 mod revocation;
 mod serve;
+mod service_manager;
 mod shutdown;
+mod signals;
 mod telemetry;
 #[cfg(feature = "otel")]
 mod traces;
@@ -29,10 +32,12 @@ use clap::Parser;
 use r1_auth::{Auth, key::SigningKey};
 use r1_domain::{store::Store, time::SystemClock};
 use r1_local_model::{ChildOptions, run_child};
+use r1_providers::catalog::CatalogError;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand, LocalModelArgs, UserCommand},
-    config::{Config, Loaded},
+    config::{Config, Loaded, Source},
+    serve::Start,
     telemetry::Telemetry,
 };
 
@@ -42,22 +47,32 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The exit status of a configuration that can't be used (sysexits.h). A command line that can't be read has 2, and
+/// all else 1.
+const EX_CONFIG: u8 = 78;
+
 /// The key's file in the data directory, where none is given.
 const SIGNING_KEY: &str = "signing-key";
 
 fn main() -> ExitCode {
     let Cli { options, command } = Cli::parse();
-    match run(&options.into(), command.unwrap_or(Command::Serve)) {
+    match run(options.into(), command.unwrap_or(Command::Serve)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The chain of causes in one line each; no backtrace: these are errors for people.
             let _ = writeln!(std::io::stderr(), "gpt-r1: {error:#}");
-            ExitCode::FAILURE
+            status_of(&error)
         }
     }
 }
 
-fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
+/// What a start comes to nothing with: a manager of services need not try again where the configuration is at fault.
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    let is_configuration = error.is::<config::Faults>() || error.is::<CatalogError>();
+    if is_configuration { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
+}
+
+fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
     match command {
         // Neither looks at the configuration.
         Command::LocalModel(args) => return run_local_model(args),
@@ -67,9 +82,15 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    let Loaded { config, warnings, effective } = config::load(flags, &environment())?;
+    let source = Source { flags, environment: environment() };
+    let loaded = config::load(&source)?;
+    if matches!(command, Command::Serve) {
+        return run_server(source, loaded);
+    }
+    let Loaded { config, warnings, effective, .. } = loaded;
     match command {
-        Command::Config { command: ConfigCommand::Check } => {
+        Command::Config { command: ConfigCommand::Check { quiet: true } } => Ok(()),
+        Command::Config { command: ConfigCommand::Check { quiet: false } } => {
             for warning in &warnings {
                 writeln!(std::io::stderr(), "warning: {warning}")?;
             }
@@ -80,20 +101,24 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         Command::Backup { file } => backup_command::backup(&file, &config, &mut std::io::stdout()),
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
-        Command::Serve | Command::LocalModel(_) | Command::Openapi => {
-            let telemetry = Telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
-            for warning in &warnings {
-                tracing::warn!("{warning}");
-            }
-            let workers = runtime()?;
-            let keeper = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let served = keeper.block_on(serve::serve(config, workers.handle()));
-            // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
-            workers.shutdown_background();
-            telemetry.end();
-            served
-        }
+        // They have left above.
+        Command::Serve | Command::LocalModel(_) | Command::Openapi => Ok(()),
     }
+}
+
+fn run_server(source: Source, loaded: Loaded) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let workers = runtime()?;
+    let keeper = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let start = Start { source, loaded, level: telemetry.level() };
+    let served = keeper.block_on(serve::serve(start, workers.handle()));
+    // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
+    workers.shutdown_background();
+    telemetry.end();
+    served
 }
 
 /// The variables of this process that are text.

@@ -38,7 +38,7 @@ const PATIENCE: usize = 5;
 
 async fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
-    let catalog = Wired::new(config, Vec::new(), &closing)?.catalog;
+    let catalog = Wired::new(config, Vec::new(), &closing)?.catalog();
     catalog.look_for_servers_once().await;
     let mut models = catalog.list().await;
     let is_open = |models: &[ModelInfo], name: &str| {

@@ -296,6 +296,7 @@ fn truncated() -> ProviderError {
         message: "the scripted run was dropped".to_owned(),
         retryable: true,
         retry_after: None,
+        status: None,
     }
 }
 

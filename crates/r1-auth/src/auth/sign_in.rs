@@ -57,11 +57,11 @@ impl Auth {
         address: Option<IpAddr>,
     ) -> Result<Login, AuthError> {
         let limited = |retry_after| AuthError::Limited { retry_after };
-        if let Some(attempts) = &self.attempts {
+        if let Some(attempts) = self.attempts() {
             attempts.from(address, self.clock.monotonic()).map_err(limited)?;
         }
         let result = self.try_password(login, password, kind).await;
-        if let Some(attempts) = &self.attempts
+        if let Some(attempts) = self.attempts()
             && !matches!(result, Err(AuthError::BadCredentials))
         {
             attempts.forgive_from(address);
@@ -80,12 +80,12 @@ impl Auth {
         // One count for all the spellings of a name that nobody has.
         let folded = fold_login(login);
         let target = found.as_ref().map_or(Target::Nobody(&folded), |found| Target::Account(found.user.id));
-        if let Some(attempts) = &self.attempts {
+        if let Some(attempts) = self.attempts() {
             let counted = attempts.at(target, self.clock.monotonic());
             counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let result = self.check_and_open(found, password, kind).await;
-        if let Some(attempts) = &self.attempts
+        if let Some(attempts) = self.attempts()
             && !matches!(result, Err(AuthError::BadCredentials))
         {
             attempts.forgive_at(target);

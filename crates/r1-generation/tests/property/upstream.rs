@@ -154,6 +154,7 @@ pub(crate) fn error(how: Finish) -> ProviderError {
         message: "out of order".to_owned(),
         retryable,
         retry_after: after_ms.map(|ms| Duration::from_millis(ms.into())),
+        status: None,
     }
 }
 

@@ -48,11 +48,11 @@ async fn database_works(app: &App) -> bool {
     match tokio::time::timeout(PING_TIME, app.store.ping()).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            tracing::warn!("the database fails its health check: {error}");
+            tracing::error!("the database fails its health check: {error}");
             false
         }
         Err(_) => {
-            tracing::warn!("the database did not answer its health check in time");
+            tracing::error!("the database did not answer its health check in time");
             false
         }
     }

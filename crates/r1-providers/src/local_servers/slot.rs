@@ -344,6 +344,7 @@ impl Found {
             ),
             retryable: true,
             retry_after: None,
+            status: None,
         })
     }
 }

@@ -59,7 +59,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// A failure in our words.
 pub(crate) fn fault(code: Code, retryable: bool, message: String) -> ProviderError {
-    ProviderError { code, message, retryable, retry_after: None }
+    ProviderError { code, message, retryable, retry_after: None, status: None }
 }
 
 pub(crate) fn key_rejected(name: &str) -> ProviderError {
@@ -201,6 +201,7 @@ pub(crate) fn of_status(
             fault(Code::Rejected, false, format!("The provider '{name}' refused the request (status {status})."))
         }
     };
+    error.status = Some(status.as_u16());
     if error.retryable {
         error.retry_after = retry_after(headers, now);
     }

@@ -108,7 +108,11 @@ impl ModelList {
                 seen.next = Some(now + FRESH);
             }
             Err(fault) => {
-                if seen.fault.replace(fault) != Some(fault) {
+                let is_new = seen.fault.replace(fault) != Some(fault);
+                // Nobody but the administrator can mend a key.
+                if is_new && fault.is_about_the_key() {
+                    tracing::error!(provider = name, "the models of provider {name} can't be listed: {fault}");
+                } else if is_new {
                     tracing::warn!(provider = name, "the models of provider {name} can't be listed: {fault}");
                 }
                 seen.next = Some(now + LEFT_ALONE);

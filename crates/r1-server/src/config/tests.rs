@@ -22,7 +22,7 @@ fn load_with(file: &str, environment: &[(&str, &str)], mut flags: Flags) -> Resu
     let mut environment: Vec<(String, String)> =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     environment.push(("HOME".to_owned(), "/people/demo".to_owned()));
-    load(&flags, &environment)
+    load(&Source { flags, environment })
 }
 
 fn good(file: &str, environment: &[(&str, &str)]) -> Config {
@@ -39,6 +39,11 @@ fn nothing_has_to_be_set() {
     assert!(config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert!(config.server.trusted_proxies.is_empty());
     assert_eq!(config.server.metrics, Listen::default(), "off");
+    for off in ["off", ""] {
+        let loaded = load_from(&format!("[server]\nweb_addr = '{off}'\n"), &[]).unwrap();
+        assert_eq!(loaded.config.server.web, Listen::default());
+        assert!(loaded.effective.contains("page            off"), "{}", loaded.effective);
+    }
     assert!(
         matches!(&config.database.database, Database::Sqlite(path) if *path == config.data_dir)
             && !config.database.sync_all
@@ -219,7 +224,8 @@ fn a_readable_file_with_a_secret_is_said() {
     let flags = Flags { config: Some(path.clone()), data_dir: Some("d".into()), ..Flags::default() };
     for (mode, count) in [(0o644, 1), (0o600, 0)] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(load(&flags, &[]).unwrap().warnings.len(), count, "{mode:o}");
+        let source = Source { flags: flags.clone(), ..Source::default() };
+        assert_eq!(load(&source).unwrap().warnings.len(), count, "{mode:o}");
     }
 }
 

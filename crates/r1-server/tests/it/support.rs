@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use crate::manager::Manager;
 use anyhow::{Context, Result, bail, ensure};
 use r1_auth::key::SigningKey;
 use r1_domain::store::Store;
@@ -244,13 +245,20 @@ impl Server {
             Some(namespace) => format!("{}:0", namespace.cables()[1].there()),
             None => "127.0.0.1:0".to_owned(),
         };
-        let mut child = setup
-            .command(&["serve", "--api-addr", &api, "--web-addr", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&log)?)
-            .spawn()?;
+        let is_json = setup.settings.iter().any(|(key, value)| key == "GPT_R1__LOG__FORMAT" && value == "json");
+        let manager = is_json.then(Manager::new).transpose()?;
+        let mut command = setup.command(&["serve", "--api-addr", &api, "--web-addr", "127.0.0.1:0"]);
+        if let Some(manager) = &manager {
+            command.env("NOTIFY_SOCKET", &manager.address);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(std::fs::File::create(&log)?).spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("stdout is piped")?);
         let mut banner = String::new();
+        if let Some(manager) = manager {
+            manager.hears("READY=1").await.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
+            let (api, web) = said(&log)?;
+            return Ok(Self { setup, child, stdout, log, api, web, banner });
+        }
         let ready = async {
             loop {
                 let before = banner.len();
@@ -327,6 +335,15 @@ impl Server {
         client.sign_in(name, "correct horse").await?;
         Ok(client)
     }
+}
+
+/// Where a server whose log is JSON says that its API and its page are.
+fn said(log: &Path) -> Result<(String, String)> {
+    let log = std::fs::read_to_string(log)?;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ready = lines.into_iter().find(|line| line["message"] == "ready").context("a line that it is ready")?;
+    let address = |name: &str| ready[name].as_str().map(str::to_owned).context("an address");
+    Ok((address("api")?, address("web")?))
 }
 
 fn http() -> reqwest::Client {
