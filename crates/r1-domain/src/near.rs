@@ -12,6 +12,16 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The candidate for which this was typed, if any: a near one that the word is not made of. A vendor's name may be a
+/// provider's and some letters more (`mistralai`), and of two letters everything is near.
+#[must_use]
+pub fn slip_of<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let is_part = |candidate: &str| {
+        candidate.len().abs_diff(word.len()) > 1 && (word.starts_with(candidate) || candidate.starts_with(word))
+    };
+    nearest(word, candidates).filter(|candidate| word.chars().count() > 2 && !is_part(candidate))
+}
+
 /// Insertions, deletions and substitutions between two words (Levenshtein), by one row of the table.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -39,5 +49,18 @@ mod tests {
         assert_eq!(nearest("log.levl", keys), Some("log.level"));
         assert_eq!(nearest("serverhost", keys), Some("server.host"));
         assert_eq!(nearest("completely.different", keys), None);
+    }
+
+    #[test]
+    fn a_vendors_name_is_no_slip() {
+        let names = ["echo", "mistral", "openrouter"];
+        for (typed, meant) in
+            [("ecko", "echo"), ("ehco", "echo"), ("mistrall", "mistral"), ("openruoter", "openrouter")]
+        {
+            assert_eq!(slip_of(typed, names), Some(meant));
+        }
+        for vendor in ["mistralai", "openai", "meta-llama", "ec", "x", "google"] {
+            assert_eq!(slip_of(vendor, names), None, "{vendor}");
+        }
     }
 }

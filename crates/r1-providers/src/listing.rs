@@ -72,6 +72,11 @@ pub(crate) enum ListFault {
 }
 
 impl ListFault {
+    /// Whether who gives no list for this reason will give no answer either. Others who do not list may answer.
+    pub(crate) fn is_grave(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Key(_))
+    }
+
     /// Whether the provider would list its models for another key.
     pub(crate) fn is_about_the_key(self) -> bool {
         matches!(self, Self::Key(_))

@@ -138,8 +138,12 @@ pub(crate) enum ConfigCommand {
     /// status is 78).
     Check {
         /// Print nothing but faults.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "online")]
         quiet: bool,
+        /// Ask each provider for its models too, which is not billed, and say how it is. The exit status is 1 where
+        /// one can't be asked.
+        #[arg(long)]
+        online: bool,
     },
 }
 

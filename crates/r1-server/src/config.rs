@@ -98,6 +98,8 @@ pub(crate) struct ServerConfig {
     pub(crate) connections: Option<usize>,
     /// How long a request's header, and then its body, may take to come.
     pub(crate) request_timeout: Duration,
+    /// Each provider is asked for its list of models at the start.
+    pub(crate) first_look: bool,
 }
 
 /// Which database.

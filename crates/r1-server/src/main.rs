@@ -89,12 +89,13 @@ fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
     }
     let Loaded { config, warnings, effective, .. } = loaded;
     match command {
-        Command::Config { command: ConfigCommand::Check { quiet: true } } => Ok(()),
-        Command::Config { command: ConfigCommand::Check { quiet: false } } => {
+        Command::Config { command: ConfigCommand::Check { quiet: true, .. } } => Ok(()),
+        Command::Config { command: ConfigCommand::Check { quiet: false, online } } => {
             for warning in &warnings {
                 writeln!(std::io::stderr(), "warning: {warning}")?;
             }
-            Ok(std::io::stdout().write_all(effective.as_bytes())?)
+            std::io::stdout().write_all(effective.as_bytes())?;
+            if online { runtime()?.block_on(model_command::look(&config, &mut std::io::stdout())) } else { Ok(()) }
         }
         Command::Model { command } => runtime()?.block_on(model_command::run(command, &config)),
         Command::User { command } => runtime()?.block_on(run_user(command, config)),

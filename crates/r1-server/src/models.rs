@@ -43,6 +43,8 @@ pub(crate) struct Wired {
     /// Made when it is first offered; it stays for answers that run, whether it is still offered or not.
     local: Mutex<Option<Arc<LocalModel>>>,
     own: Vec<SocketAddr>,
+    /// Providers are asked for their lists before anybody wants one.
+    first_look: bool,
     background: TaskTracker,
     closing: CancellationToken,
 }
@@ -68,6 +70,7 @@ impl Wired {
             current: RwLock::new(current),
             local: Mutex::new(local),
             own,
+            first_look: config.server.first_look,
             background: TaskTracker::new(),
             closing: closing.clone(),
         })
@@ -104,14 +107,20 @@ impl Wired {
         Ok(())
     }
 
-    /// Loads the local model in the background if it is what most people will ask, and looks for servers on this
-    /// machine.
+    /// Loads the local model in the background if it is what most people will ask, looks whether the providers are
+    /// there, and looks for servers on this machine.
     pub(crate) fn start(&self) {
         let Current { catalog, closing } = self.current.read().clone();
         if let Some(local) = &*self.local.lock()
             && catalog.is_local_default()
         {
             local.start();
+        }
+        if self.first_look {
+            let (catalog, closing) = (catalog.clone(), closing.clone());
+            self.background.spawn(async move {
+                closing.run_until_cancelled(catalog.look_at_providers()).await;
+            });
         }
         self.background.spawn(async move { catalog.look_for_servers(&closing).await });
     }

@@ -158,7 +158,7 @@ async fn live(
         let clients = Acceptor::new(r1_http::router(app.clone(), observer), bounds);
         let sources = Sources::new(engine.clone(), store.clone(), app.clone(), clients.clone());
         let host = HostLayer::new(config.server.public_url.clone());
-        let scrapers = metrics::acceptor(registry, sources, bounds, host);
+        let scrapers = metrics::acceptor(registry, sources, app.clone(), bounds, host);
         for listener in api.into_iter().chain(web) {
             clients.listen(listener);
         }

@@ -49,8 +49,7 @@ impl ModelList {
         self.seen.lock().fault
     }
 
-    /// Adds to a report what came of asking for the list. That alone makes nobody unhealthy: who
-    /// does not list may answer.
+    /// Adds to a report what came of asking for the list.
     pub(super) fn mention(&self, mut report: ProviderHealth) -> ProviderHealth {
         if let Some(fault) = self.fault() {
             let said = format!("its models can't be listed: {fault}");

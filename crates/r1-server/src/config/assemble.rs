@@ -151,6 +151,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
         shutdown_deadline,
         connections,
         request_timeout,
+        first_look: reader.switch("server.first_look"),
     }
 }
 

@@ -211,6 +211,21 @@ fn risky_combinations_are_said() {
     let far = warnings("", &[("OPENAI_BASE_URL", "http://models.example.com/v1"), ("OPENAI_API_KEY", "sk-secret")]);
     assert!(has(&far, "crosses the network") && !has(&far, "sk-secret"), "{far:?}");
     assert!(has(&warnings("", &[("OPENAI_MODEL", "m")]), "OPENAI_MODEL is set"));
+    let echo = "[providers.echo]\nbase_url = 'http://localhost:1'\nmodels = ['echo']\n";
+    for (model, part) in [
+        (
+            "ecko/echo",
+            "no provider \"ecko\", so echo is asked for the model \"ecko/echo\"; did you mean \"echo/echo\"?",
+        ),
+        ("echo/ecko", "\"ecko\" is not among providers.echo.models; did you mean \"echo/echo\"?"),
+        ("echo/something", "\"something\" is not among providers.echo.models"),
+    ] {
+        let said = warnings(&format!("default_model = '{model}'\n{echo}"), &[]);
+        assert!(said.len() == 1 && has(&said, part), "{model}: {said:?}");
+    }
+    assert_eq!(warnings(&format!("default_model = 'echo/echo'\n{echo}"), &[]), Vec::<String>::new());
+    let router = "default_model = 'meta-llama/llama-3'\n[providers.router]\nbase_url = 'http://localhost:1'\n";
+    assert_eq!(warnings(router, &[]), Vec::<String>::new());
     assert!(has(&warnings("[auth]\npassword_memory = '1MiB'\n", &[]), "OWASP"));
 }
 

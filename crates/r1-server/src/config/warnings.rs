@@ -1,5 +1,7 @@
 //! What is allowed but risky. Said at every start, and by `config check`.
 
+use r1_domain::near::{nearest, slip_of};
+
 use super::{Config, providers::ProviderConfig, reader::Reader, value::Origin};
 
 /// OWASP's least for Argon2id, as memory in KiB times passes: all of its pairs are about this much.
@@ -49,9 +51,34 @@ pub(crate) fn warnings(config: &Config, reader: &Reader) -> Vec<String> {
     {
         warnings.push("OPENAI_MODEL is set, but neither OPENAI_API_KEY nor OPENAI_BASE_URL: it is not used".to_owned());
     }
+    warnings.extend(mistyped_default(config, reader));
     warnings.extend(config.providers.iter().filter_map(readable_key));
     warnings.extend(readable_file(reader));
     warnings
+}
+
+/// A default model whose provider, or name, was probably mistyped: the default provider is asked for it all the same.
+fn mistyped_default(config: &Config, reader: &Reader) -> Option<String> {
+    let model = config.default_model.model.as_deref().filter(|_| reader.is_given("default_model"))?;
+    let name = &config.default_model.provider;
+    let provider = config.providers.iter().find(|provider| provider.name == *name)?;
+    if provider.models.iter().any(|known| known == model) {
+        return None;
+    }
+    let names = config.providers.iter().map(|provider| provider.name.as_str());
+    let slip = model.split_once('/').and_then(|(first, rest)| Some((first, slip_of(first, names)?, rest)));
+    if let Some((first, meant, rest)) = slip {
+        return Some(format!(
+            "default_model: there is no provider \"{first}\", so {name} is asked for the model \"{model}\"; did you \
+             mean \"{meant}/{rest}\"?"
+        ));
+    }
+    if provider.models.is_empty() {
+        return None;
+    }
+    let near = nearest(model, provider.models.iter().map(String::as_str));
+    let near = near.map(|near| format!("; did you mean \"{name}/{near}\"?")).unwrap_or_default();
+    Some(format!("default_model: \"{model}\" is not among providers.{name}.models{near}"))
 }
 
 fn is_local(url: &http::Uri) -> bool {

@@ -77,6 +77,8 @@ impl Setup {
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
             .set(LOOK, "off")
+            // Tests count what a provider is asked.
+            .set("SERVER__FIRST_LOOK", "off")
             .set("PROVIDERS__NOBODY__BASE_URL", "http://127.0.0.1:9/v1")
             .set("DEFAULT_MODEL", "nobody/nothing"))
     }
@@ -328,8 +330,19 @@ impl Server {
 
     /// Registers a user with this name and signs in.
     pub(crate) async fn user(&self, name: &str) -> Result<Client> {
+        self.register(name, None).await
+    }
+
+    /// The same for the first administrator.
+    pub(crate) async fn admin(&self, name: &str) -> Result<Client> {
+        let line = self.banner.lines().find(|line| line.contains("setup code")).context("a setup code")?;
+        self.register(name, line.split_whitespace().last()).await
+    }
+
+    async fn register(&self, name: &str, setup_code: Option<&str>) -> Result<Client> {
         let mut client = self.anonymous();
-        let form = json!({"username": name, "email": format!("{name}@example.com"), "password": "correct horse"});
+        let email = format!("{name}@example.com");
+        let form = json!({"username": name, "email": email, "password": "correct horse", "setup_code": setup_code});
         let registered = client.post("/auth/register", &form).await?;
         ensure!(registered.status() == StatusCode::CREATED, "registered: {}", registered.text().await?);
         client.sign_in(name, "correct horse").await?;
