@@ -273,7 +273,7 @@ pub(crate) fn load(source: &Source) -> Result<Loaded, Faults> {
     if !reader.faults.is_empty() {
         return Err(Faults::new(reader.faults));
     }
-    let warnings = warnings::warnings(&config, &reader);
+    let warnings = warnings::warnings(&config, &reader, environment);
     let effective = show::effective(&config, &reader);
     Ok(Loaded { config, warnings, effective, values: Values::of(&reader) })
 }

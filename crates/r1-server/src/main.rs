@@ -55,8 +55,8 @@ const EX_CONFIG: u8 = 78;
 const SIGNING_KEY: &str = "signing-key";
 
 fn main() -> ExitCode {
-    let Cli { options, command } = Cli::parse();
-    match run(options.into(), command.unwrap_or(Command::Serve)) {
+    let (flags, command) = Cli::parse().parts().unwrap_or_else(|error| error.exit());
+    match run(flags, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The chain of causes in one line each; no backtrace: these are errors for people.
@@ -84,13 +84,13 @@ fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
     }
     let source = Source { flags, environment: environment() };
     let loaded = config::load(&source)?;
-    if matches!(command, Command::Serve) {
+    if matches!(command, Command::Serve(_)) {
         return run_server(source, loaded);
     }
     let Loaded { config, warnings, effective, .. } = loaded;
     match command {
         Command::Config { command: ConfigCommand::Check { quiet: true, .. } } => Ok(()),
-        Command::Config { command: ConfigCommand::Check { quiet: false, online } } => {
+        Command::Config { command: ConfigCommand::Check { quiet: false, online, .. } } => {
             for warning in &warnings {
                 writeln!(std::io::stderr(), "warning: {warning}")?;
             }
@@ -103,7 +103,7 @@ fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
         // They have left above.
-        Command::Serve | Command::LocalModel(_) | Command::Openapi => Ok(()),
+        Command::Serve(_) | Command::LocalModel(_) | Command::Openapi => Ok(()),
     }
 }
 

@@ -102,7 +102,11 @@ impl Reload {
 
     /// Puts it in force. `live` are the settings that have changed.
     fn change(&mut self, config: &Config, live: &[String]) -> anyhow::Result<()> {
-        let of_models = |key: &String| !key.starts_with("log.") && !key.starts_with("server.");
+        // A new client knows neither how its provider is nor what it lists.
+        let of_models = |key: &String| {
+            let others = ["log.", "server.", "limits."].iter().any(|section| key.starts_with(section));
+            !others || key == "limits.max_tokens"
+        };
         // Certificates may have been renewed in the same files.
         let has_files = config.providers.iter().any(|provider| provider.way.reads_files());
         if has_files || live.iter().any(of_models) {

@@ -174,7 +174,7 @@ async fn live(
         let (dog, fed, until) = (manager.clone(), engine.clone(), closing.clone());
         background.spawn(async move { dog.feed_watchdog(&fed, &until).await });
         let again = Reload { source, values, warnings, level, models, engine, auth, app, clients, counted };
-        background.spawn(again.run(reload, manager.clone(), closing.clone()));
+        background.spawn(again.run(reload, manager.clone(), shutdown.clone()));
 
         let setup_code = setup_code.as_ref().map(ExposeSecret::expose_secret);
         if let Err(error) = addresses.announce(setup_code, config.log.format) {

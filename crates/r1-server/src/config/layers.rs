@@ -24,7 +24,7 @@ pub(crate) const DEFAULT_FILE: &str = include_str!("../../../../config.default.t
 /// The file that is read where no other is named.
 pub(crate) const FILE_NAME: &str = "gpt-r1.toml";
 /// What starts the environment variables that are ours.
-const PREFIX: &str = "GPT_R1__";
+pub(super) const PREFIX: &str = "GPT_R1__";
 /// The names people know, and the settings that they stand for.
 const KNOWN_NAMES: [(&str, &str); 5] = [
     ("DATABASE_URL", "database.url"),
@@ -216,7 +216,7 @@ impl Layers {
                 self.set(key, Value::Untyped(value.clone()), origin);
             } else {
                 let near = nearest(&key, defaults.keys().map(String::as_str));
-                let near = near.map(|near| format!("{PREFIX}{}", near.replace('.', "__").to_uppercase()));
+                let near = near.map(variable_of);
                 let remedy = meant(near.as_deref(), "config.default.toml lists all settings");
                 self.fault(origin, "", "stands for no setting".to_owned(), remedy);
             }
@@ -243,6 +243,11 @@ impl Layers {
 /// What to do with a setting in a section that stands in none.
 pub(super) fn above_sections(defaults: &Entries, setting: &str) -> Option<String> {
     defaults.contains_key(setting).then(|| format!("{setting} belongs above the first [section]"))
+}
+
+/// The variable of a setting.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 pub(super) fn meant(near: Option<&str>, otherwise: &str) -> String {

@@ -211,6 +211,19 @@ fn risky_combinations_are_said() {
     let far = warnings("", &[("OPENAI_BASE_URL", "http://models.example.com/v1"), ("OPENAI_API_KEY", "sk-secret")]);
     assert!(has(&far, "crosses the network") && !has(&far, "sk-secret"), "{far:?}");
     assert!(has(&warnings("", &[("OPENAI_MODEL", "m")]), "OPENAI_MODEL is set"));
+    for (name, meant) in [
+        ("GPT_R1_LOG_LEVEL", "did you mean GPT_R1__LOG__LEVEL?"),
+        ("gpt_r1__log__level", "did you mean GPT_R1__LOG__LEVEL?"),
+        ("GPTR1__DATA_DIR", "did you mean GPT_R1__DATA_DIR?"),
+        ("GPT_R1_PUBLIC", "settings begin with GPT_R1__"),
+    ] {
+        let said = warnings("", &[(name, "x")]);
+        assert!(said.len() == 1 && has(&said, &format!("the variable {name} stands for no setting")), "{said:?}");
+        assert!(has(&said, meant), "{said:?}");
+    }
+    for name in ["GPT_R1_SERVICE_HOST", "GPT_R1_A_SERVICE_PORT_API", "GPT_R1_PORT_8000_TCP_ADDR", "GPT_R1_PORT", "GPT_R12"] {
+        assert_eq!(warnings("", &[(name, "x")]), Vec::<String>::new(), "{name}");
+    }
     let echo = "[providers.echo]\nbase_url = 'http://localhost:1'\nmodels = ['echo']\n";
     for (model, part) in [
         (
