@@ -137,6 +137,11 @@ impl ApiError {
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "bad_parameter", detail) }
     }
 
+    /// Whether it says that nobody is signed in, for whatever reason.
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     pub(crate) fn unauthenticated() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,

@@ -24,16 +24,19 @@ pub(crate) struct ListQuery {
 
 impl ListQuery {
     pub(crate) fn page(&self) -> Result<PageRequest, ApiError> {
-        let after = self
-            .cursor
-            .as_deref()
-            .map(str::parse::<PageCursor>)
-            .transpose()
-            .map_err(|error| ApiError::bad_parameter("cursor", error.to_string()))?;
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MOST).contains(&limit) {
-            return Err(ApiError::bad_parameter("limit", format!("must be 1 to {MOST}")));
-        }
-        Ok(PageRequest { after, limit })
+        page_of(self.cursor.as_deref(), self.limit)
     }
+}
+
+/// The page that a query's `cursor` and `limit` ask for.
+pub(crate) fn page_of(cursor: Option<&str>, limit: Option<usize>) -> Result<PageRequest, ApiError> {
+    let after = cursor
+        .map(str::parse::<PageCursor>)
+        .transpose()
+        .map_err(|error| ApiError::bad_parameter("cursor", error.to_string()))?;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(ApiError::bad_parameter("limit", format!("must be 1 to {MOST}")));
+    }
+    Ok(PageRequest { after, limit })
 }

@@ -58,6 +58,22 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
+/// Whoever sends a request, signed in or not: a missing, stale or foreign proof is nobody. Every other fault (a
+/// limit, a database that is away) is an error, so that nobody is never said in place of "unknown".
+pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
+
+impl FromRequestParts<App> for MaybeCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, app).await {
+            Ok(caller) => Ok(Self(Some(caller))),
+            Err(error) if error.is_unauthenticated() => Ok(Self(None)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 async fn authenticate(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     if let Some(token) = bearer(&parts.headers) {
         let session = app.auth.authenticate_bearer(token.trim()).await?;

@@ -16,7 +16,7 @@ mod negotiation;
 mod tests;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::Authority};
 use http_body::Body as _;
 
 use asset::{Asset, Site};
@@ -32,12 +32,12 @@ pub const PLACEHOLDER: bool = asset::PLACEHOLDER;
 /// `If-None-Match` is honoured (304). A body costs at most a few dozen KiB: it is a view of the
 /// binary, or made of one while it is read.
 pub async fn page(request: Request<Body>) -> Response<Body> {
-    Site::EMBEDDED.serve(request.method(), request.uri().path(), request.headers()).map(Body::new)
+    Site::EMBEDDED.serve(request.method(), request.uri(), request.headers()).map(Body::new)
 }
 
 impl Site {
-    fn serve(&self, method: &Method, path: &str, request: &HeaderMap) -> Response<Content> {
-        let Some(asset) = self.resolve(path.trim_start_matches('/')) else {
+    fn serve(&self, method: &Method, target: &Uri, request: &HeaderMap) -> Response<Content> {
+        let Some(asset) = self.resolve(target.path().trim_start_matches('/')) else {
             return refusal(StatusCode::NOT_FOUND, "not found\n", method);
         };
         if method != Method::GET && method != Method::HEAD {
@@ -45,7 +45,7 @@ impl Site {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        answer(asset, method, request)
+        answer(asset, method, host_of(target, request), request)
     }
 
     fn resolve(&self, name: &str) -> Option<&'static Asset> {
@@ -57,12 +57,17 @@ impl Site {
     }
 }
 
-fn answer(asset: &'static Asset, method: &Method, request: &HeaderMap) -> Response<Content> {
+/// Whom the request is for, as it says: a whole URL as its target (HTTP/2 has no other) beats `Host`.
+fn host_of<'a>(target: &'a Uri, request: &'a HeaderMap) -> Option<&'a str> {
+    target.authority().map(Authority::as_str).or_else(|| request.get(header::HOST)?.to_str().ok())
+}
+
+fn answer(asset: &'static Asset, method: &Method, host: Option<&str>, request: &HeaderMap) -> Response<Content> {
     let (encoding, content) = negotiation::choose(asset, request);
     let etag = negotiation::etag(asset, encoding);
     let mut response = Response::new(Content::Empty);
     let fresh = negotiation::is_fresh(request, &etag);
-    headers::describe(response.headers_mut(), asset);
+    headers::describe(response.headers_mut(), asset, host);
     let headers = response.headers_mut();
     // The tag is made of hexadecimal digits and a word: always a valid value.
     if let Ok(etag) = HeaderValue::try_from(etag) {

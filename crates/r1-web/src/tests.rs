@@ -32,7 +32,7 @@ fn request(method: &Method, path: &str, headers: &[(&'static str, &str)]) -> Res
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    SITE.serve(method, path, &map).map(|content| pieces(content).concat().into())
+    SITE.serve(method, &path.parse().unwrap(), &map).map(|content| pieces(content).concat().into())
 }
 
 /// Of a body that never waits.
@@ -56,7 +56,15 @@ fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
 
 #[test]
 fn paths_of_the_page_get_its_html() {
-    for path in ["/", "/index.html", "/login", "/c/0190b5f0-0000-7000-8000-000000000000", "/apiary", "/assetsx", ""] {
+    for path in [
+        "/",
+        "/index.html",
+        "/login",
+        "/c/0190b5f0-0000-7000-8000-000000000000",
+        "/apiary",
+        "/assetsx",
+        "http://r1.example",
+    ] {
         let response = get(path, &[]);
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert_eq!(response.body(), HTML, "{path}");
@@ -202,6 +210,64 @@ fn diagrams_are_drawn_in_a_sandbox() {
     assert!(!policy.contains("connect-src"), "a diagram asks nobody: {policy}");
 }
 
+/// The policy of the diagrams' frame for a request to `target` with these `Host` headers.
+fn diagram_policy(target: &str, hosts: &[&str]) -> String {
+    let headers = hosts.iter().map(|host| ("host", *host)).collect::<Vec<_>>();
+    header(&get(target, &headers), "content-security-policy").to_owned()
+}
+
+#[test]
+fn the_sandbox_names_its_own_host_because_self_may_be_nothing_there() {
+    for host in ["chat.example", "chat.example:8443", "127.0.0.1:3000", "LOCALHOST:1", "xn--bcher-kva.example", "my_pc"]
+    {
+        let policy = diagram_policy("/diagram.html", &[host]);
+        for directive in ["script-src", "style-src", "font-src"] {
+            let sources = format!("{directive} 'self' http://{host} https://{host}");
+            assert!(
+                policy.contains(&format!("{sources};")) || policy.contains(&format!("{sources} 'unsafe-inline';")),
+                "{policy}"
+            );
+        }
+    }
+    let policy = diagram_policy("https://chat.example/diagram.html", &["other.example"]);
+    assert!(policy.contains("script-src 'self' http://chat.example https://chat.example;"), "{policy}");
+    assert!(!policy.contains("other.example"), "{policy}");
+}
+
+#[test]
+fn what_is_no_plain_host_stays_out_of_the_sandbox() {
+    let long = "a".repeat(300);
+    for host in [
+        "",
+        ":3000",
+        "a;script-src *",
+        "a, b",
+        "a b",
+        "a\tb",
+        "*",
+        "*.example",
+        "a:*",
+        "a:b",
+        "a:1:2",
+        "a:70000",
+        "a:+1",
+        "a/b",
+        "a?b",
+        "'none'",
+        "user@a",
+        "[::1]:3000",
+        "data:",
+        &long,
+    ] {
+        let policy = diagram_policy("/diagram.html", &[host]);
+        assert!(policy.contains("script-src 'self'; style-src 'self' 'unsafe-inline';"), "{host}: {policy}");
+        assert!(policy.contains("font-src 'self';"), "{host}: {policy}");
+    }
+    assert!(diagram_policy("/diagram.html", &[]).contains("script-src 'self';"));
+    let page = get("/", &[("host", "chat.example")]);
+    assert!(!header(&page, "content-security-policy").contains("chat.example"), "the page itself has an origin");
+}
+
 fn gzip(bytes: &[u8]) -> &'static [u8] {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -251,7 +317,7 @@ fn the_embedded_page_is_whole() {
 
 #[test]
 fn the_embedded_html_keeps_to_its_own_policy() {
-    let response = Site::EMBEDDED.serve(&Method::GET, "/", &HeaderMap::new());
+    let response = Site::EMBEDDED.serve(&Method::GET, &Uri::from_static("/"), &HeaderMap::new());
     let html = pieces(response.into_body()).concat();
     let html = std::str::from_utf8(&html).unwrap().to_lowercase();
     assert!(html.starts_with("<!doctype html>"));

@@ -123,20 +123,28 @@ export async function logout({ signal }: Options = {}): Promise<void> {
   await call((signal) => client.POST('/api/v1/auth/logout', { signal }), signal);
 }
 
-export function me({ signal }: Options = {}): Promise<User> {
-  return call((signal) => client.GET('/api/v1/auth/me', { signal }), signal);
+/** Who is signed in; null is nobody, and no error. */
+export async function signedInUser({ signal }: Options = {}): Promise<User | null> {
+  const { user } = await call((signal) => client.GET('/api/v1/auth/session', { signal }), signal);
+  return user ?? null;
 }
 
-/** Conversations, the newest first. */
-export function listConversations({ signal, ...query }: PageOptions = {}): Promise<ConversationPage> {
+/** Conversations, the newest first; with `id` that one alone, or none. */
+export function listConversations({
+  signal,
+  ...query
+}: PageOptions & { id?: string } = {}): Promise<ConversationPage> {
   return call((signal) => client.GET('/api/v1/conversations', { params: { query }, signal }), signal);
 }
 
-export function getConversation(id: string, { signal }: Options = {}): Promise<Conversation> {
-  return call(
-    (signal) => client.GET('/api/v1/conversations/{id}', { params: { path: { id } }, signal }),
-    signal,
-  );
+/**
+ * One conversation. Where there is none, it rejects as the API does for a name that nothing has; it asks in a way that
+ * is answered with an empty list, since a browser writes every 404 into its console.
+ */
+export async function getConversation(id: string, options: Options = {}): Promise<Conversation> {
+  const [conversation] = (await listConversations({ ...options, id })).conversations;
+  if (!conversation) throw new ApiError(404, { code: 'not_found' });
+  return conversation;
 }
 
 export function renameConversation(

@@ -92,6 +92,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who is signed in, if anybody.
+         * @description Unlike `/auth/me`, nobody is an answer and not an error: a page can ask when it starts.
+         */
+        get: operations["get_session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/chat": {
         parameters: {
             query?: never;
@@ -680,6 +700,10 @@ export interface components {
             /** @description The account. */
             user: components["schemas"]["User"];
         };
+        /** @description Who is signed in. */
+        SessionState: {
+            user?: components["schemas"]["User"] | null;
+        };
         /** @description An account. */
         User: {
             /** @description When it was made. */
@@ -1038,6 +1062,45 @@ export interface operations {
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StorageFull"];
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is signed in. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionState"];
+                };
+            };
+            421: components["responses"]["UnknownHost"];
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server cannot reach its storage. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     create_answer: {
@@ -1483,6 +1546,11 @@ export interface operations {
     list_conversations: {
         parameters: {
             query?: {
+                /**
+                 * @description Only the one with this id: a page of one, or an empty page where there is none or it is not
+                 *     yours. So a client can ask whether a conversation exists without an error as the answer.
+                 */
+                id?: string;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description Rows per page, 1 to 200; 50 if not given. */

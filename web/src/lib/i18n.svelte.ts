@@ -1,10 +1,11 @@
 import english from '$/locales/en.json';
+import type later from '$/locales/en.later.json';
 import { toasts } from '$/state/toasts.svelte';
 import { readStored, writeStored } from './storage';
 
 export const LOCALES = ['en', 'de'] as const;
 export type Locale = (typeof LOCALES)[number];
-export type MessageKey = keyof typeof english;
+export type MessageKey = keyof typeof english | keyof typeof later;
 type StemOf<Key> = Key extends `${infer Stem}.other` ? Stem : never;
 /** What `tn` takes: `auth.retry_in` for the keys `auth.retry_in.one`, `auth.retry_in.other`. */
 export type PluralKey = StemOf<MessageKey>;
@@ -33,6 +34,8 @@ export function preferredLocale(stored: string | null, languages: readonly strin
 class I18n {
   #locale = $state<Locale>('en');
   #catalog = $state.raw<Record<string, string>>(english);
+  /** English words that came with a later part of the page. */
+  #later = $state.raw<Record<string, string>>({});
   #wanted: Locale = 'en';
 
   get locale(): Locale {
@@ -46,7 +49,15 @@ class I18n {
   }
 
   text(key: string): string | undefined {
-    return this.#catalog[key] ?? (english as Record<string, string>)[key];
+    for (const words of [this.#catalog, english as Record<string, string>, this.#later]) {
+      if (Object.hasOwn(words, key)) return words[key];
+    }
+    return undefined;
+  }
+
+  /** Takes in the English words that the first load leaves out. */
+  add(words: Record<string, string>): void {
+    this.#later = words;
   }
 
   /** Loads the language of the stored choice or of the browser. Await it before the first paint. Never rejects. */
@@ -85,9 +96,9 @@ export function setLocale(locale: Locale): Promise<boolean> {
   return i18n.set(locale);
 }
 
-/** Whether the catalogs have a key: for keys that are made at run time. */
+/** Whether there are words for a key yet: for keys that are made at run time. */
 export function isKey(key: string): key is MessageKey {
-  return Object.hasOwn(english, key);
+  return i18n.text(key) !== undefined;
 }
 
 function fill(text: string, values: Values): string {

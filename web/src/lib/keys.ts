@@ -1,3 +1,5 @@
+import { t } from './i18n.svelte';
+
 /** `mod` is Ctrl, and Cmd on Apple's systems: `mod+shift+o`, `mod+/`, `escape`. */
 export type Combination = string;
 
@@ -41,10 +43,10 @@ export function bindKeys(shortcuts: readonly Shortcut[]): () => void {
   return () => window.removeEventListener('keydown', keydown);
 }
 
-/** What is printed on the keys, in the order in which they are written. */
+/** What is printed on the keys, in the order in which they are written, on a keyboard in the page's language. */
 export function keyNames(keys: Combination, apple = isApple()): string[] {
   const names: Record<string, string> = apple
     ? { mod: '⌘', shift: '⇧', enter: '↩', escape: 'Esc', arrowup: '↑' }
-    : { mod: 'Ctrl', shift: 'Shift', enter: 'Enter', escape: 'Esc', arrowup: '↑' };
+    : { mod: t('shell.key_ctrl'), shift: t('shell.key_shift'), enter: 'Enter', escape: 'Esc', arrowup: '↑' };
   return keys.split('+').map((key) => names[key] ?? key.toUpperCase());
 }

@@ -37,6 +37,7 @@ export class Stick {
   #asked = false;
   #stirredAt = Number.NEGATIVE_INFINITY;
   #pressed = false;
+  #moving = false;
   #touchY = 0;
   #rest: ReturnType<typeof setTimeout> | undefined;
   readonly #scroller: HTMLElement;
@@ -64,6 +65,11 @@ export class Stick {
   get atEnd(): boolean {
     const { top, max } = this.#geometry();
     return same(top, max);
+  }
+
+  /** Whether the list is being scrolled: what changes its size now would cut a smooth movement short. */
+  get moving(): boolean {
+    return this.#moving;
   }
 
   /** Somebody wants to be at the end and follow it, until they scroll. A smooth way is taken only where motion is welcome. */
@@ -203,11 +209,13 @@ export class Stick {
   #scrolled(): void {
     const calm = performance.now() - this.#stirredAt > CALM_MS;
     const place = scrolled(this.#place, this.#geometry(), this.#pressed || calm);
+    this.#moving = place !== this.#place || place.glide !== null;
     if (place !== this.#place) this.#become(place);
     else if (place.mode !== 'free' && place.glide === null) this.#keep();
   }
 
   #rested(): void {
+    this.#moving = false;
     if (this.#place.glide !== null) {
       this.#place = { ...this.#place, glide: null };
       this.#keep();

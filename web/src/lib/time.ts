@@ -23,3 +23,10 @@ export function periodOf(moment: Date, now: Date): Period {
 export function untilMidnight(now: Date): number {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1).getTime() - now.getTime();
 }
+
+/** The part of the day by which people greet: from 4, 12 and 18 o'clock. */
+export function dayPart(now: Date): 'morning' | 'afternoon' | 'evening' {
+  const hour = now.getHours();
+  if (hour < 4 || hour >= 18) return 'evening';
+  return hour < 12 ? 'morning' : 'afternoon';
+}

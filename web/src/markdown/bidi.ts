@@ -1,4 +1,4 @@
-import { element } from './element';
+import { element, setText } from './element';
 
 /**
  * Characters that reorder the text around them. In code they can make it read differently from what runs
@@ -25,25 +25,61 @@ export function hasBidiControl(text: string): boolean {
   return CONTROL.test(text);
 }
 
+/** Letters that are written from right to left. Among them the three invisible marks of a direction are of use. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const BEYOND_MARKS = /[\u202a-\u202e\u2066-\u2069]/;
+
+/** Whether words may read differently from what they are. */
+export function misleads(text: string): boolean {
+  return CONTROL.test(text) && (BEYOND_MARKS.test(text) || !RIGHT_TO_LEFT.test(text));
+}
+
+/** Badges in one text: after that a control is shown as U+FFFD, which reorders nothing either. */
+const MAX_BADGES = 200;
+
 /** Appends text; a bidi control becomes an isolated element whose badge names it. The text content stays the same. */
 export function appendCodeText(parent: Node, text: string): void {
   if (!CONTROL.test(text)) {
-    const last = parent.lastChild;
-    if (last instanceof Text) last.appendData(text);
-    else parent.appendChild(document.createTextNode(text));
+    appendText(parent, text);
     return;
   }
+  let badges = 0;
   for (const piece of text.split(CONTROLS)) {
     const name = NAMES[piece];
-    if (name !== undefined) {
-      const badge = element('span', 'bidi-control');
-      badge.setAttribute('role', 'img');
-      badge.setAttribute('aria-label', name);
-      badge.dataset.name = name;
-      badge.textContent = piece;
-      parent.appendChild(badge);
-    } else if (piece !== '') {
-      parent.appendChild(document.createTextNode(piece));
-    }
+    if (name === undefined) appendText(parent, piece);
+    else if (++badges > MAX_BADGES) appendText(parent, '\ufffd');
+    else parent.appendChild(badgeOf(name, piece));
   }
+}
+
+function appendText(parent: Node, text: string): void {
+  if (text === '') return;
+  const last = parent.lastChild;
+  if (last instanceof Text) last.appendData(text);
+  else parent.appendChild(document.createTextNode(text));
+}
+
+function badgeOf(name: string, control: string): HTMLElement {
+  const badge = element('span', 'bidi-control');
+  badge.setAttribute('role', 'img');
+  badge.setAttribute('aria-label', name);
+  badge.dataset.name = name;
+  badge.textContent = control;
+  return badge;
+}
+
+/** Shows code in an element, each bidi control as a badge. */
+export function setCodeText(holder: Element, text: string): void {
+  if (!CONTROL.test(text)) {
+    setText(holder, text);
+    return;
+  }
+  holder.replaceChildren();
+  appendCodeText(holder, text);
+}
+
+/** Shows words in an element; bidi controls as badges where they may mislead. */
+export function setReadableText(holder: Element, text: string): void {
+  if (misleads(text)) setCodeText(holder, text);
+  else setText(holder, text);
 }

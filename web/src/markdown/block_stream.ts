@@ -1,5 +1,6 @@
 import { completeHalfTyped } from './half_typed';
 import { lex, type MarkdownToken } from './lex';
+import { MAX_PARAGRAPH } from './long';
 import { opensBlockMath } from './math_syntax';
 
 export interface Blocks {
@@ -27,10 +28,15 @@ export class BlockStream {
   /** How much of the open text has been searched for stable blocks. */
   #searched = 0;
   #hasDefinitions = false;
+  #handedOut = false;
 
-  /** A definition was met: text before it may have been read without it, so the whole is to be read once more at the end. */
-  get hasDefinitions(): boolean {
-    return this.#hasDefinitions;
+  /** A definition was met after blocks were handed out: they may have been read without it. */
+  get mustBeReadAgain(): boolean {
+    return this.#hasDefinitions && this.#handedOut;
+  }
+
+  get openLength(): number {
+    return this.#open.length;
   }
 
   append(text: string): void {
@@ -42,7 +48,7 @@ export class BlockStream {
   update(): Blocks {
     const stable = this.#takeStable();
     const { blocks } = lex(completeHalfTyped(this.#open));
-    return { stable, open: visibleBlocks(blocks) };
+    return { stable, open: blocks };
   }
 
   /** Nothing follows: every block is stable. */
@@ -53,12 +59,16 @@ export class BlockStream {
     this.#open = '';
     this.#carriageReturn = false;
     this.#searched = 0;
-    return { stable: visibleBlocks(blocks), open: [] };
+    return { stable: blocks, open: [] };
   }
 
-  /** Only whole lines can end a block, and only another block after it shows that it has ended. */
+  /**
+   * Only whole lines can end a block, and only another block after it shows that it has ended. A line that is longer
+   * than what is read at once is cut, and what is before the cut is certain.
+   */
   #takeStable(): MarkdownToken[] {
-    const lines = this.#open.lastIndexOf('\n') + 1;
+    let lines = this.#open.lastIndexOf('\n') + 1;
+    if (this.#open.length - Math.max(lines, this.#searched) > 2 * MAX_PARAGRAPH) lines = this.#open.length;
     if (lines <= this.#searched) return [];
     this.#searched = lines;
     if (hasUnclosedFence(this.#open)) return [];
@@ -78,7 +88,8 @@ export class BlockStream {
     }
     this.#open = this.#open.slice(length);
     this.#searched -= length;
-    return visibleBlocks(blocks.slice(0, taken));
+    this.#handedOut ||= taken > 0;
+    return blocks.slice(0, taken);
   }
 }
 
@@ -87,9 +98,9 @@ export function normalizeLines(text: string): string {
   return text.replace(/\r\n?/g, '\n').replaceAll('\0', '\ufffd');
 }
 
-/** Without the tokens that show nothing. */
+/** Without the tokens that show nothing in their place. Footnotes are shown at the answer's end. */
 export function visibleBlocks(blocks: readonly MarkdownToken[]): MarkdownToken[] {
-  return blocks.filter((block) => block.type !== 'space' && block.type !== 'def');
+  return blocks.filter(({ type }) => type !== 'space' && type !== 'def' && type !== 'footnote');
 }
 
 /** The commonest long block: while it is open, nothing can become stable and nothing need be read to know it. */

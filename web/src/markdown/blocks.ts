@@ -1,5 +1,9 @@
+import { t } from '$/lib/i18n.svelte';
+import { AlertPart } from './alert';
+import { setReadableText } from './bidi';
+import { visibleBlocks } from './block_stream';
 import { CodePart } from './code';
-import { element, setText } from './element';
+import { element } from './element';
 import { childrenOf, inlineKind, SpanPart } from './inline';
 import type { MarkdownToken } from './lex';
 import { MathPart } from './math';
@@ -9,7 +13,7 @@ import { TablePart } from './table';
 
 /** Everything that stands on lines of its own. */
 export const blockKind: PartKind = {
-  shapeOf(token) {
+  shapeOf(token, place) {
     switch (token.type) {
       case 'heading':
         return `${headingOf(token)} ${token.depth}`;
@@ -17,18 +21,22 @@ export const blockKind: PartKind = {
         return token.ordered ? 'ordered list' : 'list';
       case 'list_item':
         return `item ${token.loose} ${token.task}`;
+      case 'alert':
+        return token.kind;
       case 'blockquote':
       case 'code':
+      case 'details':
       case 'table':
       case 'hr':
       case 'block_math':
       case 'html':
       case 'paragraph':
+      case 'source':
         return token.type;
       case 'text':
         return 'line';
       default:
-        return inlineKind.shapeOf(token, { live: false, inLink: false });
+        return inlineKind.shapeOf(token, place);
     }
   },
 
@@ -37,16 +45,21 @@ export const blockKind: PartKind = {
       case 'heading':
         return new SpanPart(element(headingOf(token), `depth-${token.depth}`));
       case 'paragraph':
-        return new SpanPart(element('p'));
+        return new ParagraphPart();
       case 'text':
         return new SpanPart(element('span'));
       case 'blockquote':
         return new ContainerPart(element('blockquote'));
+      case 'alert':
+        return new AlertPart(token.kind, (body) => new ContainerPart(body));
+      case 'details':
+        return new DetailsPart();
       case 'list':
         return new ListPart(token.ordered);
       case 'list_item':
         return new ContainerPart(element('li', token.task ? 'task' : undefined));
       case 'code':
+      case 'source':
         return new CodePart();
       case 'table':
         return new TablePart();
@@ -60,9 +73,21 @@ export const blockKind: PartKind = {
         return inlineKind.create(token, place);
     }
   },
+
+  weightOf(token) {
+    switch (token.type) {
+      case 'code':
+      case 'source':
+        return 12;
+      case 'table':
+        return 6;
+      default:
+        return inlineKind.weightOf?.(token) ?? 1;
+    }
+  },
 };
 
-class ContainerPart implements Part {
+export class ContainerPart implements Part {
   readonly node: HTMLElement;
   readonly #children = new PartList(blockKind);
 
@@ -71,12 +96,23 @@ class ContainerPart implements Part {
   }
 
   update(token: MarkdownToken, place: Place): void {
-    const visible = childrenOf(token).filter((child) => child.type !== 'space' && child.type !== 'def');
-    this.#children.update(this.node, visible, place);
+    this.#children.update(this.node, visibleBlocks(childrenOf(token)), place);
   }
 
   destroy(): void {
     this.#children.destroy();
+  }
+}
+
+/** A paragraph, or the first part of one that is read in parts: no gap is to be seen after that. */
+class ParagraphPart extends SpanPart {
+  constructor() {
+    super(element('p'));
+  }
+
+  override update(token: MarkdownToken, place: Place): void {
+    if ('cut' in token && token.cut === true) this.node.classList.add('cut');
+    super.update(token, place);
   }
 }
 
@@ -93,6 +129,9 @@ class ListPart implements Part {
     if (this.node instanceof HTMLOListElement && token.start !== '' && token.start !== 1)
       this.node.start = token.start;
     this.node.classList.toggle('loose', token.loose);
+    if ('cut' in token) this.node.classList.add('cut');
+    // Such numbers need more room.
+    if (token.ordered && Number(token.start) + token.items.length > 100) this.node.classList.add('hundreds');
     this.#items.update(this.node, token.items, place);
   }
 
@@ -101,11 +140,35 @@ class ListPart implements Part {
   }
 }
 
-/** HTML in an answer is its source: nothing that a model writes becomes markup. */
+/** What folds out. It stands open while its end has not come: what is being written is to be seen. */
+class DetailsPart implements Part {
+  readonly node = element('details');
+  readonly #summary = element('summary');
+  readonly #words: PartList = new PartList(inlineKind);
+  readonly #children = new PartList(blockKind);
+
+  constructor() {
+    this.node.append(this.#summary);
+  }
+
+  update(token: MarkdownToken, place: Place): void {
+    if (token.type !== 'details') return;
+    this.node.open = token.unclosed;
+    const summary = token.summary ?? [{ type: 'text', raw: t('prose.details'), text: t('prose.details') }];
+    this.#words.update(this.#summary, summary as MarkdownToken[], { ...place, live: false });
+    this.#children.update(this.node, visibleBlocks(childrenOf(token)), place);
+  }
+
+  destroy(): void {
+    this.#children.destroy();
+  }
+}
+
+/** HTML that is not known is its source: nothing that a model writes becomes markup. */
 class RawHtmlPart implements Part {
   readonly node = element('p', 'raw-html');
 
   update(token: MarkdownToken): void {
-    setText(this.node, token.raw.trimEnd());
+    setReadableText(this.node, token.raw.trimEnd());
   }
 }

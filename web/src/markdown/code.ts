@@ -1,4 +1,6 @@
+import { copyText } from '$/lib/clipboard';
 import { t } from '$/lib/i18n.svelte';
+import { setCodeText } from './bidi';
 import { Diagram } from './diagram';
 import { button, element } from './element';
 import { CodePainter } from './highlight';
@@ -35,20 +37,20 @@ export class CodePart implements Part {
   }
 
   update(token: MarkdownToken, place: Place): void {
-    if (token.type !== 'code') return;
+    if (token.type !== 'code' && token.type !== 'source') return;
     this.#source = token.text.endsWith('\n') ? token.text : `${token.text}\n`;
-    const info = token.lang ?? '';
+    const info = token.type === 'code' ? (token.lang ?? '') : 'markdown';
     const language = languageOf(info);
     if (info !== this.#info) {
       this.#info = info;
-      this.#label.textContent = language.name ?? t('prose.text');
+      setCodeText(this.#label, language.name ?? t('prose.text'));
       this.#scroller.setAttribute(
         'aria-label',
         t('prose.code', { language: language.name ?? t('prose.text') }),
       );
     }
-    this.#painter.show(token.text, language.grammar, place.live);
-    this.#updateDiagram(language.name === 'Mermaid' && !place.live ? token.text : null);
+    this.#painter.show(token.text, token.type === 'code' ? language.grammar : null, place.live);
+    this.#updateDiagram(language.name === 'Mermaid' && !place.live ? token.text : null, place);
   }
 
   destroy(): void {
@@ -56,12 +58,12 @@ export class CodePart implements Part {
     this.#diagram = null;
   }
 
-  #updateDiagram(source: string | null): void {
+  #updateDiagram(source: string | null, place: Place): void {
     if (source === this.#diagram?.source) return;
     this.destroy();
     this.node.classList.remove('shows-diagram');
     this.node.querySelector('.diagram-toggle')?.remove();
-    if (source === null || !Diagram.canDraw(source)) return;
+    if (source === null || !Diagram.canDraw(source) || !place.answer.mayDrawDiagram()) return;
     const diagram = new Diagram(source, this.node);
     this.#diagram = diagram;
     this.#actions.prepend(diagram.toggle);
@@ -87,18 +89,9 @@ export class CodePart implements Part {
       }, COPIED);
     };
     const made = button(t('prose.copy'), () => {
-      copy(this.#source).then(
-        () => say(t('prose.copied')),
-        () => say(t('prose.copy_failed')),
-      );
+      copyText(this.#source).then((copied) => say(t(copied ? 'prose.copied' : 'prose.copy_failed')));
     });
     made.setAttribute('aria-live', 'polite');
     return made;
   }
-}
-
-async function copy(text: string): Promise<void> {
-  // Not there on a page that was loaded over plain HTTP from another machine.
-  if (navigator.clipboard === undefined) throw new Error('no clipboard');
-  await navigator.clipboard.writeText(text);
 }

@@ -7,6 +7,8 @@ const MAX_SOURCE = 20_000;
 /** Heights of a drawing's frame, in CSS pixels: what is higher scrolls within it. */
 const MIN_HEIGHT = 48;
 const MAX_HEIGHT = 640;
+/** How long the frame may take to say that it is ready, after it was loaded, in ms. */
+const READY_WITHIN = 10_000;
 
 /** The diagrams in the page, for messages and for a change of theme. */
 const shown = new Set<Diagram>();
@@ -28,6 +30,8 @@ export class Diagram {
   readonly #holder: HTMLElement;
   readonly #frame = element('iframe', 'diagram');
   readonly #note = element('p', 'diagram-note');
+  #limit: ReturnType<typeof setTimeout> | undefined;
+  #isReady = false;
 
   constructor(source: string, holder: HTMLElement) {
     this.source = source;
@@ -41,6 +45,7 @@ export class Diagram {
     this.#frame.title = t('prose.diagram');
     this.#frame.loading = 'lazy';
     this.#frame.height = String(MIN_HEIGHT);
+    this.#frame.addEventListener('load', () => this.#expectReady());
     this.#frame.src = '/diagram.html';
     holder.append(this.#frame);
     shown.add(this);
@@ -49,6 +54,7 @@ export class Diagram {
 
   destroy(): void {
     shown.delete(this);
+    clearTimeout(this.#limit);
     this.#frame.remove();
     this.#note.remove();
   }
@@ -59,6 +65,21 @@ export class Diagram {
 
   isFrom(source: MessageEventSource | null): boolean {
     return source !== null && source === this.#frame.contentWindow;
+  }
+
+  /** The frame can draw. */
+  ready(): void {
+    clearTimeout(this.#limit);
+    this.#limit = undefined;
+    this.#isReady = true;
+    this.draw();
+  }
+
+  /** A frame whose script is refused or broken says nothing at all: then the reader is told here. */
+  #expectReady(): void {
+    clearTimeout(this.#limit);
+    if (this.#isReady) return;
+    this.#limit = setTimeout(() => this.failed(), READY_WITHIN);
   }
 
   /** The frame has an origin that no name stands for; nothing that is sent to it is a secret. */
@@ -100,7 +121,7 @@ function listen(): void {
     if (!isReport(report)) return;
     for (const diagram of shown) {
       if (!diagram.isFrom(event.source)) continue;
-      if (report.type === 'ready') diagram.draw();
+      if (report.type === 'ready') diagram.ready();
       else if (report.type === 'drawn') diagram.drawn(report.height);
       else diagram.failed();
     }

@@ -29,3 +29,10 @@ export function setData(node: Text, text: string): void {
   if (text.startsWith(before)) node.appendData(text.slice(before.length));
   else node.data = text;
 }
+
+/** Goes to a place in the page, at a click on a link. The page's address stays: it is the chat's. */
+export function goTo(event: Event, target: HTMLElement | null): void {
+  event.preventDefault();
+  target?.scrollIntoView({ block: 'center' });
+  target?.focus({ preventScroll: true });
+}

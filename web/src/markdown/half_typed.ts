@@ -1,5 +1,7 @@
 import { isPlain } from './lex';
+import { paragraphCut } from './long';
 import { MAX_MATH, matchInlineMath, UNFINISHED } from './math_syntax';
+import { closedTag, isHalfTag, openedTag } from './tags';
 
 /**
  * Makes the end of a text that is still being written look as it will when it is finished: closes what is open
@@ -9,7 +11,10 @@ export function completeHalfTyped(source: string): string {
   const fence = openFence(source);
   if (fence !== undefined) return holdBackFence(source, fence);
   const lines = holdBackMarks(source);
-  const from = lastParagraph(lines);
+  let from = lastParagraph(lines);
+  // What is before a cut is read on its own, and is certain.
+  for (let cut = paragraphCut(lines.slice(from)); cut !== undefined; cut = paragraphCut(lines.slice(from)))
+    from += cut;
   const last = lines.slice(from);
   return lines.slice(0, from) + (completeMath(last) ?? completeTable(last) ?? completeInline(last));
 }
@@ -18,7 +23,8 @@ const CONTAINER = '[ \\t]*(?:(?:>|[-*+]|\\d{1,9}[.)])[ \\t]+|>)*';
 const FENCES = new RegExp(`^${CONTAINER}(\`{3,}|~{3,})([^\\n]*)(\\n|$)`, 'gm');
 /** A last line that consists of markers only: it may become a list item, a heading, a rule, a table, anything. */
 const MARKERS_ONLY = new RegExp(
-  `(?:^|\\n)${CONTAINER}(?:>|[-*+]|\\d{1,9}[.)]?|#{1,6}|[-*_=~\`|:$ \\t]+|\\\\|\\[[ xX]?\\]?)?[ \\t]*$`,
+  `(?:^|\\n)${CONTAINER}(?:>|[-*+]|\\d{1,9}[.)]?|#{1,6}|[-*_=~\`|:$ \\t]+|\\\\|\\[[ xX]?\\]?|\\[![a-z]{0,9}\\]?)?[ \\t]*$`,
+  'i',
 );
 
 /** The longest last line that is looked at as markers: enough for any, and the search stays short. */
@@ -117,9 +123,15 @@ function completeInline(paragraph: string): string {
   return before + marker + new OpenInline(run.slice(marker.length)).closed();
 }
 
+/** A mark of emphasis or a tag that waits for its end. */
+interface Opened {
+  readonly written: string;
+  readonly close: string;
+}
+
 class OpenInline {
-  /** Delimiters of emphasis that wait for their end, outermost first. */
-  readonly #emphasis: string[] = [];
+  /** What waits for its end, outermost first. */
+  readonly #open: Opened[] = [];
   /** Where labels of links begin, outermost first. */
   readonly #labels: number[] = [];
   readonly #text: string;
@@ -156,6 +168,8 @@ class OpenInline {
       case '_':
       case '~':
         return this.#delimiters(at);
+      case '<':
+        return this.#tag(at);
       case '[':
         this.#labels.push(at);
         return at + 1;
@@ -200,22 +214,38 @@ class OpenInline {
     const canClose = before !== '' && !/\s/.test(before);
     if (end === text.length) {
       // Half a closing mark, or an opening one with nothing in it yet: neither is to be seen.
-      const innermost = this.#emphasis.at(-1);
-      if (canClose && innermost === run) {
-        this.#emphasis.pop();
+      if (canClose && this.#open.at(-1)?.close === run) {
+        this.#open.pop();
         return end;
       }
       return text.slice(0, at);
     }
     let left = run;
     if (canClose) {
-      while (left !== '' && left.startsWith(this.#emphasis.at(-1) ?? ' ')) {
-        left = left.slice(this.#emphasis.pop()?.length);
+      while (left !== '' && left.startsWith(this.#open.at(-1)?.close ?? ' ')) {
+        left = left.slice(this.#open.pop()?.close.length);
       }
     }
     const inWord = run.startsWith('_') && /[\p{L}\p{N}]/u.test(before);
-    const canOpen = !/\s/.test(after) && !inWord && left.length <= (run.startsWith('~') ? 2 : 3);
-    if (left !== '' && canOpen) this.#emphasis.push(left);
+    const fits = run.startsWith('~') ? left === '~~' : left.length <= 3;
+    if (left !== '' && fits && !/\s/.test(after) && !inWord) this.#open.push({ written: left, close: left });
+    return end;
+  }
+
+  #tag(at: number): number | string {
+    const text = this.#text;
+    const end = text.indexOf('>', at) + 1;
+    if (end === 0) return isHalfTag(text.slice(at)) ? text.slice(0, at) : at + 1;
+    const written = text.slice(at, end);
+    const opened = openedTag(written);
+    if (opened !== null) {
+      this.#open.push({ written, close: `</${opened}>` });
+      return end;
+    }
+    const closed = closedTag(written);
+    if (closed === null) return at + 1;
+    const match = this.#open.findLastIndex(({ close }) => close === `</${closed}>`);
+    if (match >= 0) this.#open.length = match;
     return end;
   }
 
@@ -224,7 +254,8 @@ class OpenInline {
     const start = this.#labels.pop();
     if (start === undefined) return at + 1;
     const label = text.slice(start + 1, at);
-    if (at + 1 === text.length) return this.#withoutLabel(start, label);
+    // The mark of a footnote is whole; a label may be a link's.
+    if (at + 1 === text.length) return label.startsWith('^') ? at + 1 : this.#withoutLabel(start, label);
     if (text.charAt(at + 1) !== '(') return at + 1;
     const end = closingParenthesis(text, at + 1);
     if (end >= 0) return end + 1;
@@ -234,17 +265,19 @@ class OpenInline {
   /** What comes before a link, and its words; of an image, nothing. */
   #withoutLabel(start: number, label: string): string {
     const image = this.#text.charAt(start - 1) === '!';
+    // The mark of a footnote has no words of its own.
+    if (label.startsWith('^')) return this.#text.slice(0, start);
     return image ? this.#text.slice(0, start - 1) : this.#text.slice(0, start) + label;
   }
 
   #close(shown: string): string {
-    if (this.#emphasis.length === 0) return shown;
+    if (this.#open.length === 0) return shown;
     let text = shown.trimEnd();
     let marks = '';
-    for (const mark of this.#emphasis.toReversed()) {
+    for (const { written, close } of this.#open.toReversed()) {
       // Opened right at the end, or by what is held back: there is nothing to close.
-      if (marks === '' && text.endsWith(mark)) text = text.slice(0, -mark.length).trimEnd();
-      else marks += mark;
+      if (marks === '' && text.endsWith(written)) text = text.slice(0, -written.length).trimEnd();
+      else marks += close;
     }
     return text + marks;
   }

@@ -1,15 +1,17 @@
-import { whenIdle } from '$/lib/idle';
-import { appendCodeText, hasBidiControl } from './bidi';
-import { setData, setText } from './element';
+import { setCodeText } from './bidi';
+import { element } from './element';
 import type { Grammar } from './langs';
+import { Turns } from './turns';
 
-/** Longer code stays plain: colouring it would hold up the page. Characters. */
+/** Code behind this many characters stays plain. */
 export const MAX_COLOURED = 60_000;
+/** The most that is coloured at once, in characters: a grammar's cost can grow with the square of it. */
+const MAX_PIECE = 4_000;
 /** While code grows it is coloured again after this long (ms) or this many times what the last time took. */
 const PAUSE = 120;
 const PAUSE_PER_COST = 12;
-/** How long finished blocks are coloured before the page gets its turn, in ms. */
-const SLICE = 8;
+/** A piece that takes longer (ms) is the last one: the grammar does not get on with this code. */
+const MAX_COST = 80;
 
 type Engine = typeof import('./highlight_engine');
 
@@ -29,121 +31,125 @@ function load(grammar: Grammar): Promise<void> {
   return started;
 }
 
-/** Shows code in an element: plain at once, in colours when the grammar is there and time allows. */
+/** Finished blocks, and pieces of long ones, that wait for their colours. */
+const waiting = new Turns<CodePainter>((painter) => painter.colourNext());
+
+/**
+ * Shows code in an element: plain at once, in colours when the grammar is there and time allows. Long code is
+ * coloured in pieces, cut where it looks like the end of something; a piece that is done is not touched again.
+ */
 export class CodePainter {
   readonly #code: HTMLElement;
   #text = '';
   #grammar: Grammar | null = null;
   #live = false;
-  /** How much of the text is coloured, and the plain rest after it. */
+  /** The length of the pieces that are done. */
+  #done = 0;
+  /** The piece that still grows, up to where it is coloured; then the plain rest. */
+  #piece: HTMLElement | null = null;
   #coloured = 0;
-  #rest: Text | null = null;
+  #rest: HTMLElement | null = null;
   #nextAt = 0;
+  #tooSlow = false;
 
   constructor(code: HTMLElement) {
     this.#code = code;
   }
 
   show(text: string, grammar: Grammar | null, live: boolean): void {
-    if (!text.startsWith(this.#text) || grammar !== this.#grammar) this.#coloured = 0;
+    if (!text.startsWith(this.#text) || grammar !== this.#grammar) this.#startOver();
     this.#text = text;
     this.#live = live;
-    this.#grammar = text.length > MAX_COLOURED ? null : grammar;
-    if (this.#grammar === null) {
-      this.#showPlain();
-      return;
-    }
-    if (!this.#isReady(this.#grammar)) {
-      this.#showPlain();
-      load(this.#grammar).then(
-        () => this.#colourSoon(),
+    this.#grammar = grammar;
+    this.#showRest();
+    if (grammar === null) return;
+    if (!this.#isReady) {
+      load(grammar).then(
+        () => waiting.add(this),
         // Without its grammar the code stays as it is: readable.
         () => undefined,
       );
     } else if (!live) {
-      if (this.#coloured === 0) this.#showPlain();
-      else this.#showRest();
-      this.#colourSoon();
-    } else if (performance.now() >= this.#nextAt && text.lastIndexOf('\n') >= this.#coloured) {
-      this.#colour(text.lastIndexOf('\n') + 1);
-    } else {
-      this.#showRest();
+      waiting.add(this);
+    } else if (performance.now() >= this.#nextAt) {
+      this.colourNext();
     }
   }
 
-  /** Colours what there is now. For the queue of finished blocks. */
-  colourNow(): void {
+  /** Colours the next piece. For the queue. */
+  colourNext(): void {
+    if (!this.#isReady || this.#tooSlow || this.#done >= MAX_COLOURED) return;
+    const end = pieceEnd(this.#text, this.#done);
+    if (end !== null) {
+      this.#colour(end);
+      this.#done = end;
+      this.#piece = null;
+      waiting.add(this);
+      return;
+    }
     const length = this.#live ? this.#text.lastIndexOf('\n') + 1 : this.#text.length;
-    if (this.#grammar !== null && this.#isReady(this.#grammar)) this.#colour(length);
+    if (length > this.#coloured) this.#colour(length);
   }
 
-  #colourSoon(): void {
-    waiting.add(this);
-    schedule();
+  get #isReady(): boolean {
+    return this.#grammar !== null && (engine?.knows(this.#grammar) ?? false);
   }
 
-  #isReady(grammar: Grammar): boolean {
-    return engine?.knows(grammar) ?? false;
+  #startOver(): void {
+    this.#done = 0;
+    this.#coloured = 0;
+    this.#piece = null;
+    this.#rest = null;
+    this.#tooSlow = false;
+    this.#code.replaceChildren();
   }
 
-  #colour(length: number): void {
+  /** Shows the text from the pieces that are done up to `end` in colours. */
+  #colour(end: number): void {
     if (this.#grammar === null || engine === undefined) return;
     const began = performance.now();
-    const coloured = engine.highlight(this.#text.slice(0, length), this.#grammar);
-    if (coloured === null) return;
-    this.#code.replaceChildren(coloured);
-    this.#coloured = length;
-    this.#rest = null;
+    if (this.#piece === null) {
+      this.#piece = element('span');
+      this.#code.insertBefore(this.#piece, this.#rest);
+    }
+    const source = this.#text.slice(this.#done, end);
+    const coloured = source.length > MAX_PIECE ? null : engine.highlight(source, this.#grammar);
+    if (coloured === null) setCodeText(this.#piece, source);
+    else this.#piece.replaceChildren(coloured);
+    this.#coloured = end;
     this.#showRest();
-    const ended = performance.now();
-    this.#nextAt = ended + Math.max(PAUSE, PAUSE_PER_COST * (ended - began));
+    const cost = performance.now() - began;
+    this.#tooSlow = cost > MAX_COST;
+    this.#nextAt = began + cost + Math.max(PAUSE, PAUSE_PER_COST * cost);
   }
 
   #showRest(): void {
-    if (this.#coloured === 0) {
-      this.#showPlain();
-      return;
-    }
     const rest = this.#text.slice(this.#coloured);
-    if (rest === '' && this.#rest === null) return;
-    if (hasBidiControl(rest)) {
-      this.#colour(this.#text.length);
-      return;
-    }
     if (this.#rest === null) {
-      this.#rest = document.createTextNode('');
+      // Code without colours has no need of another element.
+      if (this.#coloured === 0) {
+        setCodeText(this.#code, rest);
+        return;
+      }
+      this.#code.replaceChildren(...(this.#piece === null ? [] : [this.#piece]));
+      this.#rest = element('span');
       this.#code.append(this.#rest);
     }
-    setData(this.#rest, rest);
-  }
-
-  #showPlain(): void {
-    this.#rest = null;
-    if (hasBidiControl(this.#text)) {
-      this.#code.replaceChildren();
-      appendCodeText(this.#code, this.#text);
-    } else {
-      setText(this.#code, this.#text);
-    }
+    setCodeText(this.#rest, rest);
   }
 }
 
-const waiting = new Set<CodePainter>();
-let scheduled = false;
-
-function schedule(): void {
-  if (scheduled) return;
-  scheduled = true;
-  whenIdle(() => colourWaiting());
-}
-
-function colourWaiting(): void {
-  scheduled = false;
-  const until = performance.now() + SLICE;
-  for (const painter of waiting) {
-    waiting.delete(painter);
-    painter.colourNow();
-    if (performance.now() > until) break;
-  }
-  if (waiting.size > 0) schedule();
+/** Where the piece that begins at `from` ends, or null where it may still grow. */
+function pieceEnd(text: string, from: number): number | null {
+  if (text.length - from <= MAX_PIECE) return null;
+  const window = text.slice(from, from + MAX_PIECE);
+  // Before a line that is not indented, after an empty one: seldom within anything.
+  let end = 0;
+  for (const { index } of window.matchAll(/\n\n(?=[^\s}\])])/g)) end = index + 2;
+  if (end > MAX_PIECE / 2) return from + end;
+  const line = window.lastIndexOf('\n') + 1;
+  if (line > 0) return from + line;
+  // One line that is longer than a piece: it stays plain.
+  const feed = text.indexOf('\n', from);
+  return feed < 0 ? null : feed + 1;
 }

@@ -1,13 +1,13 @@
 import { t } from '$/lib/i18n.svelte';
-import { appendCodeText, hasBidiControl } from './bidi';
-import { element, setData, setText } from './element';
-import type { MarkdownToken } from './lex';
+import { misleads, setCodeText, setReadableText } from './bidi';
+import { element, setData } from './element';
+import type { MarkdownToken, NoteMark } from './lex';
 import { MathPart } from './math';
+import { NoteMarkPart } from './note_mark';
 import { type Part, type PartKind, PartList, type Place } from './parts';
 import { decodeReferences } from './references';
+import { isLineBreak } from './tags';
 import { namesAnotherHost, type SafeUrl, safeUrl } from './url';
-
-const LINE_BREAK_TAG = /^<br\s*\/?>$/i;
 
 /** Everything within a line. What is not known is shown as it is written. */
 export const inlineKind: PartKind = {
@@ -17,7 +17,11 @@ export const inlineKind: PartKind = {
       case 'image':
         return `${token.type} ${place.inLink} ${token.href}`;
       case 'html':
-        return LINE_BREAK_TAG.test(token.raw) ? 'br' : 'text';
+        return isLineBreak(token.raw) ? 'br' : textShape(token);
+      case 'element':
+        return `element ${token.name}`;
+      case 'note_mark':
+        return isMark(token, place) ? 'note mark' : textShape(token);
       case 'inline_math':
         return `math ${token.display}`;
       case 'strong':
@@ -28,7 +32,7 @@ export const inlineKind: PartKind = {
       case 'checkbox':
         return token.type;
       default:
-        return 'text';
+        return textShape(token);
     }
   },
 
@@ -38,6 +42,10 @@ export const inlineKind: PartKind = {
       case 'em':
       case 'del':
         return new SpanPart(element(token.type));
+      case 'element':
+        return new SpanPart(element(token.name));
+      case 'note_mark':
+        return isMark(token, place) ? new NoteMarkPart() : textPart(token);
       case 'codespan':
         return new CodeSpanPart();
       case 'br':
@@ -47,7 +55,7 @@ export const inlineKind: PartKind = {
       case 'inline_math':
         return new MathPart(element('span'), token.display);
       case 'html':
-        return LINE_BREAK_TAG.test(token.raw) ? new LineBreakPart() : new TextPart();
+        return isLineBreak(token.raw) ? new LineBreakPart() : textPart(token);
       case 'link': {
         // An address found in the text is literal; one written as a link's target may hold references.
         const url = place.inLink ? null : safeUrl(token.autolink ? token.href : decodeReferences(token.href));
@@ -58,10 +66,35 @@ export const inlineKind: PartKind = {
         return new ImagePart(url);
       }
       default:
-        return new TextPart();
+        return textPart(token);
+    }
+  },
+
+  weightOf(token) {
+    switch (token.type) {
+      case 'inline_math':
+      case 'block_math':
+        return 20;
+      case 'link':
+      case 'image':
+        return 2;
+      default:
+        return 1;
     }
   },
 };
+
+function isMark(token: NoteMark, place: Place): boolean {
+  return !place.inLink && place.answer.notes.isMark(token.label);
+}
+
+function textShape(token: MarkdownToken): string {
+  return misleads(readableText(token)) ? 'flagged text' : 'text';
+}
+
+function textPart(token: MarkdownToken): Part {
+  return misleads(readableText(token)) ? new FlaggedTextPart() : new TextPart();
+}
 
 /** An inline token's children. Tokens whose children the lexer has not made have only their text. */
 export function childrenOf(token: MarkdownToken): readonly MarkdownToken[] {
@@ -81,11 +114,20 @@ export class SpanPart implements Part {
   }
 }
 
-export class TextPart implements Part {
+class TextPart implements Part {
   readonly node = document.createTextNode('');
 
   update(token: MarkdownToken): void {
     setData(this.node, readableText(token));
+  }
+}
+
+/** Text with characters in it that would make it read differently: each is named. */
+class FlaggedTextPart implements Part {
+  readonly node = element('span');
+
+  update(token: MarkdownToken): void {
+    setReadableText(this.node, readableText(token));
   }
 }
 
@@ -105,12 +147,7 @@ class CodeSpanPart implements Part {
 
   update(token: MarkdownToken): void {
     const text = token.type === 'codespan' ? token.text : token.raw;
-    if (hasBidiControl(text)) {
-      this.node.replaceChildren();
-      appendCodeText(this.node, text);
-    } else {
-      setText(this.node, text);
-    }
+    setCodeText(this.node, text);
   }
 }
 
@@ -181,7 +218,7 @@ class ImagePart implements Part {
 
   update(token: MarkdownToken): void {
     const text = token.type === 'image' ? decodeReferences(token.text) : token.raw;
-    setText(this.#alternative, text.trim() === '' ? t('prose.image') : text);
+    setReadableText(this.#alternative, text.trim() === '' ? t('prose.image') : text);
   }
 }
 

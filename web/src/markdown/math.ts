@@ -1,7 +1,10 @@
+import { hasBidiControl, setCodeText } from './bidi';
 import { element } from './element';
 import type { MarkdownToken } from './lex';
+import { isDrawable, isShowable } from './math_limits';
 import { MAX_MATH } from './math_syntax';
-import type { Part } from './parts';
+import type { Part, Place } from './parts';
+import { Turns } from './turns';
 
 type Engine = typeof import('./math_engine');
 
@@ -23,6 +26,9 @@ function load(): Promise<Engine> {
   return loading;
 }
 
+/** Formulas that wait for the library: many may be drawn at once when it comes. */
+const waiting = new Turns<MathPart>((part) => part.drawNow());
+
 /** A formula: its TeX as code until the library is there, and for good where it can't be drawn. */
 export class MathPart implements Part {
   readonly node: HTMLElement;
@@ -36,42 +42,50 @@ export class MathPart implements Part {
     node.className = display ? 'math math-display' : 'math';
   }
 
-  update(token: MarkdownToken): void {
+  update(token: MarkdownToken, place: Place): void {
     if (token.type !== 'block_math' && token.type !== 'inline_math') return;
     const tex = token.unfinished ? null : token.text;
     if (tex !== null && tex === this.#tex) return;
     this.#tex = tex;
     this.#raw = token.text;
-    if (tex === null || tex.length > MAX_MATH) {
+    const drawable = tex !== null && tex.length <= MAX_MATH && !hasBidiControl(tex) && isDrawable(tex);
+    if (!drawable || !place.answer.mayDrawFormula()) {
       this.#showSource();
-    } else if (engine !== undefined) {
-      this.#draw(engine, tex);
+    } else if (engine?.canDraw(tex)) {
+      this.drawNow();
     } else {
       this.#showSource();
-      load().then(
-        (loaded) => {
-          if (this.#tex === tex) this.#draw(loaded, tex);
-        },
-        () => undefined,
-      );
+      load()
+        .then((loaded) => loaded.prepare(tex))
+        .then(
+          () => waiting.add(this),
+          () => undefined,
+        );
     }
   }
 
-  #draw(loaded: Engine, tex: string): void {
-    // Drawn aside: where it fails half-way, nothing of it is to be seen.
+  destroy(): void {
+    waiting.remove(this);
+  }
+
+  /** Draws the formula. For the queue of those that waited. */
+  drawNow(): void {
+    if (engine === undefined || this.#tex === null) return;
+    // Drawn aside: where it fails half-way, or is more than the page can bear, nothing of it is to be seen.
     const drawing = element('span');
     try {
-      loaded.draw(tex, drawing, this.#display);
+      engine.draw(this.#tex, drawing, this.#display);
     } catch {
       this.#showSource();
       return;
     }
-    this.node.replaceChildren(...drawing.childNodes);
+    if (isShowable(drawing)) this.node.replaceChildren(...drawing.childNodes);
+    else this.#showSource();
   }
 
   #showSource(): void {
     const source = element('code', 'math-source');
-    source.textContent = this.#raw;
+    setCodeText(source, this.#raw);
     this.node.replaceChildren(source);
   }
 }

@@ -66,6 +66,13 @@ function read(
 
 function blocksIn(token: MarkdownToken): readonly MarkdownToken[] {
   if (token.type === 'list') return token.items;
-  if (token.type === 'list_item' || token.type === 'blockquote') return token.tokens as MarkdownToken[];
-  return [];
+  switch (token.type) {
+    case 'list_item':
+    case 'blockquote':
+    case 'alert':
+    case 'details':
+      return token.tokens as MarkdownToken[];
+    default:
+      return [];
+  }
 }

@@ -1,3 +1,4 @@
+import type { Answer } from './answer';
 import type { MarkdownToken } from './lex';
 import { outlineOf } from './outline';
 
@@ -7,6 +8,7 @@ export interface Place {
   readonly live: boolean;
   /** Within a link: nothing in there may be a link again. */
   readonly inLink: boolean;
+  readonly answer: Answer;
 }
 
 /**
@@ -15,6 +17,7 @@ export interface Place {
  */
 export interface Part {
   readonly node: Element | Text;
+  /** Shows the token. Where the budget ends before that, it is called again with the same token. */
   update(token: MarkdownToken, place: Place): void;
   /** Lets go of what the page holds for it elsewhere. */
   destroy?(): void;
@@ -28,15 +31,22 @@ interface Entry {
   /** The headings in it may move in the outline though its text stays. */
   outline: string;
   live: boolean;
+  /** The budget did not end before all of it was shown. */
+  complete: boolean;
 }
+
+/** The shape of what is not to be made again, whatever it is. */
+const KEPT = 'kept';
 
 export interface PartKind {
   /** A part for tokens of `shapeOf(token)`, still empty. */
   create(token: MarkdownToken, place: Place): Part;
   shapeOf(token: MarkdownToken, place: Place): string;
+  /** What making the part costs, in elements; 1 where it is not said. */
+  weightOf?(token: MarkdownToken): number;
 }
 
-/** The parts within one node, in the order of their tokens. They are its last children. */
+/** The parts within one node, in the order of their tokens. They are its last children, or stand before `end`. */
 export class PartList {
   #entries: Entry[] = [];
   readonly #kind: PartKind;
@@ -45,32 +55,59 @@ export class PartList {
     this.#kind = kind;
   }
 
-  /** Makes the parts show these tokens. */
-  update(parent: Element, tokens: readonly MarkdownToken[], place: Place): void {
+  /** Parts that show these texts already; those that `isStale` are made anew. */
+  static over(
+    kind: PartKind,
+    shown: readonly { readonly part: Part; readonly raw: string }[],
+    isStale: (raw: string) => boolean,
+  ): PartList {
+    const list = new PartList(kind);
+    list.#entries = shown.map(({ part, raw }) => {
+      const shape = isStale(raw) ? 'stale' : KEPT;
+      return { part, shape, raw, outline: '', live: false, complete: true };
+    });
+    return list;
+  }
+
+  /** Makes the parts show these tokens, as far as the budget goes. Gives back how many are shown wholly. */
+  update(
+    parent: Element,
+    tokens: readonly MarkdownToken[],
+    place: Place,
+    end: Element | null = null,
+  ): number {
+    const { budget } = place.answer;
     for (const [index, token] of tokens.entries()) {
       const live = place.live && index === tokens.length - 1;
       const here = live === place.live ? place : { ...place, live };
       const entry = this.#entries[index];
+      if (entry?.shape === KEPT && entry.raw === token.raw) continue;
       const shape = this.#kind.shapeOf(token, here);
       const outline = outlineOf(token);
-      if (entry !== undefined && entry.shape === shape) {
-        const same = entry.raw === token.raw && entry.outline === outline && entry.live === live;
-        if (!same) entry.part.update(token, here);
-        entry.raw = token.raw;
-        entry.outline = outline;
-        entry.live = live;
+      const fits = entry !== undefined && entry.shape === shape;
+      if (
+        fits &&
+        entry.complete &&
+        entry.raw === token.raw &&
+        entry.outline === outline &&
+        entry.live === live
+      )
         continue;
-      }
-      const part = this.#kind.create(token, here);
+      if (!budget.spend(fits ? 1 : this.#kind.weightOf?.(token))) return index;
+      const part = fits ? entry.part : this.#kind.create(token, here);
+      // First into the page: what is made within it is laid out as it comes.
+      if (entry === undefined) parent.insertBefore(part.node, end);
+      else if (!fits) replace(entry.part, part);
       part.update(token, here);
-      if (entry === undefined) parent.append(part.node);
-      else replace(entry.part, part);
-      this.#entries[index] = { part, shape, raw: token.raw, outline, live };
+      const complete = !budget.cut;
+      this.#entries[index] = { part, shape, raw: token.raw, outline, live, complete };
+      if (!complete) return index;
     }
     for (const { part } of this.#entries.splice(tokens.length)) {
       part.node.remove();
       part.destroy?.();
     }
+    return tokens.length;
   }
 
   /** Leaves the first parts in the page as they are, for good. */

@@ -1,44 +1,48 @@
-import { BlockStream, type Blocks, normalizeLines, visibleBlocks } from './block_stream';
-import { blockKind } from './blocks';
+import { Pace } from './budget';
 import { releaseDiagrams } from './diagram';
-import { lex } from './lex';
-import { Outline } from './outline';
-import { PartList } from './parts';
+import { Shown } from './shown';
 
 /** A render that took longer (ms) is followed by a pause of three times as long, so that the page stays usable. */
 const LONG_RENDER = 12;
 const PAUSE_PER_COST = 3;
+/** Whether the style sheet alone shows where a box goes on (`edges.css`). */
+const STYLES_TELL_EDGES = globalThis.CSS?.supports?.('animation-timeline', 'scroll(self inline)') ?? true;
+/** Characters that are read before the clock is looked at; as many as are open, where these are more. */
+const READ_AT_ONCE = 16_000;
 
 /**
  * Shows Markdown that arrives piece by piece. Blocks that can no longer change are never touched again (a selection
  * in them survives); the last one is patched. At most one render a frame, and none while the tab is hidden, because
  * a hidden tab has no frames. `root` gets the class `prose`, and `live` from the first text to `finish`.
  *
- * **Invariant:** after `finish` the page shows the text as if it had come in one piece.
+ * A render that would hold up the page is done in slices, a frame each; `aria-busy` is set until the last one.
+ *
+ * **Invariant:** when a finished text is shown, the page shows it as if it had come in one piece.
  */
 export class MarkdownRenderer {
   readonly #root: HTMLElement;
   readonly #changed: () => void;
-  #stream = new BlockStream();
-  #outline = new Outline();
-  #parts = new PartList(blockKind);
+  readonly #pace = new Pace();
   /** The whole text. */
   #text = '';
-  /** What is shown of it. */
-  #shown = '';
+  /** What has been read of it. */
+  #read = '';
   #finished = false;
   /** The text was replaced: whether it goes on from what is shown is yet to be seen. */
   #replaced = false;
-  /** What is shown was finished, so no text can be added to it. */
-  #closed = false;
   #frame: number | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
+  #shown: Shown;
+  #destroyed = false;
+  /** Ends the marking of edges. */
+  #edges: (() => void) | undefined;
 
   constructor(root: HTMLElement, hooks: { /** After each render. */ changed?(): void } = {}) {
     this.#root = root;
     this.#changed = hooks.changed?.bind(hooks) ?? (() => undefined);
     root.classList.add('prose');
+    this.#shown = new Shown(root, this.#pace);
   }
 
   /**
@@ -64,22 +68,21 @@ export class MarkdownRenderer {
     this.#schedule();
   }
 
-  /** The text is complete: renders it now. */
+  /** The text is complete: renders it now, or what one slice allows of it. */
   finish(): void {
     if (this.#finished) return;
     this.#cancel();
     this.#finished = true;
     this.#root.classList.remove('live');
-    this.#feed();
-    this.#show(this.#stream.finish());
-    if (this.#stream.hasDefinitions) this.#showWhole();
-    this.#closed = true;
-    this.#changed();
+    this.#render();
   }
 
   /** Stops all work. What is shown stays in the page until its owner removes it. */
   destroy(): void {
     this.#cancel();
+    this.#destroyed = true;
+    unfinished.delete(this.#whole);
+    this.#forgetEdges();
     releaseDiagrams(this.#root);
   }
 
@@ -107,44 +110,74 @@ export class MarkdownRenderer {
   }
 
   #render(): void {
-    if (this.#replaced && this.#shown.startsWith(this.#text)) return;
+    if (this.#replaced && !this.#finished && this.#read.startsWith(this.#text)) return;
     const began = performance.now();
-    this.#feed();
-    this.#show(this.#stream.update());
+    const complete = this.#show();
     const cost = performance.now() - began;
-    this.#restUntil = cost > LONG_RENDER ? began + cost * (1 + PAUSE_PER_COST) : 0;
+    this.#restUntil = cost > LONG_RENDER && !this.#finished ? began + cost * (1 + PAUSE_PER_COST) : 0;
+    this.#busy(this.#finished && !complete);
     this.#changed();
+    if (!complete) this.#schedule();
+    else if (this.#finished && !STYLES_TELL_EDGES) this.#markEdges();
   }
 
-  /** Gives the stream what it has not had yet. */
-  #feed(): void {
-    if (this.#closed || (this.#replaced && !this.#text.startsWith(this.#shown))) this.#clear();
+  /** Shows what the budget allows. Gives back whether that was all. */
+  #show(): boolean {
+    const goesOn = this.#text.startsWith(this.#read) && !(this.#shown.isClosed && this.#text !== this.#read);
+    if (!goesOn) this.#startOver();
     this.#replaced = false;
-    this.#stream.append(this.#text.slice(this.#shown.length));
-    this.#shown = this.#text;
+    this.#shown.beginSlice();
+    do {
+      const most = Math.max(READ_AT_ONCE, this.#shown.openLength);
+      const piece = this.#text.slice(this.#read.length, this.#read.length + most);
+      this.#read += piece;
+      const last = this.#read.length === this.#text.length;
+      this.#shown.take(piece, last && this.#finished);
+      if (last) return this.#shown.update();
+    } while (this.#shown.update() && this.#shown.hasTime);
+    return false;
   }
 
-  #show({ stable, open }: Blocks): void {
-    this.#outline.add(stable);
-    this.#outline.preview(open);
-    this.#parts.update(this.#root, [...stable, ...open], { live: open.length > 0, inLink: false });
-    this.#parts.release(stable.length);
+  #markEdges(): void {
+    const shown = this.#shown;
+    import('./edges').then(
+      ({ markEdges }) => {
+        if (shown === this.#shown && !this.#destroyed) this.#edges ??= markEdges(this.#root);
+      },
+      // Without it the boxes end hard.
+      () => undefined,
+    );
   }
 
-  /** A definition may have come after its first use: only the whole text at once tells all links. */
-  #showWhole(): void {
-    this.#clear();
-    this.#shown = this.#text;
-    this.#show({ stable: visibleBlocks(lex(normalizeLines(this.#text)).blocks), open: [] });
+  #forgetEdges(): void {
+    this.#edges?.();
+    this.#edges = undefined;
   }
 
-  #clear(): void {
-    this.#closed = false;
-    this.#shown = '';
-    this.#stream = new BlockStream();
-    this.#outline = new Outline();
-    this.#parts = new PartList(blockKind);
+  #startOver(): void {
+    this.#forgetEdges();
+    this.#read = '';
     releaseDiagrams(this.#root);
     this.#root.replaceChildren();
+    this.#shown = new Shown(this.#root, this.#pace);
+  }
+
+  readonly #whole = () => this.#render();
+
+  #busy(busy: boolean): void {
+    if (busy) {
+      unfinished.add(this.#whole);
+      this.#root.setAttribute('aria-busy', 'true');
+    } else if (unfinished.delete(this.#whole)) {
+      this.#root.removeAttribute('aria-busy');
+    }
   }
 }
+
+/** What renders the rest of each answer of which only a part is shown yet. */
+const unfinished = new Set<() => void>();
+
+// After the budgets have learned of it: what is printed is the whole.
+globalThis.addEventListener?.('beforeprint', () => {
+  for (const render of unfinished) render();
+});

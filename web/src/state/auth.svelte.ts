@@ -1,4 +1,4 @@
-import { login, logout, me, onUnauthenticated, register, type User } from '$/api/client';
+import { login, logout, onUnauthenticated, register, signedInUser, type User } from '$/api/client';
 import { ApiError, messageOf } from '$/api/errors';
 import { t } from '$/lib/i18n.svelte';
 import { publish, subscribe } from '$/lib/sync';
@@ -65,15 +65,18 @@ class Auth {
 
   async #ask(): Promise<void> {
     try {
-      this.#enter(await me());
-    } catch (error) {
-      // A 401 is heard of by `onUnauthenticated`; here it is the answer to the first question.
-      if (error instanceof ApiError && error.status === 401) {
-        if (this.status !== 'out') this.status = 'out';
-      } else if (this.status !== 'in') {
-        this.status = 'unreachable';
-      }
+      const user = await signedInUser();
+      if (user !== null) this.#enter(user);
+      else if (this.status === 'in') this.#expire();
+      else this.status = 'out';
+    } catch {
+      if (this.status !== 'in') this.status = 'unreachable';
     }
+  }
+
+  #expire(): void {
+    this.status = 'out';
+    this.expired = true;
   }
 
   #enter(user: User): void {
@@ -109,9 +112,7 @@ class Auth {
     if (this.#listening) return;
     this.#listening = true;
     onUnauthenticated(() => {
-      if (this.status !== 'in') return;
-      this.status = 'out';
-      this.expired = true;
+      if (this.status === 'in') this.#expire();
     });
     subscribe((event) => {
       if (event.type === 'logout') {

@@ -72,6 +72,11 @@ export function draftOf(key: string): string {
   return all().get(key) ?? '';
 }
 
+/** The keys of all drafts, the one that was written last at the end. */
+export function draftKeys(): string[] {
+  return [...all().keys()];
+}
+
 /** Keeps a draft; an empty one is forgotten. */
 export function keepDraft(key: string, text: string): void {
   const map = all();

@@ -1,5 +1,5 @@
 import { type Conversation, listMessages, type Message } from '$/api/client';
-import { readConversation } from './conversations.svelte';
+import { conversations, readConversation } from './conversations.svelte';
 
 /** The most that a page holds. */
 const PAGE = 200;
@@ -29,12 +29,14 @@ async function readMessages(id: string, signal: AbortSignal): Promise<Message[]>
   }
 }
 
-/** Reads a conversation and all its messages. Rejects as the API does. */
+/**
+ * Reads a conversation and all its messages. Rejects as the API does. What the list of chats has is asked for at once;
+ * of anything else it is found out first whether it exists: asking for its messages could be an error.
+ */
 export async function readHistory(id: string, signal: AbortSignal): Promise<History> {
-  const [conversation, messages] = await Promise.all([
-    readConversation(id, signal),
-    readMessages(id, signal),
-  ]);
+  const found = readConversation(id, signal);
+  if (!conversations.find(id)) await found;
+  const [conversation, messages] = await Promise.all([found, readMessages(id, signal)]);
   const head = conversation.head_message_id ?? null;
   // Both were asked at once: a turn that came in between is in one of them only.
   if (head === null || messages.some((message) => message.id === head)) return { conversation, messages };

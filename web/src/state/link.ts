@@ -7,6 +7,8 @@ import type { Thread } from './thread.svelte';
 export interface Refusal {
   text: string;
   message: string;
+  /** It was given back because no answer came, and not because the server said no. */
+  unanswered?: boolean;
 }
 
 export type Fault = ApiError | NetworkError;

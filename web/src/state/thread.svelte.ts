@@ -85,7 +85,7 @@ export class Thread {
   }
 
   canContinue(message: MessageView): boolean {
-    const broken = message.status === 'stopped' || message.status === 'interrupted';
+    const broken = ['stopped', 'interrupted', 'failed'].includes(message.status);
     if (!broken && !(message.status === 'completed' && message.finishReason === 'length')) return false;
     return this.canRetry(message) && message === this.#tree.tip && message.length > 0;
   }
@@ -126,7 +126,8 @@ export class Thread {
     const undo: Undo = (fault) => {
       this.#tree.restore(before);
       if (status === 'new') this.status = 'new';
-      this.refusal = { text, message: messageOf(fault) };
+      const unanswered = fault instanceof NetworkError;
+      this.refusal = { text, message: messageOf(fault), ...(unanswered ? { unanswered } : {}) };
     };
     const draft = this.conversationId ?? 'new';
     if (this.conversationId !== null) conversations.want(this.conversationId);
@@ -171,7 +172,7 @@ export class Thread {
     });
   }
 
-  /** Goes on with an answer that was stopped, interrupted or cut at its greatest length. */
+  /** Goes on with an answer that was stopped, interrupted, failed after some words, or was cut at its greatest length. */
   continue(message: MessageView): void {
     if (!this.canContinue(message) || message.generationId === null) return;
     const { status, finishReason, error } = message;

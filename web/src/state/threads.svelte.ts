@@ -26,6 +26,11 @@ class Threads {
   #settling = false;
   #listening = false;
 
+  /** Those that were opened last, the one that was used last at the end. */
+  get kept(): readonly Thread[] {
+    return this.#kept;
+  }
+
   /**
    * The thread of a conversation; null: of a new chat, which stays the same thread when it gets its conversation.
    * It counts as shown from now on instead of the one before. Safe to call in a `$derived`: it changes no state at once.

@@ -1,4 +1,5 @@
 import type { Attachment } from 'svelte/attachments';
+import { isTabbing, watchTab } from '$/lib/tabbing';
 import { placePopover } from './place';
 
 /** How long a pointer rests before the words appear; while one tooltip is open the next comes at once. */
@@ -9,14 +10,13 @@ let bubble: HTMLElement | null = null;
 let owner: Element | null = null;
 let timer = 0;
 let closedAt = Number.NEGATIVE_INFINITY;
-/** Whether the focus is being moved by the keyboard, and not by a dialog that opens. */
-let tabbing = false;
 
 /**
  * Shows a control's name beside it on hover and on keyboard focus. For eyes only: the control carries the
  * same words as its accessible name. One element in the top layer serves the whole page, so nothing clips it.
+ * `onpress`: a press shows it too, for fingers, until the focus or the pointer leaves.
  */
-export function tooltip(text: () => string): Attachment<HTMLElement> {
+export function tooltip(text: () => string, { onpress = false } = {}): Attachment<HTMLElement> {
   return (element) => {
     watchTab();
     const enter = (event: PointerEvent) => {
@@ -24,15 +24,22 @@ export function tooltip(text: () => string): Attachment<HTMLElement> {
       schedule(element, text, performance.now() - closedAt < WARM_MS ? 0 : DELAY_MS);
     };
     const focus = () => {
-      if (tabbing && element.matches(':focus-visible')) schedule(element, text, 0);
+      if (isTabbing() && element.matches(':focus-visible')) schedule(element, text, 0);
     };
     const leave = () => hide(element);
+    const press = () => {
+      if (!onpress) return;
+      schedule(element, text, 0);
+      // A finger leaves nothing, and in some browsers a pressed button has no focus to lose.
+      document.addEventListener('pointerdown', leave, { once: true, capture: true });
+    };
     const key = (event: KeyboardEvent) => {
       if (event.key === 'Escape') hide(element);
     };
     element.addEventListener('pointerenter', enter);
     element.addEventListener('pointerleave', leave);
     element.addEventListener('pointerdown', leave);
+    element.addEventListener('click', press);
     element.addEventListener('focus', focus);
     element.addEventListener('blur', leave);
     element.addEventListener('keydown', key);
@@ -41,23 +48,12 @@ export function tooltip(text: () => string): Attachment<HTMLElement> {
       element.removeEventListener('pointerenter', enter);
       element.removeEventListener('pointerleave', leave);
       element.removeEventListener('pointerdown', leave);
+      element.removeEventListener('click', press);
       element.removeEventListener('focus', focus);
       element.removeEventListener('blur', leave);
       element.removeEventListener('keydown', key);
     };
   };
-}
-
-let watching = false;
-
-function watchTab(): void {
-  if (watching) return;
-  watching = true;
-  const set = (event: Event) => {
-    tabbing = event instanceof KeyboardEvent && event.key === 'Tab';
-  };
-  window.addEventListener('keydown', set, { capture: true });
-  window.addEventListener('pointerdown', set, { capture: true });
 }
 
 function schedule(element: HTMLElement, text: () => string, delay: number): void {

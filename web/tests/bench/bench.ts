@@ -1,5 +1,6 @@
 import './bench.css';
 import { MarkdownRenderer } from '$/markdown/renderer';
+import { HOSTILE } from '../fixtures/hostile';
 import { answer, tokens } from './fixture';
 
 /** What `scripts/measure-render.mjs` runs in the page. Each returns when all is drawn. */
@@ -13,6 +14,14 @@ export interface Bench {
   replay(count: number): Promise<{ milliseconds: number }>;
   /** A conversation of 100 messages; `near` renders only what is about to be seen, as the page does. */
   open(characters: number, near: boolean): Promise<{ milliseconds: number; elements: number }>;
+  /** The names of the hostile texts. */
+  kinds(): string[];
+  /** Shows a hostile text, at once or piece by piece; the longest task and all long ones, in ms. */
+  hostile(
+    name: string,
+    length: number,
+    mode: 'open' | 'live',
+  ): Promise<{ longest: number; total: number; elements: number }>;
   /** Shows a text, for a picture. */
   show(text: string): Promise<void>;
 }
@@ -153,6 +162,42 @@ window.bench = {
     const milliseconds = performance.now() - began;
     observer.disconnect();
     return { milliseconds, elements: scroller.querySelectorAll('*').length };
+  },
+
+  kinds: () => HOSTILE.map(({ name }) => name),
+
+  async hostile(name, length, mode) {
+    const text = HOSTILE.find((kind) => kind.name === name)?.text(length) ?? '';
+    scroller.replaceChildren();
+    await drawn();
+    longTasks.length = 0;
+    const renderer = new MarkdownRenderer(article(), {
+      changed() {
+        scroller.scrollTop = scroller.scrollHeight;
+      },
+    });
+    await drawn();
+    if (mode === 'open') renderer.reset(text);
+    const step = Math.ceil(text.length / 60);
+    for (let at = 0; mode === 'live' && at < text.length; at += step) {
+      renderer.append(text.slice(at, at + step));
+      await frame();
+    }
+    renderer.finish();
+    let quiet = 0;
+    for (let count = 0; count < 600 && quiet < 5; count++) {
+      const before = scroller.querySelectorAll('*').length;
+      await idle();
+      await frame();
+      quiet = scroller.querySelectorAll('*').length === before ? quiet + 1 : 0;
+    }
+    await new Promise((done) => setTimeout(done, 50));
+    renderer.destroy();
+    return {
+      longest: Math.max(0, ...longTasks),
+      total: longTasks.reduce((sum, task) => sum + task, 0),
+      elements: scroller.querySelectorAll('*').length,
+    };
   },
 
   async show(text) {

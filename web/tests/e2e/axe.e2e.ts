@@ -24,13 +24,23 @@ async function findings(tab: Tab): Promise<string[]> {
   });
 }
 
+/** The system's theme; where the driver has no say in that, as with Firefox, the one that somebody has chosen. */
+async function setTheme(tab: Tab, theme: (typeof THEMES)[number]) {
+  await tab.page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+  await tab.page.evaluate((wanted) => {
+    const { dataset } = document.documentElement;
+    if (matchMedia(`(prefers-color-scheme: ${wanted})`).matches) delete dataset.theme;
+    else dataset.theme = wanted;
+  }, theme);
+}
+
 /** The view in both themes at all widths. `show` makes it, as a change of width may close it. */
 async function check(tab: Tab, show: (width: number) => Promise<void>) {
   for (const width of WIDTHS) {
     await tab.page.setViewportSize({ width, height: 900 });
     await show(width);
     for (const colorScheme of THEMES) {
-      await tab.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await setTheme(tab, colorScheme);
       // A colour on its way to another one is neither.
       await tab.page.evaluate(() => {
         const finite = document

@@ -86,6 +86,50 @@ test('a deleted chat can be had back, until it is gone', async () => {
   await tab.page.getByText(say('chat.missing')).first().waitFor();
 });
 
+test('going back to a chat that waits for Undo is Undo', async () => {
+  const user = await world.user();
+  const conversation = await user.ask('words 2');
+  const tab = await world.tab(`/c/${conversation}`, { user });
+  await tab.expectWords(user, 2);
+  const remove = async () => {
+    await tab.page
+      .locator('main header')
+      .getByRole('button', { name: say('chat.menu') })
+      .click();
+    await tab.page.getByRole('menuitem', { name: say('chat.delete') }).click();
+    await tab.button('toast.undo').waitFor();
+    await expect.poll(() => tab.conversationId).toBe('');
+  };
+  await remove();
+  await tab.page.goBack();
+  await tab.button('toast.undo').waitFor({ state: 'detached' });
+  await tab.chatLink('words 2').waitFor();
+  await tab.send('words 7');
+  await tab.expectWords(user, 7);
+
+  await remove();
+  // In another tab, by its address: the tab that deletes hears of it.
+  const other = await world.sibling(tab, `/c/${conversation}`);
+  await tab.button('toast.undo').waitFor({ state: 'detached' });
+  await tab.chatLink('words 2').waitFor();
+  await other.send('words 9');
+  await other.expectWords(user, 9);
+  expect((await user.conversations()).map((each) => each.title)).toEqual(['words 2']);
+});
+
+test('the row of a chat that is opened by its address is in sight, however old it is', async () => {
+  const user = await world.user();
+  const oldest = await user.ask('words 2');
+  for (let n = 1; n <= 70; n += 1) await user.request('POST', '/conversations', { title: `newer ${n}` });
+  const tab = await world.tab(`/c/${oldest}`, { user });
+  await tab.page.waitForFunction(() => {
+    const row = document.querySelector('nav [aria-current="page"]')?.getBoundingClientRect();
+    const list = document.querySelector('nav .history')?.getBoundingClientRect();
+    return row && list && row.height > 0 && row.top >= list.top && row.bottom <= list.bottom;
+  });
+  await expect.poll(() => tab.page.getByRole('link', { name: /^newer/ }).count()).toBeGreaterThan(40);
+});
+
 test('addresses, links and the back button agree', async () => {
   const user = await world.user();
   const [one, two] = [await user.ask('words 2'), await user.ask('words 3')];

@@ -51,7 +51,44 @@ test('a long chat opens at its end, stays there, and follows', async () => {
   await user.askAndLeave('words 900 every 2', { conversation_id: id });
   await view.answerToBe(words(900));
   await settled();
+  expect(await distance(), 'the question stays in sight').toBeGreaterThan(100);
+  await view.driver.run(() => document.querySelector<HTMLElement>('[role="log"]')?.focus());
+  await view.driver.press(KEYS.end);
+  await view.until('it is at the end', async () => (await distance()) < 2);
+  await user.askAndLeave('words 900 every 2', { conversation_id: id });
+  await view.answerToBe(words(900));
+  await settled();
   expect(await distance(), 'followed').toBeLessThan(2);
+});
+
+test('scrolling up in a long chat moves the text by as much as the list', async () => {
+  await view.user(longChat);
+  await view.until('the messages are there', () =>
+    view.driver.run(() => document.querySelectorAll('article .prose').length > 0),
+  );
+  await settled();
+  await view.driver.run(() => document.querySelector<HTMLElement>('[role="log"]')?.focus());
+  for (let step = 0; step < 6; step += 1) {
+    await view.driver.run(() => {
+      const log = document.querySelector('[role="log"]');
+      const { top = 0, height = 0, left = 0, width = 0 } = log?.getBoundingClientRect() ?? {};
+      const text = document.elementFromPoint(left + width / 2, top + height / 2)?.closest('article *');
+      Reflect.set(window, 'seen', { text, top: text?.getBoundingClientRect().top, at: log?.scrollTop });
+    });
+    await view.driver.press(KEYS.pageUp);
+    await settled();
+    const off = await view.driver.run(() => {
+      const seen = Reflect.get(window, 'seen') as { text?: Element; top: number; at: number };
+      const log = document.querySelector('[role="log"]');
+      if (!seen.text?.isConnected || !log) return null;
+      return [seen.text.getBoundingClientRect().top - seen.top, log.clientHeight];
+    });
+    if (off === null) continue;
+    const [moved = 0, height = 0] = off;
+    // A page is the height but for a few lines; a jump would be seen in it.
+    expect(moved, `page ${step + 1} of ${height} px`).toBeGreaterThan(height * 0.6);
+    expect(moved, `page ${step + 1} of ${height} px`).toBeLessThanOrEqual(height);
+  }
 });
 
 test('a dialog is as high as what it shows', async () => {

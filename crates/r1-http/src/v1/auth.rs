@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use r1_auth::AuthError;
 
 pub(crate) mod get_me;
+pub(crate) mod get_session;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod refresh;

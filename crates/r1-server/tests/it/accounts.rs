@@ -31,6 +31,27 @@ async fn a_person_registers_signs_in_and_out() -> Result<()> {
 }
 
 #[tokio::test]
+async fn who_is_signed_in_is_told_without_an_error() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    let mut client = server.user("ada").await?;
+    let me = client.read("/auth/me").await?;
+    assert_eq!(client.read("/auth/session").await?, json!({"user": me}));
+
+    let nobody = json!({"user": null});
+    assert_eq!(server.anonymous().read("/auth/session").await?, nobody);
+    // Whatever proves nothing is nobody: a cookie of an earlier session, a token that is none.
+    for (name, value) in [("cookie", "gpt-r1-x=stale"), ("authorization", "Bearer garbage")] {
+        let request = server.anonymous().request(Method::GET, "/auth/session").header(name, value);
+        assert_eq!(expect(request.send().await?, StatusCode::OK).await?, nobody, "{name}");
+    }
+    client.post("/auth/logout", &Value::Null).await?;
+    assert_eq!(client.read("/auth/session").await?, nobody, "a session that is over");
+    client.sign_in("ada", "correct horse").await?;
+    assert_eq!(client.read("/auth/session").await?["user"]["username"], "ada");
+    Ok(())
+}
+
+#[tokio::test]
 async fn names_and_addresses_are_taken_once() -> Result<()> {
     let server = Setup::new()?.start().await?;
     server.user("grace").await?;

@@ -62,6 +62,23 @@ async fn lists_come_in_pages_that_fit_together() -> Result<()> {
 }
 
 #[tokio::test]
+async fn whether_a_conversation_exists_is_told_without_an_error() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    let (client, other) = (server.user("ada").await?, server.user("other").await?);
+    let (id, foreign) = (client.conversation().await?, other.conversation().await?);
+    let page = client.read(&format!("/conversations?id={id}")).await?;
+    let whole = client.read(&format!("/conversations/{id}")).await?;
+    assert_eq!(page, json!({"conversations": [whole], "next_cursor": null}));
+    let none = json!({"conversations": [], "next_cursor": null});
+    for id in [foreign.as_str(), "0190a6e1-0000-7000-8000-000000000000", "garbage", "", "%00"] {
+        assert_eq!(client.read(&format!("/conversations?id={id}")).await?, none, "{id:?}");
+    }
+    expect_problem(client.get(&format!("/conversations?id={id}&limit=0")).await?, 400, "bad_parameter").await?;
+    expect_problem(server.anonymous().get(&format!("/conversations?id={id}")).await?, 401, "unauthenticated").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn another_users_things_do_not_exist() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.push(Script::new().role().chunk("private").wait_for("never"));

@@ -44,8 +44,9 @@ export type Verdict = 'ready' | 'empty' | 'too_long' | 'busy';
 /** Whether a text can be sent now, and if not, why. */
 export function verdict(text: string, count: number, busy: boolean): Verdict {
   if (count > MESSAGE_CHARS) return 'too_long';
-  if (busy) return 'busy';
-  return isBlank(text) ? 'empty' : 'ready';
+  // First: nobody who has typed nothing is to be told to wait.
+  if (isBlank(text)) return 'empty';
+  return busy ? 'busy' : 'ready';
 }
 
 /** A question that was refused goes back before what was typed meanwhile; nothing is lost, nothing doubled. */

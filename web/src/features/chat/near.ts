@@ -10,13 +10,19 @@ const MARGIN = '150% 0px';
 
 /** Time (ms) after which a slice of idle work makes room for what else the page has to do. */
 const SLICE_MS = 8;
+/** While the reader scrolls, the others wait: so long (ms) until the next look. */
+const PAUSE_MS = 200;
 
 /**
  * Makes messages ready: those that come near at once, all others when the page is idle, the last ones first. So a
  * long chat shows its end soon, and what searches the page, prints it or reads it aloud has all of it a little later.
- * One observer serves all messages of a scroller: the nearest ancestor that `root` selects.
+ * One observer serves all messages of a scroller: the nearest ancestor that `root` selects. `moving` says whether
+ * that is being scrolled.
  */
-export function nearness(root: string): {
+export function nearness(
+  root: string,
+  moving: () => boolean,
+): {
   when: WhenNear;
   /** Begins with the others, once what is in sight has been painted. */
   fill(): void;
@@ -43,6 +49,10 @@ export function nearness(root: string): {
   function slice() {
     filling = false;
     if (gone) return;
+    if (moving()) {
+      setTimeout(fill, PAUSE_MS);
+      return;
+    }
     const until = performance.now() + SLICE_MS;
     const waiting = [...arrivals.keys()];
     for (let next = waiting.pop(); next && performance.now() < until; next = waiting.pop()) {
@@ -54,7 +64,7 @@ export function nearness(root: string): {
   }
 
   function fill() {
-    if (filling || arrivals.size === 0) return;
+    if (gone || filling || arrivals.size === 0) return;
     filling = true;
     whenIdle(slice);
   }

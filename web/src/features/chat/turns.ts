@@ -20,6 +20,25 @@ export function turnsOf(path: readonly MessageView[]): Turn[] {
   return turns;
 }
 
+/** For each answer of a branch the one before it. Made once a branch: every message asks. */
+const before = new WeakMap<readonly MessageView[], Map<MessageView, MessageView>>();
+
+/** The answer before this one on a branch; undefined for the first. */
+export function answerBefore(path: readonly MessageView[], message: MessageView): MessageView | undefined {
+  let known = before.get(path);
+  if (!known) {
+    known = new Map();
+    let last: MessageView | undefined;
+    for (const each of path) {
+      if (each.role !== 'assistant') continue;
+      if (last) known.set(each, last);
+      last = each;
+    }
+    before.set(path, known);
+  }
+  return known.get(message);
+}
+
 const EAGER_CHARS = 6_000;
 const MOST_EAGER = 8;
 

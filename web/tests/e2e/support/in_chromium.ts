@@ -7,5 +7,5 @@ import { ENGINE } from './engine';
  */
 export function inChromium(reason: string, name: string, run: () => Promise<void>) {
   const here = ENGINE === 'chromium';
-  test.runIf(here)(here ? name : `${name} (${reason})`, run);
+  test.runIf(here)(here ? name : `${name} (Chromium only: ${reason})`, run);
 }

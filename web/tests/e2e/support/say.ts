@@ -1,4 +1,7 @@
-import en from '../../../src/locales/en.json';
+import first from '../../../src/locales/en.json';
+import later from '../../../src/locales/en.later.json';
+
+const en = { ...first, ...later };
 
 /** The page's English words: what people look for when they look for a button. */
 export function say(key: keyof typeof en, values: Record<string, string | number> = {}): string {

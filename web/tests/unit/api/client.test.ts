@@ -58,8 +58,9 @@ describe('requests', () => {
   it('go where the document says', async () => {
     await api.register({ username: 'u', email: 'e@example.com', password: 'p' });
     await api.login({ username: 'u', password: 'p' });
-    await api.me();
+    await api.signedInUser();
     await api.listConversations({ cursor: 'a/b', limit: 30 });
+    answer = () => Response.json({ conversations: [{ id: 'c 1' }], next_cursor: null });
     await api.getConversation('c 1');
     await api.renameConversation('c1', 'T');
     await api.listMessages('c1', { cursor: 'x' });
@@ -72,9 +73,9 @@ describe('requests', () => {
     expect(seen.map(({ method, path }) => `${method} ${path.replace('/api/v1', '')}`)).toEqual([
       'POST /auth/register',
       'POST /auth/login',
-      'GET /auth/me',
+      'GET /auth/session',
       'GET /conversations?cursor=a%2Fb&limit=30',
-      'GET /conversations/c%201',
+      'GET /conversations?id=c%201',
       'PATCH /conversations/c1',
       'GET /conversations/c1/messages?cursor=x',
       'GET /models',
@@ -116,7 +117,7 @@ describe('faults', () => {
     answer = () =>
       Response.json({ code: 'rate_limited', detail: 'x' }, { status: 429, headers: { 'retry-after': '3' } });
     for (const call of [
-      () => api.me(),
+      () => api.signedInUser(),
       () => api.ask({ message: 'x' }, { key: 'k' }),
       () => api.retryAnswer('g', {}, { key: 'k' }),
     ]) {
@@ -128,9 +129,9 @@ describe('faults', () => {
 
   it('no answer is a NetworkError, and so is one that is none of the server’s', async () => {
     answer = () => Promise.reject(new TypeError('Failed to fetch'));
-    expect(await thrown(api.me())).toBeInstanceOf(NetworkError);
+    expect(await thrown(api.signedInUser())).toBeInstanceOf(NetworkError);
     answer = () => new Response('<html>', { headers: { 'content-type': 'text/html' } });
-    expect(await thrown(api.me())).toBeInstanceOf(NetworkError);
+    expect(await thrown(api.signedInUser())).toBeInstanceOf(NetworkError);
     expect(await thrown(api.ask({ message: 'x' }, { key: 'k' }))).toBeInstanceOf(NetworkError);
   });
 
@@ -140,7 +141,7 @@ describe('faults', () => {
       abort.abort();
       return Promise.reject(new DOMException('aborted', 'AbortError'));
     };
-    expect(await thrown(api.me({ signal: abort.signal }))).toMatchObject({ name: 'AbortError' });
+    expect(await thrown(api.signedInUser({ signal: abort.signal }))).toMatchObject({ name: 'AbortError' });
   });
 
   it('can be given up in a browser that cannot join signals', async () => {
@@ -153,10 +154,15 @@ describe('faults', () => {
         request.signal.addEventListener('abort', () => reject(request.signal.reason));
       });
     });
-    const asked = thrown(api.me({ signal: abort.signal }));
+    const asked = thrown(api.signedInUser({ signal: abort.signal }));
     await vi.waitFor(() => expect(signals).toHaveLength(1));
     abort.abort();
     expect(await asked).toMatchObject({ name: 'AbortError' });
+  });
+
+  it('a conversation that is not there is an error made of an answer', async () => {
+    answer = () => Response.json({ conversations: [], next_cursor: null });
+    expect(await thrown(api.getConversation('c1'))).toMatchObject({ status: 404, code: 'not_found' });
   });
 
   it('nothing to follow is no fault', async () => {
@@ -170,14 +176,14 @@ describe('faults', () => {
       calls += 1;
     });
     answer = () => Response.json({ code: 'session_ended' }, { status: 401 });
-    await thrown(api.me());
+    await thrown(api.signedInUser());
     await thrown(api.attach({ generationId: 'g', after: null }));
     await thrown(api.continueAnswer('g', { key: 'k' }));
     expect(calls).toBe(3);
     await thrown(api.login({ username: 'u', password: 'p' }));
     expect(calls).toBe(3);
     end();
-    await thrown(api.me());
+    await thrown(api.signedInUser());
     expect(calls).toBe(3);
   });
 });
@@ -187,7 +193,7 @@ describe('what a request says of the connection', () => {
     const heard = vi.spyOn(connection, 'heard').mockClear();
     const missed = vi.spyOn(connection, 'missed').mockClear();
     answer = made;
-    await api.me().catch(() => undefined);
+    await api.signedInUser().catch(() => undefined);
     return [heard.mock.calls.length, missed.mock.calls.length];
   };
 
@@ -210,7 +216,7 @@ describe('what a request says of the connection', () => {
     answer = () => {
       throw new DOMException('Aborted', 'AbortError');
     };
-    await api.me({ signal: AbortSignal.abort() }).catch(() => undefined);
+    await api.signedInUser({ signal: AbortSignal.abort() }).catch(() => undefined);
     expect(missed).not.toHaveBeenCalled();
   });
 });

@@ -1,3 +1,4 @@
+import '$/lib/later_words';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ApiError, messageOf, NetworkError, parseRetryAfter } from '$/api/errors';
 import { setLocale } from '$/lib/i18n.svelte';
@@ -38,14 +39,16 @@ describe('ApiError', () => {
 
 describe('messageOf', () => {
   it('has words of its own for what it knows', () => {
-    expect(messageOf(new ApiError(429, { code: 'rate_limited', detail: 'x' }))).toMatch(/Wait a moment/);
+    expect(messageOf(new ApiError(429, { code: 'rate_limited', detail: 'x' }))).toMatch(
+      /Try again in a moment/,
+    );
     expect(messageOf(new NetworkError('x'))).toMatch(/No answer/);
     expect(messageOf({ code: 'provider_auth', message: 'x', retryable: false })).toMatch(/administrator/);
   });
 
   it('speaks the reader’s language', async () => {
     await setLocale('de');
-    expect(messageOf(new ApiError(429, { code: 'rate_limited' }))).toMatch(/Warte einen Moment/);
+    expect(messageOf(new ApiError(429, { code: 'rate_limited' }))).toMatch(/gleich noch einmal/);
   });
 
   it('gives the server’s words for what it does not know', () => {

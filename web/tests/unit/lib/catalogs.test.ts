@@ -2,8 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import de from '$/locales/de.json';
-import en from '$/locales/en.json';
+import first from '$/locales/en.json';
+import later from '$/locales/en.later.json';
 
+const en = { ...first, ...later };
 const SOURCES = resolve(process.cwd(), 'src');
 const PREFIXES = 'auth|sidebar|shell|chat|composer|prose|stream|error|time|toast';
 /** Keys that are put together at run time: by what they begin with, and what may follow (nothing named: anything). */
@@ -12,6 +14,8 @@ const DYNAMIC: Record<string, readonly string[]> = {
   'error.': [],
   'stream.': ['quiet', 'held', 'reconnecting', 'offline'],
   'chat.': ['failed', 'interrupted', 'stopped', 'length', 'empty'],
+  // For some codes.
+  'chat.advice_': [],
 };
 
 function isDynamic(key: string): boolean {
@@ -57,6 +61,10 @@ describe('the catalogs', () => {
       expect([locale, names(catalog)]).toEqual([locale, names(en)]);
       expect(Object.entries(catalog).filter(([, text]) => text.trim() === '')).toEqual([]);
     }
+  });
+
+  test('have each English word once: what is loaded first or what is loaded later', () => {
+    expect(Object.keys(first).filter((key) => key in later)).toEqual([]);
   });
 
   test('have every plural form that their language has', () => {

@@ -5,14 +5,14 @@ import { cut, render, seeded, shown } from './support';
 /** Elements that an answer is made of; KaTeX draws with its own, within `.katex`. */
 const ELEMENTS = new Set(
   (
-    'a blockquote br button code del div em h3 h4 h5 h6 hr iframe input li ol p pre span strong table tbody ' +
-    'td th thead tr ul'
+    'a b blockquote br button code del details div em h3 h4 h5 h6 hr i iframe input ins kbd li mark ol p path pre ' +
+    's samp section small span strong sub summary sup svg table tbody td th thead tr u ul var'
   ).split(' '),
 );
 const ATTRIBUTES = new Set(
   (
-    'aria-label aria-live aria-pressed checked class data-name dir disabled href rel role scope start tabindex ' +
-    'target title type'
+    'aria-hidden aria-label aria-live aria-pressed checked class data-name dir disabled href id open rel role scope ' +
+    'start tabindex target title type'
   ).split(' '),
 );
 const FRAME_ATTRIBUTES = {
@@ -47,7 +47,13 @@ function faults(root: HTMLElement): string[] {
       if (attribute === 'style' && /url|expression|@import|position:\s*fixed/i.test(value))
         found.push(`style ${value}`);
     }
-    if (element instanceof HTMLAnchorElement) {
+    // What is drawn is the page's own, and so is what an id names.
+    if (name === 'svg' && element.closest('.alert-title') === null) found.push('a drawing');
+    if (element.id !== '' && !/^note-\d+-(?:mark-)?\d+(?:-\d+)?$/.test(element.id))
+      found.push(`id ${element.id}`);
+    if (element instanceof HTMLAnchorElement && element.closest('.note-mark, .note-back') !== null) {
+      if (!/^#note-\d+-/.test(element.getAttribute('href') ?? '')) found.push(`address ${element.href}`);
+    } else if (element instanceof HTMLAnchorElement) {
       if (!/^(?:https?:\/\/|mailto:)/.test(element.href)) found.push(`address ${element.href}`);
       if (element.getAttribute('href') !== element.href)
         found.push('an address that the browser reads otherwise');

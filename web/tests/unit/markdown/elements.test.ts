@@ -81,8 +81,9 @@ test('a table scrolls in a box that the keyboard reaches', () => {
   expect([...root.querySelectorAll('th')].map((cell) => cell.scope)).toEqual(['col', 'col']);
 });
 
-test('raw HTML is text, but a line break in a table is one', () => {
-  expect(render(['<b>x</b>']).textContent).toBe('<b>x</b>');
+test('HTML that is not known is text, but a line break in a table is one', () => {
+  expect(render(['<q>x</q>']).textContent).toBe('<q>x</q>');
+  expect(render(['<div>x</div>']).textContent).toBe('<div>x</div>');
   expect(render(['| a |\n|-|\n| 1<br>2 |']).querySelector('td br')).not.toBeNull();
 });
 

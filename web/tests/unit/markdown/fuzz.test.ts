@@ -27,6 +27,13 @@ const TEXTS = [
   'text \u202e bidi and `co\u2066de`\n\n```\na\u202eb\n```\n',
   '### begins deep\n# rises\n> ## quoted\n> words\n\n- ##### in a list\n  ###### deeper\n- two\n  ===\n\n#### last\n',
   '$$\n## perhaps math\n\n> ### under it\n\n- # and in a list\n\nwords\n## after\n',
+  'a[^1] and b[^two].\n\n[^1]: First *note*\n  goes on.\n[^two]: Second.\n\n    - in it\n\nAfter[^1].\n',
+  'unknown[^9] mark[^x]\n\n> [^q]: in a quote[^9]\n\n- [^l]: in a list\n\nq[^q] l[^l]\n',
+  '> [!NOTE]\n> words **bold**\n>\n> - a\n\n> [!tip]  \n> b\n\n> [!WARNING] words\n\n> [!CAUTION]\n',
+  '<details>\n<summary>A *b*</summary>\n\nwords\n\n```html\n</details>\n```\n\n<details>\ninner\n</details>\n</details>\n\nafter\n',
+  '<details><summary>open\n\n- a\n- b\n\n# c\n',
+  'H<sub>2</sub>O <kbd>Ctrl</kbd>+<KBD class="x">C</kbd> <b>a *b</b> c* <u>d <i>e</u> f</i> <sup>x\n\n<mark>g</mark><br>\nh<br/>i\n<br>\nj\n',
+  'roses\nviolets  \nhard\\\nsoft ~5~ H~2~O ~~gone~~ ~~~a~~~\nTerm\n: definition\n',
   'underlined\n---\n\n> #### quoted\n\n1. ## one\n2. a\n   ---\n\n###### far\n### near\n',
 ];
 

@@ -30,15 +30,26 @@ describe('who is signed in', () => {
 
   test('nobody, or nobody knows', async () => {
     await auth.logout();
-    server.fail('me', problem(401, 'unauthenticated'));
+    server.signedIn = false;
     await auth.check();
-    expect(auth.status).toBe('out');
-    server.fail('me', new NetworkError('no answer'));
+    expect([auth.status, auth.expired]).toEqual(['out', false]);
+    server.signedIn = true;
+    server.fail('signedInUser', new NetworkError('no answer'));
     await auth.check();
     expect(auth.status).toBe('unreachable');
     window.dispatchEvent(new Event('online'));
     await settle();
     expect(auth.status).toBe('in');
+  });
+
+  test('that nobody is any more ends the session of a page that is open', async () => {
+    await signedIn();
+    server.signedIn = false;
+    await auth.check();
+    expect([auth.status, auth.expired, auth.user?.username]).toEqual(['out', true, 'ada']);
+    server.signedIn = true;
+    await signedIn();
+    expect([auth.status, auth.expired]).toEqual(['in', false]);
   });
 
   test('a wrong password is the form’s to tell', async () => {

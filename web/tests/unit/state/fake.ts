@@ -37,6 +37,8 @@ export class FakeStream {
 
 class FakeServer {
   user: User = { id: 'u1', username: 'ada', email: 'ada@example.com', is_admin: false, created_at: at(0) };
+  /** Whether the browser's cookie is still good. */
+  signedIn = true;
   rows = new Map<string, Row>();
   messages = new Map<string, Message[]>();
   models: Model[] = [];
@@ -171,7 +173,7 @@ export const client = {
     unauthenticated.add(listener);
     return () => unauthenticated.delete(listener);
   },
-  me: () => server.answer('me', '', () => server.user),
+  signedInUser: () => server.answer('signedInUser', '', () => (server.signedIn ? server.user : null)),
   login: () =>
     server.answer('login', '', () => ({ user: server.user, token_type: 'cookie', expires_in: 60 })),
   register: () => server.answer('register', '', () => server.user),

@@ -1,7 +1,7 @@
 import { beforeEach, expect, it, vi } from 'vitest';
 import App from '$/App.svelte';
 import * as client from '$/api/client';
-import { ApiError, NetworkError } from '$/api/errors';
+import { NetworkError } from '$/api/errors';
 import { navigate } from '$/lib/router.svelte';
 import { auth } from '$/state/auth.svelte';
 import { button, find, provideMedia, provideTopLayer, show } from './support';
@@ -9,13 +9,12 @@ import { button, find, provideMedia, provideTopLayer, show } from './support';
 vi.mock('$/features/shell/Shell.svelte', () => import('./ShellStub.svelte'));
 vi.mock(import('$/api/client'), async (original) => ({
   ...(await original()),
-  me: vi.fn(),
+  signedInUser: vi.fn(),
   login: vi.fn(),
   listConversations: vi.fn(async () => ({ conversations: [], next_cursor: null })),
 }));
 
 const user = { id: 'u', username: 'mara_lind', email: 'mara@example.com', is_admin: false, created_at: '' };
-const nobody = () => new ApiError(401, { code: 'unauthenticated' });
 const path = () => location.pathname + location.search;
 const seen = (text: string) => vi.waitFor(() => expect(document.body.textContent).toContain(text), 5000);
 
@@ -37,14 +36,14 @@ beforeEach(() => {
 });
 
 it('shows the page to whoever is signed in, and keeps nobody at the sign-in form', async () => {
-  vi.mocked(client.me).mockResolvedValue(user);
+  vi.mocked(client.signedInUser).mockResolvedValue(user);
   await start('/login?return=%2Fc%2Fabc');
   await seen('the page of abc');
   expect(path()).toBe('/c/abc');
 });
 
 it('leads whoever is not signed in to the form, and back again', async () => {
-  vi.mocked(client.me).mockRejectedValue(nobody());
+  vi.mocked(client.signedInUser).mockResolvedValue(null);
   await start('/c/abc');
   await vi.waitFor(() => expect(path()).toBe('/login?return=%2Fc%2Fabc'));
   await vi.waitFor(() => find('input[name="password"]'), 5000);
@@ -56,7 +55,7 @@ it('leads whoever is not signed in to the form, and back again', async () => {
 });
 
 it('asks to sign in over the page when the session has run out', async () => {
-  vi.mocked(client.me).mockResolvedValue(user);
+  vi.mocked(client.signedInUser).mockResolvedValue(user);
   await start('/c/abc');
   await seen('the page of abc');
   auth.status = 'out';
@@ -68,16 +67,16 @@ it('asks to sign in over the page when the session has run out', async () => {
 });
 
 it('says that the server is out of reach, and goes on when it is back', async () => {
-  vi.mocked(client.me).mockRejectedValue(new NetworkError('no answer'));
+  vi.mocked(client.signedInUser).mockRejectedValue(new NetworkError('no answer'));
   await start('/');
   await seen('out of reach');
-  vi.mocked(client.me).mockResolvedValue(user);
+  vi.mocked(client.signedInUser).mockResolvedValue(user);
   button('Try now').click();
   await seen('the page of a new chat');
 });
 
 it('says so where there is nothing', async () => {
-  vi.mocked(client.me).mockResolvedValue(user);
+  vi.mocked(client.signedInUser).mockResolvedValue(user);
   await start('/nowhere');
   await seen('There is nothing here');
 });

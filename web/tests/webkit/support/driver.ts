@@ -12,8 +12,12 @@ export const KEYS = {
   shift: '\uE008',
   control: '\uE009',
   escape: '\uE00C',
+  pageUp: '\uE00E',
+  end: '\uE010',
   down: '\uE015',
 };
+
+const DRIVER = process.env.WEBKIT_DRIVER ?? 'WebKitWebDriver';
 
 /**
  * WebKitGTK behind W3C WebDriver, on a display of its own. It has one session and one window, for the file that
@@ -28,13 +32,21 @@ export class Driver {
   static async start(): Promise<Driver> {
     const processes = [
       // The display's number is the first free one, and is printed.
-      new Process('Xvfb', ['-displayfd', '1', '-screen', '0', '1400x1000x24', '-nolisten', 'tcp']),
+      new Process(process.env.XVFB ?? 'Xvfb', [
+        '-displayfd',
+        '1',
+        '-screen',
+        '0',
+        '1400x1000x24',
+        '-nolisten',
+        'tcp',
+      ]),
     ];
     try {
       const [display] = await started(processes[0] as Process, 'xvfb', (xvfb) => xvfb.line(/^\d+$/));
       const port = await freePort();
       const env = { DISPLAY: `:${display}`, LIBGL_ALWAYS_SOFTWARE: '1' };
-      const driver = new Process('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], { env });
+      const driver = new Process(DRIVER, [`--port=${port}`, '--host=127.0.0.1'], { env });
       processes.push(driver);
       const root = `http://127.0.0.1:${port}`;
       await started(driver, 'webkit2gtk-driver', () => reachable(driver, `${root}/status`));

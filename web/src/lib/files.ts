@@ -1,0 +1,42 @@
+import { toasts } from '$/state/toasts.svelte';
+import { t } from './i18n.svelte';
+
+/** A tab would open a file that is dropped on it: a drag may bring files before anybody can see which. */
+const bringsFiles = (data: DataTransfer | null) => data?.types.includes('Files') ?? false;
+
+/**
+ * Attachments don't exist yet: whoever drops or pastes a file or a picture is told so, and the page stays. Text that
+ * comes with a picture, as spreadsheets copy it, is pasted as ever. Returns what ends it.
+ */
+export function refuseFiles(): () => void {
+  const over = (event: DragEvent) => {
+    if (bringsFiles(event.dataTransfer)) event.preventDefault();
+  };
+  const drop = (event: DragEvent) => {
+    if (!bringsFiles(event.dataTransfer)) return;
+    event.preventDefault();
+    refuse();
+  };
+  const paste = (event: ClipboardEvent) => {
+    const data = event.clipboardData;
+    if (!bringsFiles(data) || data?.getData('text/plain')) return;
+    event.preventDefault();
+    refuse();
+  };
+  window.addEventListener('dragover', over);
+  window.addEventListener('drop', drop);
+  window.addEventListener('paste', paste);
+  return () => {
+    window.removeEventListener('dragover', over);
+    window.removeEventListener('drop', drop);
+    window.removeEventListener('paste', paste);
+  };
+}
+
+let shown = 0;
+
+function refuse(): void {
+  // Said once at a time, however many are dropped.
+  toasts.dismiss(shown);
+  shown = toasts.show({ text: t('toast.no_files') });
+}
