@@ -31,7 +31,7 @@ fn good(file: &str, environment: &[(&str, &str)]) -> Config {
 
 #[test]
 fn nothing_has_to_be_set() {
-    let Loaded { config, warnings, effective } = load_from("", &[]).unwrap();
+    let Loaded { config, warnings, effective, .. } = load_from("", &[]).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(config.data_dir, PathBuf::from("/people/demo/.local/share/gpt-r1"));
     assert_eq!(config.server.api.to_string(), "127.0.0.1:8000 and [::1]:8000");
@@ -221,7 +221,9 @@ fn risky_combinations_are_said() {
         assert!(said.len() == 1 && has(&said, &format!("the variable {name} stands for no setting")), "{said:?}");
         assert!(has(&said, meant), "{said:?}");
     }
-    for name in ["GPT_R1_SERVICE_HOST", "GPT_R1_A_SERVICE_PORT_API", "GPT_R1_PORT_8000_TCP_ADDR", "GPT_R1_PORT", "GPT_R12"] {
+    for name in
+        ["GPT_R1_SERVICE_HOST", "GPT_R1_A_SERVICE_PORT_API", "GPT_R1_PORT_8000_TCP_ADDR", "GPT_R1_PORT", "GPT_R12"]
+    {
         assert_eq!(warnings("", &[(name, "x")]), Vec::<String>::new(), "{name}");
     }
     let echo = "[providers.echo]\nbase_url = 'http://localhost:1'\nmodels = ['echo']\n";

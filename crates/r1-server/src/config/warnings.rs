@@ -82,9 +82,9 @@ fn mistyped_variable(name: &str, reader: &Reader) -> Option<String> {
 /// What Kubernetes tells every container of a service that is called gpt-r1, or gpt-r1-a.
 fn is_of_kubernetes(name: &str) -> bool {
     let is_port = |rest: &str| rest.is_empty() || rest.starts_with('_');
-    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|word| {
-        name.find(word).is_some_and(|at| is_port(&name[at + word.len()..]))
-    })
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"]
+        .iter()
+        .any(|word| name.find(word).is_some_and(|at| is_port(&name[at + word.len()..])))
 }
 
 /// A default model whose provider, or name, was probably mistyped: the default provider is asked for it all the same.
