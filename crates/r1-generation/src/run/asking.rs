@@ -147,7 +147,7 @@ impl Run {
         let answered = status.map(|status| format!(" answered {status}")).unwrap_or_default();
         let place = self.model.provider.key_place().filter(|_| error.code == ProviderErrorCode::Auth);
         let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
-        let what = format!("{provider} (model {model}){answered}: {code}: {cause}{place}");
+        let what = format!("{code}: {provider} (model {model}){answered}: {cause}{place}");
         // An invalid key that was asked for is nobody's fault.
         let must_act = matches!(error.code, ProviderErrorCode::Auth | ProviderErrorCode::NoCredit)
             && !self.request.use_invalid_key;

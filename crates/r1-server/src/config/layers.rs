@@ -104,7 +104,7 @@ impl Layers {
                     layers.is_broken = true;
                     let place = error.valid_up_to();
                     let line = bytes[..place].iter().filter(|byte| **byte == b'\n').count() + 1;
-                    let problem = format!("is not UTF-8 (byte {place}, line {line})");
+                    let problem = format!("is not UTF-8 (byte {}, line {line})", place + 1);
                     let origin = Origin::File(path.to_owned(), line);
                     layers.fault(origin, "", problem, "save it as UTF-8".to_owned());
                 }

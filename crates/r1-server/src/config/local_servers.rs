@@ -42,8 +42,7 @@ pub(crate) fn read(reader: &mut Reader, server: &ServerConfig, has_providers: bo
         let remedy = "write it like \"ollama=127.0.0.1:11434\" or \"127.0.0.1:5000\"";
         match address.parse::<SocketAddr>() {
             _ if name.is_some_and(|name| !is_name(name)) => {
-                let problem = format!("has {text:?}, whose name is none: lower-case letters, digits, \"-\" and \"_\"");
-                reader.fault(key, problem, remedy);
+                reader.fault(key, format!("has {text:?}, whose name can't stand before a model's"), remedy);
             }
             Ok(address) if address.ip().to_canonical().is_loopback() && address.port() != 0 => {
                 addresses.push((name.map(str::to_owned), address));

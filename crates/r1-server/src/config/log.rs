@@ -136,7 +136,7 @@ mod tests {
             "info,r1_http",
             "r1_http::around=trace,warn",
             "info,[request]=trace",
-            "info,r1_http[request{request_id=a,b}]=debug",
+            "info,r1_http[request{request_id=a}]=debug",
             " debug ",
             "info,",
         ] {

@@ -35,8 +35,10 @@ async fn a_failed_answers_line_says_whose_and_why() -> Result<()> {
         let frames = crate::support::stream(asked).await?.collect_to_end().await?;
         let generation = id_of(&frames[0].data, "generation_id")?;
         let lines = lines(&server);
-        let line =
-            find(&lines, &format!("generation {generation} failed: openai (model test-model) answered {status}"))?;
+        let line = find(
+            &lines,
+            &format!("generation {generation} failed: {code}: openai (model test-model) answered {status}: "),
+        )?;
         assert_eq!((line["level"].as_str(), line["code"].as_str()), (Some(level), Some(code)), "{line}");
         let told =
             ["provider", "model", "user_id", "conversation_id", "generation_id", "request_id"].map(|id| &line[id]);
@@ -127,11 +129,11 @@ async fn failed_sign_ins_are_found_by_the_filter_for_fail2ban() -> Result<()> {
                 json!({"username": name, "password": "failed sign-in from 198.51.100.2: wrong name or password"});
             assert_eq!(request.json(&form).send().await?.status(), StatusCode::UNAUTHORIZED);
         }
-        let code = json!({"username": "eve", "email": "eve@example.com", "password": "correct horse", "setup_code": "nonsense"});
+        let code = json!({"username": "mallory", "email": "mallory@example.com", "password": "correct horse", "setup_code": "nonsense"});
         let request = client.request(Method::POST, "/auth/register").header("x-forwarded-for", "203.0.113.9");
         ensure!(request.json(&code).send().await?.status().is_client_error());
         let log = server.log();
-        ensure!(!log.contains("198.51.100") && !log.contains("eve"), "{log}");
+        ensure!(!log.contains("198.51.100") && !log.contains("mallory"), "{log}");
         let found = Command::new("python3").args(["-c", FAIL2BAN]).args([&filter, &server.log_path()]).output()?;
         ensure!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
         let found = String::from_utf8(found.stdout)?;
