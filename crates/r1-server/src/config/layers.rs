@@ -123,7 +123,7 @@ impl Layers {
                      another file with --config"
                             .to_owned()
                     },
-                })
+                });
             }
         }
         layers.add_environment(defaults, environment);
