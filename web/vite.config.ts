@@ -8,7 +8,9 @@ const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** What every view needs. */
 const BASE = [
   'src/api/',
+  'src/features/chat/ModelPicker.',
   'src/features/chat/message_state.',
+  'src/features/settings/choices.',
   'src/features/shell/',
   'src/lib/',
   'src/state/',

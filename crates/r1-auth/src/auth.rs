@@ -1,7 +1,7 @@
 //! The one door: who sends a request, and how people come by an account and a session.
 //!
 //! [`sign_in`](self) trades a password for a session, [`account`](self) makes and disables
-//! accounts; here a request is matched with its session. Of two clients with the same session the
+//! accounts, [`password_change`](self) changes passwords; here a request is matched with its session. Of two clients with the same session the
 //! store knows one row: ending it is what ends both.
 //!
 //! **Invariant:** every request is checked against a session that lived at most three seconds ago;
@@ -24,7 +24,7 @@ use crate::{
     attempts::{AttemptLimits, Attempts},
     cache::{SessionCache, SessionKey},
     error::AuthError,
-    key::SigningKey,
+    key::KeySet,
     password::{PasswordConfig, PasswordSetupError, Passwords},
     secret,
     token::{self, AccessTokens},
@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod account;
+mod password_change;
 mod sign_in;
 
 pub use account::Registration;
@@ -118,14 +119,14 @@ impl Auth {
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        key: &SigningKey,
+        keys: &KeySet,
         config: AuthConfig,
     ) -> Result<Self, PasswordSetupError> {
         Ok(Self {
             store,
             clock,
             passwords: Passwords::new(&config.passwords)?,
-            tokens: AccessTokens::new(key, config.access_token_ttl),
+            tokens: AccessTokens::new(keys, config.access_token_ttl),
             cache: SessionCache::new(CACHE_CAPACITY),
             attempts: RwLock::new(config.attempts.as_ref().map(|limits| Arc::new(Attempts::new(limits)))),
             config,
@@ -151,6 +152,11 @@ impl Auth {
     #[must_use]
     pub fn with_bus(self, bus: Option<Arc<dyn Bus>>) -> Self {
         Self { bus, ..self }
+    }
+
+    /// The key before the signing one is accepted no more: no token of its lives any longer.
+    pub fn forget_other_key(&self) {
+        self.tokens.forget_other_key();
     }
 
     /// A session was ended on another node.

@@ -6,10 +6,12 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    accounts::{Accounts, Activity, Changed, Erased, NewPassword, UsageOfDay},
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    instance::Instance,
     message::Message,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
@@ -67,6 +69,8 @@ struct Tables {
     /// How often a session was looked up.
     lookups: usize,
     broken: bool,
+    /// What takes every hash's place just before the next session is stored.
+    next_hash: Option<SecretString>,
 }
 
 #[derive(Default)]
@@ -79,6 +83,10 @@ impl FakeStore {
 
     pub(crate) fn break_down(&self) {
         self.0.lock().broken = true;
+    }
+
+    pub(crate) fn replace_hash_before_next_session(&self, hash: &str) {
+        self.0.lock().next_hash = Some(hash.into());
     }
 
     pub(crate) fn hash_of(&self, login: &str) -> String {
@@ -98,6 +106,64 @@ impl Tables {
         let row = self.sessions.iter().find(|row| !row.ended && row.session.expires_at > now && which(&row.session))?;
         let user = &self.users.iter().find(|found| found.user.id == row.session.user_id)?.user;
         (!user.disabled).then(|| Session { id: row.session.id, user: user.clone(), expires_at: row.session.expires_at })
+    }
+}
+
+impl Tables {
+    fn end_sessions(&mut self, user: UserId, kept: Option<SessionId>) -> Vec<SessionId> {
+        let rows = self.sessions.iter_mut().filter(|row| row.session.user_id == user && !row.ended);
+        let ended = rows.filter(|row| Some(row.session.id) != kept);
+        ended
+            .map(|row| {
+                row.ended = true;
+                row.session.id
+            })
+            .collect()
+    }
+}
+
+#[async_trait::async_trait]
+impl Accounts for FakeStore {
+    async fn account_set_password(&self, new: NewPassword) -> StoreResult<Option<Vec<SessionId>>> {
+        let mut tables = self.0.lock();
+        let found = tables.users.iter_mut().find(|found| found.user.id == new.user).ok_or(StoreError::NotFound)?;
+        let present = found.password_hash.expose_secret();
+        if new.expected.is_some_and(|expected| expected.expose_secret() != present) {
+            return Ok(None);
+        }
+        found.password_hash = new.hash;
+        Ok(Some(tables.end_sessions(new.user, new.kept)))
+    }
+
+    async fn account_end_sessions(&self, user: UserId, _: Timestamp) -> StoreResult<Vec<SessionId>> {
+        Ok(self.0.lock().end_sessions(user, None))
+    }
+
+    async fn account_set_admin(&self, _: UserId, _: bool, _: bool) -> StoreResult<Changed> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn account_activity(&self, _: UserId, _: Timestamp) -> StoreResult<Activity> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn account_usage(&self, _: Option<UserId>, _: Timestamp) -> StoreResult<Vec<UsageOfDay>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn account_delete(&self, _: UserId, _: bool, _: Timestamp) -> StoreResult<Changed> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn account_erase(&self, _: Option<UserId>, _: usize) -> StoreResult<Erased> {
+        Err(StoreError::NotFound)
+    }
+}
+
+#[async_trait::async_trait]
+impl Instance for FakeStore {
+    async fn instance_word(&self, first: &str) -> StoreResult<String> {
+        Ok(first.to_owned())
     }
 }
 
@@ -169,7 +235,11 @@ impl Store for FakeStore {
     }
 
     async fn session_create(&self, session: NewSession) -> StoreResult<()> {
-        self.0.lock().sessions.push(Row { session, earlier: Vec::new(), ended: false });
+        let mut tables = self.0.lock();
+        if let Some(hash) = tables.next_hash.take() {
+            tables.users.iter_mut().for_each(|found| found.password_hash = hash.clone());
+        }
+        tables.sessions.push(Row { session, earlier: Vec::new(), ended: false });
         Ok(())
     }
 
@@ -259,13 +329,13 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         _: UserId,
         _: ConversationId,
-        _: &str,
+        _: ConversationChange,
         _: Timestamp,
-    ) -> StoreResult<Conversation> {
+    ) -> StoreResult<Option<Conversation>> {
         Err(StoreError::NotFound)
     }
 

@@ -13,6 +13,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tempfile::{NamedTempFile, PersistError};
+
+mod set;
+
+pub use set::{KeySet, Rotated};
 
 /// Shortest key in bytes: the digest's length, as RFC 7518, 3.2 asks of HS256.
 pub const KEY_LENGTH: usize = 32;
@@ -58,7 +63,7 @@ pub enum KeyError {
     /// The file can't be read or written.
     #[error("can't {action} the signing key {path}")]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `remove`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -69,6 +74,14 @@ pub enum KeyError {
 }
 
 impl SigningKey {
+    /// A new one, which is nowhere but here.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0; KEY_LENGTH];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
     /// A key that was given from outside; white space around it does not count.
     ///
     /// # Errors
@@ -142,18 +155,31 @@ impl SigningKey {
     }
 }
 
+/// Makes a key where there is none.
 fn create(path: &Path) -> std::io::Result<()> {
-    let mut bytes = [0; KEY_LENGTH];
-    rand::rng().fill_bytes(&mut bytes);
+    place(path, &SigningKey::random(), |file| file.persist_noclobber(path))
+}
+
+/// Puts a key in the place of whatever is there.
+fn write(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
+    let failed = |source| KeyError::Io { action: "write", path: path.to_owned(), source };
+    place(path, key, |file| file.persist(path)).map_err(failed)
+}
+
+fn place(
+    path: &Path,
+    key: &SigningKey,
+    persist: impl FnOnce(NamedTempFile) -> Result<std::fs::File, PersistError>,
+) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     // Mode 0600 from its first moment on: that is how this crate makes files.
     let mut file = tempfile::Builder::new().prefix(".signing-key-").tempfile_in(folder)?;
-    writeln!(file, "{}", URL_SAFE_NO_PAD.encode(bytes))?;
+    writeln!(file, "{}", key.0.expose_secret())?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|e| e.error)?;
+    persist(file).map_err(|e| e.error)?;
     // The name is in the folder: without this a power loss may take it away again.
     #[cfg(unix)]
     std::fs::File::open(folder)?.sync_all()?;

@@ -1,10 +1,13 @@
 //! Access tokens: JSON Web Tokens (RFC 7519) that point at a session for an hour.
 //!
-//! **Invariant:** a token is accepted if it was signed by HS256 with our key, by this issuer, for
+//! **Invariant:** a token is accepted if it was signed by HS256 with a key of ours, by its issuer, for
 //! this audience, and its time is not over by the injected clock; nothing in its header chooses
 //! how it is checked.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use r1_domain::{
@@ -13,7 +16,10 @@ use r1_domain::{
 };
 use secrecy::SecretString;
 
-use crate::{error::AuthError, key::SigningKey};
+use crate::{
+    error::AuthError,
+    key::{KeySet, SigningKey},
+};
 
 /// Who the tokens are for.
 pub const AUDIENCE: &str = "gpt-r1-api";
@@ -55,8 +61,10 @@ pub struct AccessTokens {
     issuer: String,
     lifetime: Duration,
     encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    /// The signing key's first.
+    readers: Vec<(DecodingKey, Validation)>,
+    /// Only the signing key's counts.
+    forgets: AtomicBool,
 }
 
 impl std::fmt::Debug for AccessTokens {
@@ -66,23 +74,17 @@ impl std::fmt::Debug for AccessTokens {
 }
 
 impl AccessTokens {
-    /// Tokens of this instance, signed with this key, good for `lifetime`.
+    /// Tokens of this instance, good for `lifetime`.
     #[must_use]
-    pub fn new(key: &SigningKey, lifetime: Duration) -> Self {
-        let issuer = format!("gpt-r1:{}", key.instance());
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[&issuer]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Expiry is checked below, by our clock.
-        validation.validate_exp = false;
-        Self {
-            issuer,
-            lifetime,
-            encoding: EncodingKey::from_secret(key.as_bytes()),
-            decoding: DecodingKey::from_secret(key.as_bytes()),
-            validation,
-        }
+    pub fn new(keys: &KeySet, lifetime: Duration) -> Self {
+        let readers = std::iter::once(&keys.signing).chain(&keys.accepted).map(reader).collect();
+        let encoding = EncodingKey::from_secret(keys.signing.as_bytes());
+        Self { issuer: issuer(&keys.signing), lifetime, encoding, readers, forgets: AtomicBool::new(false) }
+    }
+
+    /// From now on only tokens of the signing key are accepted.
+    pub fn forget_other_key(&self) {
+        self.forgets.store(true, Ordering::Relaxed);
     }
 
     /// A new token, and for how long it is good: never for longer than its session.
@@ -114,14 +116,33 @@ impl AccessTokens {
         if !is_plausible(token) {
             return Err(AuthError::TokenInvalid);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|_| AuthError::TokenInvalid)?
-            .claims;
+        let count = if self.forgets.load(Ordering::Relaxed) { 1 } else { self.readers.len() };
+        let mut read = self
+            .readers
+            .iter()
+            .take(count)
+            .filter_map(|(key, validation)| jsonwebtoken::decode(token, key, validation).ok());
+        let claims: Claims = read.next().ok_or(AuthError::TokenInvalid)?.claims;
         if claims.ends_at() <= now {
             return Err(AuthError::TokenExpired);
         }
         Ok(claims)
     }
+}
+
+fn issuer(key: &SigningKey) -> String {
+    format!("gpt-r1:{}", key.instance())
+}
+
+/// What checks the tokens of a key.
+fn reader(key: &SigningKey) -> (DecodingKey, Validation) {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_issuer(&[issuer(key)]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    // Expiry is checked by our clock.
+    validation.validate_exp = false;
+    (DecodingKey::from_secret(key.as_bytes()), validation)
 }
 
 #[cfg(test)]

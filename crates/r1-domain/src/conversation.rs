@@ -1,5 +1,7 @@
 //! Conversations: a title, an owner and a tree of messages.
 
+use std::collections::HashMap;
+
 use crate::{
     id::{ConversationId, GenerationId, MessageId},
     text::{ELLIPSIS, is_blank, prefix},
@@ -20,7 +22,7 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Title; none until somebody gives one or the first question does.
     pub title: Option<String>,
-    /// The newest message of the branch that was last written to.
+    /// The last message of the branch that is shown: the one that was written to last, or chosen since.
     pub head: Option<MessageId>,
     /// The generation that runs in it.
     pub running: Option<GenerationId>,
@@ -28,6 +30,37 @@ pub struct Conversation {
     pub created_at: Timestamp,
     /// When a message or the title last changed; lists are sorted by it.
     pub updated_at: Timestamp,
+}
+
+/// What is to be another in a conversation; the rest stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConversationChange {
+    /// The new title.
+    pub title: Option<String>,
+    /// A message on the branch to be shown.
+    pub head: Option<MessageId>,
+}
+
+/// The last message of the newest branch through a message: of several that follow one, the last. `messages` are all of
+/// a conversation with what each of them follows, oldest first. None where it is none of them.
+pub fn tip_of(
+    messages: impl IntoIterator<Item = (MessageId, Option<MessageId>)>,
+    through: MessageId,
+) -> Option<MessageId> {
+    let mut next = HashMap::new();
+    let mut is_there = false;
+    for (id, parent) in messages {
+        is_there |= id == through;
+        if let Some(parent) = parent {
+            next.insert(parent, id);
+        }
+    }
+    let mut tip = is_there.then_some(through)?;
+    // Taken out, so that no ring that a damaged database may hold is followed for ever.
+    while let Some(after) = next.remove(&tip) {
+        tip = after;
+    }
+    Some(tip)
 }
 
 /// Says what is wrong with a title, if anything.

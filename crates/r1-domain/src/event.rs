@@ -63,7 +63,7 @@ pub enum Outcome {
 }
 
 /// The last event of a generation that failed or was interrupted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Failure {
     /// Stable word for programs, such as `provider_auth`.
     pub code: String,
@@ -73,6 +73,26 @@ pub struct Failure {
     pub retryable: bool,
     /// Seconds after which it may, where the provider has said so.
     pub retry_after: Option<u64>,
+    /// By which the request that asked is found in the server's log, where it is known.
+    pub request_id: Option<String>,
+    /// The provider's own message, made fit to be shown ([`crate::provider::ProviderError::detail`]); only where the
+    /// conversation's owner may read it.
+    pub detail: Option<String>,
+}
+
+impl Failure {
+    /// One of ours, of which no more is known.
+    #[must_use]
+    pub fn new(code: impl Into<String>, message: impl Into<String>, retryable: bool) -> Self {
+        let (code, message) = (code.into(), message.into());
+        Self { code, message, retryable, retry_after: None, request_id: None, detail: None }
+    }
+
+    /// Reads the payload of an `error` event; none where it is no such thing.
+    #[must_use]
+    pub fn read(payload: &str) -> Option<Self> {
+        serde_json::from_str(payload).ok()
+    }
 }
 
 /// The code of a [`Failure`] that says that the run died and its text is kept.
@@ -141,8 +161,15 @@ impl Event {
                 }
             }
             Self::Error(failure) => {
-                let Failure { code, message, retryable, retry_after } = failure;
-                Payload::Error { code, message, retryable: *retryable, retry_after: *retry_after }
+                let Failure { code, message, retryable, retry_after, request_id, detail } = failure;
+                Payload::Error {
+                    code,
+                    message,
+                    retryable: *retryable,
+                    retry_after: *retry_after,
+                    request_id: request_id.as_deref(),
+                    detail: detail.as_deref(),
+                }
             }
         })
     }
@@ -181,6 +208,10 @@ enum Payload<'a> {
         retryable: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'a str>,
     },
 }
 
@@ -240,16 +271,26 @@ mod tests {
         let stopped = Event::End(End { conversation_id, message_id, outcome: Outcome::Stopped, usage: None });
         assert!(stopped.payload().contains(r#""message": "Response stopped""#));
         assert!(stopped.payload().ends_with(r#""status": "stopped", "finish_reason": null, "usage": null}"#));
-        let failure =
-            Failure { code: "provider_auth".to_owned(), message: "no".to_owned(), retryable: false, retry_after: None };
+        let failure = Failure::new("provider_auth", "no", false);
         assert_eq!(
             Event::Error(failure.clone()).payload(),
             r#"{"type": "error", "code": "provider_auth", "message": "no", "retryable": false}"#
         );
+        let more = Failure {
+            retryable: true,
+            retry_after: Some(7),
+            request_id: Some("r-1".to_owned()),
+            detail: Some("It says \"no\".".to_owned()),
+            ..failure.clone()
+        };
+        let payload = Event::Error(more.clone()).payload();
         assert!(
-            Event::Error(Failure { retryable: true, retry_after: Some(7), ..failure })
-                .payload()
-                .ends_with(r#""retryable": true, "retry_after": 7}"#)
+            payload
+                .ends_with(r#""retryable": true, "retry_after": 7, "request_id": "r-1", "detail": "It says \"no\"."}"#),
+            "{payload}"
         );
+        assert_eq!(Failure::read(&payload), Some(more));
+        assert_eq!(Failure::read(&Event::Error(failure.clone()).payload()), Some(failure));
+        assert_eq!(Failure::read(&stopped.payload()), None);
     }
 }

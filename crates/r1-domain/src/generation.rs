@@ -110,6 +110,9 @@ pub struct GenerationRequest {
     /// Under which id the request that asked for it stands in the logs and traces, for whoever runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The owner may read the provider's own words, should it fail: decided when it was accepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shows_details: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -9,6 +9,7 @@
 //! a replay equals the frame that a live reader got, byte for byte.
 
 pub mod access;
+pub mod accounts;
 pub mod conversation;
 pub mod cursor;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod frame;
 pub mod generation;
 pub mod history;
 pub mod id;
+pub mod instance;
 pub mod leb128;
 pub mod log;
 pub mod message;

@@ -2,6 +2,7 @@
 
 use crate::{
     cursor::Cursor,
+    event::Failure,
     generation::State,
     id::{GenerationId, MessageId},
     text::is_blank,
@@ -60,6 +61,8 @@ pub struct Message {
     pub finish_reason: Option<String>,
     /// Code of the error that ended it, when one did.
     pub error_code: Option<String>,
+    /// That error, as the event that ended it said it.
+    pub failure: Option<Failure>,
     /// Of an answer that has ended: the oldest message that its model was given. None where that was the whole
     /// path, or nobody knows. Of an answer that was gone on with, the newest that is known.
     pub remembers_from: Option<MessageId>,
@@ -151,6 +154,7 @@ mod tests {
             last_event: None,
             finish_reason: finish_reason.map(str::to_owned),
             error_code: None,
+            failure: None,
             remembers_from: None,
             created_at: Timestamp::from_micros(1),
         };

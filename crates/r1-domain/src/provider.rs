@@ -93,14 +93,17 @@ impl Skipped {
 /// without [`Delta::Done`] or an error does not exist: a truncated answer is an error.
 pub type CompletionStream = Pin<Box<dyn Stream<Item = Result<Delta, ProviderError>> + Send>>;
 
-/// Why a provider did not answer, in words that a user may read.
+/// Why a provider did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProviderError {
     /// What kind of fault.
     pub code: ProviderErrorCode,
-    /// A sentence for people: no key, no upstream body.
+    /// A sentence for people: no key, no word of the provider's.
     pub message: String,
+    /// The provider's own message, if it gave one: one line of at most 500 characters, without keys and addresses.
+    /// For those who administer the server.
+    pub detail: Option<String>,
     /// Whether the same request may succeed later.
     pub retryable: bool,
     /// When the provider asks to wait.

@@ -9,11 +9,13 @@ use futures::future::BoxFuture;
 
 use crate::{
     access::Access,
-    conversation::Conversation,
+    accounts::Accounts,
+    conversation::{Conversation, ConversationChange},
     event::{Failure, Usage},
     generation::{Generation, GenerationRequest, State},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    instance::Instance,
     message::Message,
     nodes::Nodes,
     page::{Page, PageRequest},
@@ -274,7 +276,7 @@ pub struct Connections {
 
 /// The database.
 #[async_trait::async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Accounts + Instance + Send + Sync + 'static {
     /// How processes share it. None: one process serves from it.
     fn nodes(&self) -> Option<&dyn Nodes> {
         None
@@ -363,14 +365,16 @@ pub trait Store: Send + Sync + 'static {
     /// One conversation.
     async fn conversation_get(&self, owner: UserId, id: ConversationId) -> StoreResult<Conversation>;
 
-    /// Renames one.
-    async fn conversation_rename(
+    /// Changes one. A new title is a change that lists are sorted by; another head is none. The new head is the
+    /// newest message that follows the given one, or that one itself; an answer may be written elsewhere meanwhile.
+    /// None where that message is not in this conversation: nothing was changed.
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation>;
+    ) -> StoreResult<Option<Conversation>>;
 
     /// Deletes one: it is gone for every reader at once, its rows go in the background
     /// ([`Store::purge`]). The caller has stopped what ran in it.

@@ -1,7 +1,8 @@
 //! What a database holds, as rows that a database of another kind can take: for moving from one to another.
 //!
-//! What a serving process finds anew is left behind: leases, settings, the full-text index. The newest
-//! records of running logs are rows of `generation_log` here, wherever a database keeps them.
+//! What a serving process finds anew is left behind: leases, settings (but for the instance's word, which goes over
+//! beside the rows), the full-text index. The newest records of running logs are rows of `generation_log` here,
+//! wherever a database keeps them.
 //!
 //! **Invariant:** two databases with equal [`Sum`]s of every table hold the same, in whatever order and form.
 
@@ -63,13 +64,13 @@ macro_rules! columns {
 }
 
 /// The tables; what a row refers to is in one before its own.
-pub const TABLES: [Table; 8] = [
+pub const TABLES: [Table; 9] = [
     Table {
         name: "account",
         columns: columns!(
             id: Id, username: Text, username_key: Text, username_folded: Text, email: Text, email_key: Text,
             email_folded: Text, is_folded: Flag, password_hash: Text, is_admin: Flag, disabled: Flag,
-            created_at: Number
+            created_at: Number, last_sign_in_at: Number, deleted_at: Number
         ),
         key: 1,
     },
@@ -119,6 +120,14 @@ pub const TABLES: [Table; 8] = [
             owner_id: Id, key: Text, fingerprint: Bytes, generation_id: Id, conversation_id: Id, created_at: Number
         ),
         key: 2,
+    },
+    Table {
+        name: "usage_of_deleted",
+        columns: columns!(
+            owner_id: Id, day: Number, model: Text, answers: Number, estimated: Number, uncounted: Number,
+            prompt_tokens: Number, completion_tokens: Number
+        ),
+        key: 3,
     },
 ];
 

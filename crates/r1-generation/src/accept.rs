@@ -16,7 +16,7 @@ use r1_domain::{
 };
 use rand::RngExt;
 use tokio::sync::{OwnedMutexGuard, oneshot};
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use crate::{
@@ -121,8 +121,7 @@ impl Engine {
     ) -> Result<Accepted, EngineError> {
         let log = Log::new(generation.id, generation.owner, &start_event(&generation), given.as_deref());
         let commit = commit(self.store.clone(), log.start_records());
-        let running =
-            Running { log: Arc::new(log), conversation_id: generation.conversation_id, stop: CancellationToken::new() };
+        let running = Running::new(Arc::new(log), &generation);
         // In the registry before the commit: whoever learns of the generation from storage finds
         // its log here. It also holds a place among those of the user's that are begun here; the commit
         // counts those of all nodes.

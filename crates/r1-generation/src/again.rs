@@ -29,6 +29,8 @@ pub struct Continuation {
     pub max_tokens: Option<u32>,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,
+    /// Whether who asks may read the provider's own words, should it fail.
+    pub shows_details: bool,
     /// The client's idempotency key, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -44,6 +46,8 @@ pub struct Retry {
     pub max_tokens: Option<u32>,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,
+    /// Whether who asks may read the provider's own words, should it fail.
+    pub shows_details: bool,
     /// The client's idempotency key, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -82,6 +86,7 @@ impl Engine {
             max_tokens: how.max_tokens.or(self.options().max_tokens),
             given_bytes: message.content.len(),
             request_id: how.request_id,
+            shows_details: how.shows_details,
             // From its text: the tokens of the message's earlier generations went with their logs, or will.
             // The model and the seed as before: an answer that was cut goes on as it would have.
             ..earlier.request.clone()
@@ -113,6 +118,7 @@ impl Engine {
             use_invalid_key: false,
             given_bytes: 0,
             request_id: how.request_id,
+            shows_details: how.shows_details,
         };
         let answer_id = MessageId::new(self.clock.now());
         self.begin(&earlier, Purpose::Retry { answer_id }, request, None, how.idempotency, admitted).await

@@ -16,7 +16,6 @@ use r1_domain::{
     store::{StoredLog, Terminal},
     token_ids::TokenIds,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
@@ -83,8 +82,7 @@ impl Engine {
             Some(log) => log.clone(),
             None => Arc::new(Log::stored(generation.id, generation.owner, records.clone())?),
         };
-        let running =
-            Running { log: log.clone(), conversation_id: generation.conversation_id, stop: CancellationToken::new() };
+        let running = Running::new(log.clone(), &generation);
         // In the registry before the commit, as a new one: whoever learns of it finds its log here.
         self.registry.insert(running.clone());
         let untaken = Untaken { engine: self, log: Some(&log), followed: followed.is_some() };
@@ -137,6 +135,7 @@ impl Engine {
                 self.runs.spawn(run.run(None).instrument(span));
             }
             Err(failure) => {
+                let failure = Failure { request_id: generation.request.request_id, ..failure };
                 tracing::info!(parent: &span, "generation {} is interrupted", generation.id);
                 let event = Event::Error(failure.clone());
                 record_end(&span, &event);

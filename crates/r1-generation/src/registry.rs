@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use r1_domain::{
+    generation::Generation,
     id::{ConversationId, GenerationId, UserId},
     store::StoreError,
 };
@@ -27,6 +28,15 @@ pub(crate) struct Running {
     pub(crate) conversation_id: ConversationId,
     /// Cancelled = stopped by the user.
     pub(crate) stop: CancellationToken,
+    /// Of the request that asked for it.
+    pub(crate) request_id: Option<String>,
+}
+
+impl Running {
+    pub(crate) fn new(log: SharedLog, generation: &Generation) -> Self {
+        let (conversation_id, request_id) = (generation.conversation_id, generation.request.request_id.clone());
+        Self { log, conversation_id, stop: CancellationToken::new(), request_id }
+    }
 }
 
 /// A log that was read from storage, alive while somebody reads it.

@@ -115,20 +115,14 @@ impl Run {
             () = self.stop.cancelled() => Ending::Stopped,
             () = self.abort.cancelled() => self.aborted(),
             () = self.handed_over() => Ending::LeftBehind,
-            () = tokio::time::sleep_until(deadline) => Ending::Failed(Failure {
-                code: "generation_timeout".to_owned(),
-                message: format!("The answer took longer than {:?}.", self.options.answer_time),
-                retryable: true,
-                retry_after: None,
-            }),
+            () = tokio::time::sleep_until(deadline) => {
+                let message = format!("The answer took longer than {:?}.", self.options.answer_time);
+                Ending::Failed(Failure::new("generation_timeout", message, true))
+            }
             ending = answer => ending.unwrap_or_else(|_| {
                 tracing::error!("generation {} panicked", self.generation_id);
-                Ending::Failed(Failure {
-                    code: "internal".to_owned(),
-                    message: "Something went wrong on the server while it wrote this answer.".to_owned(),
-                    retryable: true,
-                    retry_after: None,
-                })
+                let message = "Something went wrong on the server while it wrote this answer.";
+                Ending::Failed(Failure::new("internal", message, true))
             }),
         };
         // The future that held the provider's connection is gone by now: it is closed.
@@ -187,7 +181,10 @@ impl Run {
                 (self.end(outcome, usage), Some(finish_reason), None, usage)
             }
             Ending::Stopped => (self.end(Outcome::Stopped, None), None, None, None),
-            Ending::Failed(failure) => (Event::Error(failure.clone()), None, Some(failure), None),
+            Ending::Failed(failure) => {
+                let failure = Failure { request_id: self.request.request_id.clone(), ..failure };
+                (Event::Error(failure.clone()), None, Some(failure), None)
+            }
         };
         record_end(&Span::current(), &event);
         let terminal = Terminal {
@@ -212,5 +209,5 @@ impl Run {
 
 /// The failure of a run that died with its process.
 pub(crate) fn interrupted(message: &str) -> Failure {
-    Failure { code: INTERRUPTED.to_owned(), message: message.to_owned(), retryable: true, retry_after: None }
+    Failure::new(INTERRUPTED, message, true)
 }

@@ -38,6 +38,8 @@ pub struct Question {
     pub use_invalid_key: bool,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,
+    /// Whether who asks may read the provider's own words, should it fail.
+    pub shows_details: bool,
     /// The client's idempotency key, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -72,6 +74,7 @@ impl Engine {
                 use_invalid_key: question.use_invalid_key,
                 given_bytes: 0,
                 request_id: question.request_id,
+                shows_details: question.shows_details,
             },
             created_at: now,
         };

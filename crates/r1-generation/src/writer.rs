@@ -219,11 +219,11 @@ impl Writer {
                 self.let_go(&log);
                 continue;
             };
+            let running = self.registry.get(log.owner(), log.id());
+            let message = "The server's disk failed while this answer was written.";
             let failure = Failure {
-                code: "storage_failed".to_owned(),
-                message: "The server's disk failed while this answer was written.".to_owned(),
-                retryable: true,
-                retry_after: None,
+                request_id: running.as_ref().and_then(|running| running.request_id.clone()),
+                ..Failure::new("storage_failed", message, true)
             };
             let event = Event::Error(failure.clone());
             let terminal = Terminal {
@@ -237,7 +237,7 @@ impl Writer {
                 ended_at: self.clock.now(),
             };
             log.fail(&event, terminal);
-            if let Some(running) = self.registry.get(log.owner(), log.id()) {
+            if let Some(running) = running {
                 running.stop.cancel();
             }
             self.queue.push(&log);

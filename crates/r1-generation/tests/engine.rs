@@ -23,6 +23,8 @@ use ask::{question, read};
 
 #[path = "support/ask.rs"]
 mod ask;
+#[path = "engine/failure.rs"]
+mod failure;
 #[path = "engine/stop.rs"]
 mod stop;
 
@@ -361,6 +363,7 @@ fn passing() -> ProviderError {
     ProviderError {
         code: ProviderErrorCode::Unavailable,
         message: "busy".to_owned(),
+        detail: None,
         retryable: true,
         retry_after: Some(Duration::ZERO),
         status: None,

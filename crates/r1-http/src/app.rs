@@ -10,6 +10,7 @@ use crate::{
     client::Forwarders,
     in_flight::Bodies,
     limits::{AttachPermits, RequestRate},
+    session::Caller,
 };
 
 /// What of the configuration handlers need.
@@ -41,6 +42,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Every answered request gets a line in the log, and not only a refused one.
     pub log_access: bool,
+    /// Whether everybody, and not administrators alone, may read a provider's own words of a fault.
+    pub show_details: bool,
 }
 
 /// What handlers share. Cheap to clone.
@@ -135,6 +138,11 @@ impl App {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether this user may read a provider's own words of a fault.
+    pub(crate) fn shows_details(&self, caller: &Caller) -> bool {
+        self.settings.show_details || caller.user().is_admin
     }
 
     /// Bytes of request bodies that are in flight.

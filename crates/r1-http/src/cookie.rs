@@ -112,6 +112,7 @@ mod tests {
             request_timeout: Duration::from_secs(1),
             heartbeat: Duration::from_secs(1),
             log_access: false,
+            show_details: false,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     docs,
     host::HostLayer,
     problem,
-    v1::{auth, chat, conversations, health, list_models},
+    v1::{auth, chat, conversations, health, list_models, me},
 };
 
 fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
@@ -29,13 +29,14 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(v1(routes!(auth::logout::logout)))
         .routes(v1(routes!(auth::get_me::get_me)))
         .routes(v1(routes!(auth::get_session::get_session)))
+        .routes(v1(routes!(me::change_password::change_password)))
         .routes(v1(routes!(
             conversations::create_conversation::create_conversation,
             conversations::list_conversations::list_conversations
         )))
         .routes(v1(routes!(
             conversations::get_conversation::get_conversation,
-            conversations::rename_conversation::rename_conversation,
+            conversations::update_conversation::update_conversation,
             conversations::delete_conversation::delete_conversation
         )))
         .routes(v1(routes!(conversations::list_messages::list_messages)))

@@ -28,6 +28,10 @@ impl Caller {
         &self.session.user
     }
 
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     pub(crate) fn session_id(&self) -> SessionId {
         self.session.id
     }

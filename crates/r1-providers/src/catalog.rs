@@ -24,6 +24,7 @@ use crate::{
     listing::Listed,
     local_servers::{Found, LocalServers, LocalServersConfig},
     openai::{ConfigFault, FIRST_MODEL, OpenAi, OpenAiConfig, is_model_name},
+    redaction::Redactor,
 };
 
 #[cfg(test)]
@@ -152,12 +153,14 @@ impl Catalog {
         let mut faults = Vec::new();
         let mut entries: Vec<Entry> = Vec::new();
         let mut openai = None;
+        // A provider may stand behind another one, with its key.
+        let redactor = Arc::new(Redactor::of(&config.providers));
         for provider in config.providers {
             let name = provider.name.clone();
             if reqwest::Url::parse(&provider.base_url).is_ok_and(|url| url.host_str() == Some(OPENAI_HOST)) {
                 openai.get_or_insert_with(|| name.clone());
             }
-            match OpenAi::new(provider) {
+            match OpenAi::new(OpenAiConfig { redactor: Some(redactor.clone()), ..provider }) {
                 Ok(provider) => entries.push(Entry { name, kind: Kind::Remote(provider) }),
                 Err(wrong) => faults.extend(wrong.into_iter().map(CatalogFault::from)),
             }
@@ -173,7 +176,7 @@ impl Catalog {
         if entries.is_empty() && faults.is_empty() && config.default_provider.is_none() {
             faults.push(CatalogFault::Empty);
         }
-        let local_servers = config.local_servers.as_ref().and_then(LocalServers::new);
+        let local_servers = config.local_servers.as_ref().and_then(|places| LocalServers::new(places, &redactor));
         for found in local_servers.iter().flat_map(LocalServers::found) {
             // Who is configured under a name has it.
             if entries.iter().all(|entry| entry.name != found.name()) {

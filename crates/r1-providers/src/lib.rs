@@ -5,9 +5,9 @@
 //! and says how each provider is. Retrying and failing over are the caller's: only it knows whether
 //! a token has been shown.
 //!
-//! **Invariant:** nothing that a provider says about a failure goes further than this crate. It is
-//! read, bounded, to classify the failure; users and logs get our own sentence, in which no key, no
-//! address and no upstream text can be.
+//! **Invariant:** what a provider says about a failure is read, bounded, to classify it; users and logs get our own
+//! sentence, in which no key, no address and no upstream text can be. Its own message goes further only as
+//! `ProviderError::detail`, without keys and addresses: see [`redaction`].
 
 #[doc(hidden)]
 pub mod bench;
@@ -21,4 +21,5 @@ mod linear;
 mod listing;
 pub mod local_servers;
 pub mod openai;
+pub mod redaction;
 mod sse;

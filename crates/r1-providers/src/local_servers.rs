@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use slot::Found;
 use slot::Slot;
 
+use crate::redaction::Redactor;
+
 /// How long the first look at all addresses may take before what was found is said.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// How long a connection to this machine may take.
@@ -54,8 +56,9 @@ pub(crate) struct LocalServers {
 }
 
 impl LocalServers {
-    /// Nobody is looked at yet. None where there can be no HTTP client.
-    pub(crate) fn new(config: &LocalServersConfig) -> Option<Self> {
+    /// Nobody is looked at yet. `redactor` hides what is not to be shown of their words. None where there can be no
+    /// HTTP client.
+    pub(crate) fn new(config: &LocalServersConfig, redactor: &Arc<Redactor>) -> Option<Self> {
         let client = Client::builder()
             .user_agent(concat!("gpt-r1/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -82,7 +85,7 @@ impl LocalServers {
                 Some(name) => name.clone(),
                 None => by_port.clone(),
             };
-            slots.push(Arc::new(Slot::new(name, by_port, *address, client.clone())));
+            slots.push(Arc::new(Slot::new(name, by_port, *address, client.clone(), redactor.clone())));
         }
         Some(Self { slots, every: config.every })
     }
@@ -132,7 +135,7 @@ mod tests {
     }
 
     fn names(config: &LocalServersConfig) -> Vec<String> {
-        LocalServers::new(config).unwrap().found().map(|found| found.name().to_owned()).collect()
+        LocalServers::new(config, &Arc::default()).unwrap().found().map(|found| found.name().to_owned()).collect()
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! whose events through `events`. The first bytes tell what comes, not its label: an event stream, documents line by
 //! line, one whole document.
 //!
-//! **Invariant:** the key is in one header value that prints as `Sensitive`, and nowhere else.
+//! **Invariant:** the key is in one header value that prints as `Sensitive`, and nowhere else; the [`Redactor`] has
+//! fingerprints of its pieces.
 //! Dropping the future of a request, or its stream, closes its connection.
 
 mod answer;
@@ -45,7 +46,7 @@ pub use tls::{Authorities, ClientCertificate, ClientCertificateFault};
 use transport::Key;
 pub use transport::{Headers, is_own_header, key_header};
 
-use crate::health::Health;
+use crate::{health::Health, redaction::Redactor};
 use answer::{Answer, Answerer};
 use fit::{Asked, Fits};
 use model_list::ModelList;
@@ -71,6 +72,7 @@ struct Inner {
     fits: Arc<Fits>,
     list: Arc<ModelList>,
     clock: Arc<dyn Clock>,
+    redactor: Arc<Redactor>,
 }
 
 impl fmt::Debug for OpenAi {
@@ -102,6 +104,7 @@ impl OpenAi {
         let client = transport::client(&config, &base_url)
             .map_err(|_| fault("no HTTP client can be made: are the system's certificates installed?"))?;
         let key = Key::configured(&config).map_err(|_| fault("api_key cannot be sent in a header"))?;
+        let redactor = config.redactor.take().unwrap_or_else(|| Arc::new(Redactor::of([&config])));
         config.api_key = None;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -114,6 +117,7 @@ impl OpenAi {
                 fits: Arc::default(),
                 list: Arc::default(),
                 clock,
+                redactor,
                 config,
             }),
         })
@@ -138,7 +142,7 @@ impl Provider for OpenAi {
         Box::pin(async move {
             let health = (!request.use_invalid_key).then(|| inner.health.clone());
             let (name, fits, model) = (inner.name.clone(), inner.fits.clone(), request.model.as_str().into());
-            let answerer = Answerer { name, health, fits, model };
+            let answerer = Answerer { name, health, fits, model, redactor: inner.redactor.clone() };
             match inner.complete(request, answerer.clone()).await {
                 Ok(stream) => Ok(stream),
                 Err(error) => Err(answerer.failed(error)),
@@ -211,7 +215,7 @@ impl Inner {
                 code = error.code.as_str(),
                 "the provider refused"
             );
-            return Err(error);
+            return Err(ProviderError { detail: words.shown(&self.redactor), ..error });
         };
         if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
             return Err(error::invalid(name, "answered without an answer (status 204 or 205)"));
@@ -267,7 +271,8 @@ impl Inner {
 
 /// A body without a request: see [`crate::bench`].
 pub(crate) fn read_body(body: impl Body<Data = Bytes> + Send + Unpin + 'static, idle: Duration) -> CompletionStream {
-    let answerer = Answerer { name: "bench".into(), health: None, fits: Arc::default(), model: "bench".into() };
+    let (fits, redactor) = (Arc::default(), Arc::default());
+    let answerer = Answerer { name: "bench".into(), health: None, fits, model: "bench".into(), redactor };
     Box::pin(Answer::new(answerer, body, None, idle))
 }
 

@@ -1,6 +1,11 @@
 //! `gpt-r1 backup` and `gpt-r1 restore`: the database as one file.
 
-use std::{io::Write, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 use r1_domain::{
@@ -18,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::RestoreArgs,
     config::{Config, Database},
+    data_dir,
     models::Wired,
     serve,
 };
@@ -30,7 +36,9 @@ const INTERRUPTED: &str = "This answer was being written when the backup was mad
 /// # Errors
 /// In words for the person at the terminal.
 pub(crate) fn backup(file: &Path, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let contents = backup::backup(data_dir(config)?, file)?;
+    let directory = sqlite_only(config)?;
+    data_dir::check(config)?;
+    let contents = backup::backup(directory, file)?;
     writeln!(out, "{}: {}", file.display(), describe(&contents))?;
     Ok(())
 }
@@ -40,16 +48,29 @@ pub(crate) fn backup(file: &Path, config: &Config, out: &mut impl Write) -> anyh
 /// # Errors
 /// In words for the person at the terminal.
 pub(crate) async fn restore(args: &RestoreArgs, config: &Config, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
-    let data_dir = data_dir(config)?;
-    let unpacked = backup::unpack(&args.file, data_dir)?;
-    interrupt(unpacked.path(), config).await?;
-    let contents = backup::verify(&unpacked.path().join(backup::DATABASE))?;
-    let kept = backup::put_in_place(unpacked.path(), data_dir, args.replace)?;
-    writeln!(out, "{}: {}", data_dir.display(), describe(&contents))?;
+    let directory = sqlite_only(config)?;
+    data_dir::prepare(config)?;
+    let restored = put_back(args, directory, config).await;
+    data_dir::hand_over(directory);
+    let (contents, kept) = restored?;
+    writeln!(out, "{}: {}", directory.display(), describe(&contents))?;
     if let Some(kept) = kept {
         writeln!(out, "the database before it is in {}", kept.display())?;
     }
     Ok(())
+}
+
+/// Gives back what is there now, and where that is which was there before.
+async fn put_back(
+    args: &RestoreArgs,
+    directory: &Path,
+    config: &Config,
+) -> anyhow::Result<(Contents, Option<PathBuf>)> {
+    let unpacked = backup::unpack(&args.file, directory)?;
+    interrupt(unpacked.path(), config).await?;
+    let contents = backup::verify(&unpacked.path().join(backup::DATABASE))?;
+    let kept = backup::put_in_place(unpacked.path(), directory, args.replace)?;
+    Ok((contents, kept))
 }
 
 /// Ends what was running, where nobody can see it yet: by the engine, as its take-overs do.
@@ -70,7 +91,8 @@ async fn interrupt(directory: &Path, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn data_dir(config: &Config) -> anyhow::Result<&Path> {
+/// The data directory, if it has the database.
+fn sqlite_only(config: &Config) -> anyhow::Result<&Path> {
     match &config.database.database {
         Database::Sqlite(directory) => Ok(directory),
         Database::Postgres(_) => bail!(

@@ -7,6 +7,10 @@ use secrecy::SecretString;
 
 use crate::config::Flags;
 
+mod user;
+
+pub(crate) use user::UserCommand;
+
 /// What was asked for.
 #[derive(Debug, Parser)]
 #[command(
@@ -120,6 +124,16 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Copy everything from SQLite to an empty PostgreSQL database, where no server runs.
     Migrate(MigrateArgs),
+    /// Put another signing key in the place of the present one. Nobody is signed out: access tokens of before are
+    /// good until they expire. In a data directory a new key is made, which the server uses from its next start on.
+    /// With PostgreSQL: start all nodes with the new SECRET_KEY, and that of before as SECRET_KEY_PREVIOUS; then run
+    /// this with the same two; then start all nodes again.
+    RotateKey {
+        /// Accept nothing that the key before has signed, as where others have got hold of it. API clients go on
+        /// with their refresh tokens, the page with its cookie.
+        #[arg(long)]
+        forget: bool,
+    },
     /// Print the API's OpenAPI document.
     Openapi,
     /// The child process that runs the local model. Started by the server only.
@@ -197,37 +211,6 @@ pub(crate) enum ModelCommand {
     },
 }
 
-/// About accounts.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Make an account. Asks for a password; without a terminal, makes one up and prints it.
-    Add {
-        /// Sign-in name.
-        name: String,
-        /// E-mail address; it serves as a sign-in name too.
-        #[arg(long)]
-        email: String,
-        /// Make an administrator.
-        #[arg(long)]
-        admin: bool,
-        /// Read the password from the first line of standard input.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// List all accounts, oldest first.
-    List,
-    /// Lock an account and end its sessions.
-    Disable {
-        /// Sign-in name or e-mail address.
-        name: String,
-    },
-    /// Unlock an account.
-    Enable {
-        /// Sign-in name or e-mail address.
-        name: String,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +280,8 @@ mod tests {
             }
         );
         assert_eq!(user("gpt-r1 user disable a --data-dir d"), UserCommand::Disable { name: "a".to_owned() });
+        assert_eq!(user("gpt-r1 user usage"), UserCommand::Usage { name: None, days: 30, json: false });
+        assert!(parse("gpt-r1 user usage --days 0").is_err() && parse("gpt-r1 user delete").is_err());
         assert!(parse("gpt-r1 user add demo_user").is_err(), "without --email");
         assert!(parse("gpt-r1 nonsense").is_err());
         let migrate = parse("gpt-r1 migrate --from sqlite:/d --to postgres://ada:hunter2@db/x").unwrap().command;

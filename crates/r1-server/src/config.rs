@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// The signing key, where it is given; else it is made in the data directory.
     pub(crate) secret_key: Option<SigningKey>,
+    /// The key before that one: its tokens are accepted too.
+    pub(crate) previous_secret_key: Option<SigningKey>,
     /// `[limits]`.
     pub(crate) limits: LimitsConfig,
     /// `[stream]`.
@@ -178,6 +180,8 @@ pub(crate) struct GenerationConfig {
     pub(crate) history: usize,
     /// How long an Idempotency-Key is remembered.
     pub(crate) idempotency_ttl: Duration,
+    /// Whether everybody may read a provider's own words of a fault.
+    pub(crate) show_details: bool,
 }
 
 /// What runs the local model.

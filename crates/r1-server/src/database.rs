@@ -1,23 +1,28 @@
 //! The database: the only place that knows which there are.
 
 use std::{
-    fs::{DirBuilder, File, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
 };
 
 use anyhow::{Context, bail};
+use r1_auth::key::{KeySet, SigningKey};
 use r1_domain::{nodes::Bus, store::Store};
-use r1_store_postgres::{PostgresOptions, PostgresStore};
-use r1_store_sqlite::{SqliteOptions, SqliteStore};
+use r1_store_postgres::{KeyFingerprints, PostgresOptions, PostgresStore};
+use r1_store_sqlite::{SqliteOptions, SqliteStore, backup};
 use uuid::Uuid;
 
-use crate::config::{Config, Database, Postgres};
+use crate::{
+    SIGNING_KEY,
+    config::{Config, Database, Postgres},
+    data_dir,
+};
 
 /// The file whose lock says that a process serves from this directory.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// The serving process's database.
 pub(crate) struct Opened {
@@ -26,6 +31,8 @@ pub(crate) struct Opened {
     pub(crate) bus: Option<Arc<dyn Bus>>,
     /// The data directory's lock, where it is not the store that holds it.
     pub(crate) lock: Option<File>,
+    /// What signs access tokens, and what else is accepted.
+    pub(crate) keys: KeySet,
 }
 
 /// Opens it for the process that serves.
@@ -33,34 +40,93 @@ pub(crate) struct Opened {
 /// # Errors
 /// In words that say what to do.
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Opened> {
-    match &config.database.database {
+    data_dir::prepare(config)?;
+    let opened = match &config.database.database {
         Database::Sqlite(_) => {
             let store = Arc::new(SqliteStore::open(&sqlite_options(config))?);
-            Ok(Opened { store, bus: None, lock: None })
+            Opened { store, bus: None, lock: None, keys: keys(config)? }
         }
         Database::Postgres(postgres) => {
             // What is not the database's is still there: the local model's socket.
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-            made.with_context(|| format!("the data directory {} can't be made", config.data_dir.display()))?;
             let (lock, place) = lock(&config.data_dir)?;
+            let (signing, other) = postgres_keys(config)?;
             let options = PostgresOptions { place: Some(place), ..postgres_options(config, postgres)? };
             let store = Arc::new(PostgresStore::open(&options).await?);
-            Ok(Opened { bus: Some(store.bus()), store, lock: Some(lock) })
+            // Until the new key is in force, what signs is the one before.
+            let is_in_force = store.signing_key() == signing.fingerprint();
+            let keys = match other {
+                Some(previous) if !is_in_force => {
+                    tracing::info!(
+                        "tokens are signed with SECRET_KEY_PREVIOUS, until `gpt-r1 rotate-key` and a restart"
+                    );
+                    KeySet { signing: previous.clone(), accepted: Some(signing.clone()) }
+                }
+                other => KeySet { signing: signing.clone(), accepted: other.cloned() },
+            };
+            data_dir::mark(config)?;
+            Opened { bus: Some(store.bus()), store, lock: Some(lock), keys }
         }
-    }
+    };
+    data_dir::hand_over(&config.data_dir);
+    Ok(opened)
+}
+
+/// The keys of SQLite's server: given, or in the data directory.
+fn keys(config: &Config) -> anyhow::Result<KeySet> {
+    Ok(match &config.secret_key {
+        Some(key) => KeySet { signing: key.clone(), accepted: config.previous_secret_key.clone() },
+        None => KeySet::load_or_create(&config.data_dir.join(SIGNING_KEY))?,
+    })
+}
+
+/// What a short command does with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guest {
+    /// It uses what is there.
+    Uses,
+    /// It may be the first there is.
+    MayMake,
 }
 
 /// Opens it for a short command beside that process.
 ///
 /// # Errors
 /// In words that say what to do.
-pub(crate) async fn open_guest(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &config.database.database {
-        Database::Sqlite(_) => Arc::new(SqliteStore::open_guest(&sqlite_options(config))?),
-        Database::Postgres(postgres) => {
-            Arc::new(PostgresStore::open_guest(&postgres_options(config, postgres)?).await?)
+pub(crate) async fn open_guest(config: &Config, guest: Guest) -> anyhow::Result<Arc<dyn Store>> {
+    let store: Arc<dyn Store> = match (&config.database.database, guest) {
+        (Database::Sqlite(_), Guest::Uses) => {
+            data_dir::check(config)?;
+            Arc::new(SqliteStore::open_guest(&sqlite_options(config))?)
         }
-    })
+        (Database::Sqlite(_), Guest::MayMake) => {
+            data_dir::prepare(config)?;
+            let store = SqliteStore::open_guest_or_make(&sqlite_options(config));
+            // Of what could not be opened, too: it may have been made.
+            data_dir::hand_over(&config.data_dir);
+            Arc::new(store?)
+        }
+        (Database::Postgres(postgres), Guest::Uses) => open_postgres(config, postgres).await?,
+        (Database::Postgres(postgres), Guest::MayMake) => {
+            Arc::new(PostgresStore::open_guest_or_make(&postgres_options(config, postgres)?).await?)
+        }
+    };
+    Ok(store)
+}
+
+/// Opens PostgreSQL for a short command that uses what is there.
+///
+/// # Errors
+/// In words that say what to do.
+pub(crate) async fn open_postgres(config: &Config, postgres: &Postgres) -> anyhow::Result<Arc<PostgresStore>> {
+    Ok(Arc::new(PostgresStore::open_guest(&postgres_options(config, postgres)?).await?))
+}
+
+/// Which it is, for people: a file, or a URL without user and password.
+pub(crate) fn name(config: &Config) -> String {
+    match &config.database.database {
+        Database::Sqlite(directory) => directory.join(backup::DATABASE).display().to_string(),
+        Database::Postgres(postgres) => format!("postgres://{}", postgres.place),
+    }
 }
 
 /// Where it is, for people.
@@ -76,8 +142,22 @@ fn sqlite_options(config: &Config) -> SqliteOptions {
 }
 
 fn postgres_options(config: &Config, postgres: &Postgres) -> anyhow::Result<PostgresOptions> {
+    let keys = fingerprints(config)?;
+    Ok(PostgresOptions { keys, ..PostgresOptions::new(postgres.url.clone(), keys.key) })
+}
+
+fn postgres_keys(config: &Config) -> anyhow::Result<(&SigningKey, Option<&SigningKey>)> {
     let key = config.secret_key.as_ref().context("SECRET_KEY is needed with Postgres")?;
-    Ok(PostgresOptions::new(postgres.url.clone(), key.fingerprint()))
+    Ok((key, config.previous_secret_key.as_ref()))
+}
+
+/// By which PostgreSQL knows this process's keys.
+///
+/// # Errors
+/// That there is none.
+pub(crate) fn fingerprints(config: &Config) -> anyhow::Result<KeyFingerprints> {
+    let (key, previous) = postgres_keys(config)?;
+    Ok(KeyFingerprints { key: key.fingerprint(), previous: previous.map(SigningKey::fingerprint) })
 }
 
 /// Locks a data directory. Its lock is a file that says which directory it is: a process that holds the

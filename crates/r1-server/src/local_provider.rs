@@ -108,6 +108,7 @@ impl Inner {
                 code: ProviderErrorCode::Auth,
                 message: "The key was rejected. (The local model needs none: this request asked for an invalid one.)"
                     .to_owned(),
+                detail: None,
                 retryable: false,
                 retry_after: None,
                 status: None,
@@ -176,5 +177,12 @@ fn refused(error: &SupervisorError) -> ProviderError {
 }
 
 fn unavailable(message: String, retry_after: Option<Duration>) -> ProviderError {
-    ProviderError { code: ProviderErrorCode::Unavailable, message, retryable: true, retry_after, status: None }
+    ProviderError {
+        code: ProviderErrorCode::Unavailable,
+        message,
+        detail: None,
+        retryable: true,
+        retry_after,
+        status: None,
+    }
 }

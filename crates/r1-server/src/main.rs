@@ -6,6 +6,7 @@
 mod backup_command;
 mod cli;
 mod config;
+mod data_dir;
 mod database;
 mod housekeeping;
 mod listen;
@@ -16,6 +17,7 @@ mod model_command;
 mod models;
 mod reload;
 mod revocation;
+mod rotate_key_command;
 mod serve;
 mod service_manager;
 mod shutdown;
@@ -30,13 +32,14 @@ use std::{io::Write, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::Parser;
 use r1_auth::{Auth, key::SigningKey};
-use r1_domain::{store::Store, time::SystemClock};
+use r1_domain::time::SystemClock;
 use r1_local_model::{ChildOptions, run_child};
 use r1_providers::catalog::CatalogError;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand, LocalModelArgs, UserCommand},
     config::{Config, Loaded, Source},
+    database::Guest,
     serve::Start,
     telemetry::Telemetry,
 };
@@ -102,6 +105,9 @@ fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
         Command::Backup { file } => backup_command::backup(&file, &config, &mut std::io::stdout()),
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
+        Command::RotateKey { forget } => {
+            runtime()?.block_on(rotate_key_command::rotate(forget, &config, &mut std::io::stdout()))
+        }
         // They have left above.
         Command::Serve(_) | Command::LocalModel(_) | Command::Openapi => Ok(()),
     }
@@ -157,17 +163,10 @@ fn run_local_model(args: LocalModelArgs) -> anyhow::Result<()> {
 }
 
 async fn run_user(command: UserCommand, config: Config) -> anyhow::Result<()> {
-    let store: Arc<dyn Store> = database::open_guest(&config).await?;
+    let guest = if matches!(command, UserCommand::Add { .. }) { Guest::MayMake } else { Guest::Uses };
+    let store = database::open_guest(&config, guest).await?;
+    writeln!(std::io::stderr(), "database: {}", database::name(&config))?;
     // Only passwords are made here; no token is.
-    let key = signing_key(&config)?;
-    let auth = Auth::new(store.clone(), Arc::new(SystemClock), &key, config.auth)?;
+    let auth = Auth::new(store.clone(), Arc::new(SystemClock), &SigningKey::random().into(), config.auth)?;
     user_command::run(command, &auth, store.as_ref(), &mut std::io::stdout()).await
-}
-
-/// The key that signs access tokens: given, or in the data directory.
-fn signing_key(config: &Config) -> anyhow::Result<SigningKey> {
-    match &config.secret_key {
-        Some(key) => Ok(key.clone()),
-        None => Ok(SigningKey::load_or_create(&config.data_dir.join(SIGNING_KEY))?),
-    }
 }

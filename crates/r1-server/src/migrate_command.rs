@@ -59,6 +59,9 @@ pub(crate) async fn migrate(args: MigrateArgs, config: &Config, out: &mut impl W
         );
         writeln!(out, "{name}: {} rows", wanted.rows)?;
     }
+    if let Some(word) = source.instance_word()? {
+        target.keep_instance_word(&word).await?;
+    }
     target.commit().await?;
     writeln!(out, "everything is at {place}, counted and compared; {} is as it was", from.display())?;
     hint(&from, config, out)

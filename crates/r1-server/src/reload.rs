@@ -122,6 +122,7 @@ impl Reload {
             cors_origins: before.cors_origins,
             request_timeout: before.request_timeout,
             heartbeat: before.heartbeat,
+            show_details: before.show_details,
             ..new
         };
         let observer = telemetry::observer(self.counted.clone(), &settings.trusted_proxies);

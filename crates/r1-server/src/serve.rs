@@ -40,7 +40,6 @@ use crate::{
     service_manager::ServiceManager,
     shutdown::Schedule,
     signals::Signals,
-    signing_key,
     telemetry::{self, LogLevel},
 };
 
@@ -100,9 +99,7 @@ async fn live(
     let room_for_clients = capacity(config.server.connections)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = NodeId::new(clock.now());
-    let database::Opened { store, bus, lock: _lock } = database::open(&config).await?;
-    let key = signing_key(&config)?;
-    let instance = key.instance();
+    let database::Opened { store, bus, lock: _lock, keys } = database::open(&config).await?;
     let api = bind(&config.server.api, "--api-addr")?;
     let web = bind(&config.server.web, "--web-addr")?;
     let scraped = bind(&config.server.metrics, "--metrics-addr")?;
@@ -132,10 +129,15 @@ async fn live(
             tracing::info!(taken_over, "generations taken over from the process before: {taken_over}");
         }
         let setup_code = setup::offer(store.as_ref()).await.with_context(unwritable)?;
-        let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &key, config.auth.clone())?.with_bus(bus.clone()));
+        let instance = store.instance_word(&keys.signing.instance()).await.with_context(unwritable)?;
+        let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &keys, config.auth.clone())?.with_bus(bus.clone()));
 
         let keeper = engine.clone();
         background.spawn(async move { keeper.keep().await });
+        if config.secret_key.is_none() {
+            let (directory, longest) = (config.data_dir.clone(), config.auth.access_token_ttl);
+            background.spawn(housekeeping::forget_key(auth.clone(), directory, longest, closing.clone()));
+        }
         background.spawn(revocation::watch(auth.clone(), engine.clone(), closing.clone()));
         if let Some(bus) = bus {
             background.spawn(hear(bus, engine.clone(), auth.clone(), closing.clone()));
@@ -262,6 +264,7 @@ pub(crate) fn settings(config: &Config, instance: String) -> Settings {
         request_timeout: config.server.request_timeout,
         heartbeat: config.stream.heartbeat,
         log_access: config.log.access,
+        show_details: config.generation.show_details,
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{
     error::Fault,
 };
 
+pub(crate) mod activity;
+pub(crate) mod change;
+
 /// The setting that holds the setup code's digest.
 const SETUP_CODE: &str = "setup_code";
 /// The advisory lock's second half: who makes an administrator, or a code that does.
@@ -137,18 +140,17 @@ pub(crate) async fn list(db: &Db, page: PageRequest) -> Result<Page<User>, Fault
 }
 
 const SET_DISABLED: &str = concat!(
-    "UPDATE account SET disabled = $3 WHERE ",
+    "UPDATE account SET disabled = $3 WHERE ($3 OR deleted_at IS NULL) AND ",
     by_login!(),
     " RETURNING id, username, email, is_admin, disabled, created_at"
 );
-const END_SESSIONS: &str = "UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL";
 
-/// Disabling ends the account's sessions in the same commit.
+/// Disabling ends the account's sessions in the same commit. What is being deleted stays disabled.
 pub(crate) async fn set_disabled(db: &Db, login: &str, disabled: bool, now: Timestamp) -> Result<User, Fault> {
     let row = db.maybe(SET_DISABLED, &[&text(&normalise_login(login)), &text(&fold_login(login)), &disabled]).await?;
     let user = from_row(&row.ok_or(StoreError::NotFound)?)?;
     if disabled {
-        db.run(END_SESSIONS, &[&user.id.as_uuid(), &now.as_micros()]).await?;
+        change::end_sessions(db, user.id, now).await?;
     }
     Ok(user)
 }
@@ -164,6 +166,18 @@ pub(crate) async fn setup_code_set(db: &Db, code: &TokenHash) -> Result<bool, Fa
     }
     db.run(SET, &[&SETUP_CODE, &&code[..]]).await?;
     Ok(true)
+}
+
+/// The setting that holds the instance's word.
+const INSTANCE: &str = "instance";
+const KEEP_FIRST: &str = "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
+const GET: &str = "SELECT value FROM setting WHERE key = $1";
+
+/// The word that was kept first, or this one.
+pub(crate) async fn instance_word(db: &Db, first: &str) -> Result<String, Fault> {
+    db.run(KEEP_FIRST, &[&INSTANCE, &first.as_bytes()]).await?;
+    let kept: Vec<u8> = column::get(&db.one(GET, &[&INSTANCE]).await?, 0)?;
+    String::from_utf8(kept).map_err(|_| Fault::Broken("the instance's word is no text"))
 }
 
 /// Ends the setup code, if there is one.

@@ -1,7 +1,7 @@
 //! Conversations.
 
 use r1_domain::{
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange, tip_of},
     id::{ConversationId, GenerationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
@@ -116,20 +116,45 @@ pub(crate) async fn get(db: &Db, owner: UserId, id: ConversationId) -> Result<Co
     found(db.maybe(GET, &[&id.as_uuid(), &owner.as_uuid()]).await?)
 }
 
-const RENAME: &str = concat!(
-    "UPDATE conversation SET title = $3, updated_at = greatest(updated_at, $4)
+const CHANGE: &str = concat!(
+    "UPDATE conversation SET title = coalesce($3, title), head_message_id = coalesce($4, head_message_id),
+            updated_at = CASE WHEN $3 IS NULL THEN updated_at ELSE greatest(updated_at, $5) END
      WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL RETURNING id, ",
     columns!()
 );
 
-pub(crate) async fn rename(
+pub(crate) async fn change(
     db: &Db,
     owner: UserId,
     id: ConversationId,
-    title: &str,
+    change: &ConversationChange,
     now: Timestamp,
-) -> Result<Conversation, Fault> {
-    found(db.maybe(RENAME, &[&id.as_uuid(), &owner.as_uuid(), &text(title), &now.as_micros()]).await?)
+) -> Result<Option<Conversation>, Fault> {
+    // Whose it is comes first: a stranger learns nothing of its messages. And nobody asks in it meanwhile.
+    lock(db, owner, id).await?;
+    let head = match change.head {
+        Some(message) => match tip(db, owner, id, message).await? {
+            Some(tip) => Some(tip.as_uuid()),
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let title = change.title.as_deref().map(text);
+    let row = db.maybe(CHANGE, &[&id.as_uuid(), &owner.as_uuid(), &title, &head, &now.as_micros()]).await?;
+    found(row).map(Some)
+}
+
+const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = $1 AND owner_id = $2
+    ORDER BY created_at, id";
+
+/// The end of the branch through a message, if that is in the conversation.
+async fn tip(db: &Db, owner: UserId, id: ConversationId, through: MessageId) -> Result<Option<MessageId>, Fault> {
+    let mut messages = Vec::new();
+    for row in db.all(TREE, &[&id.as_uuid(), &owner.as_uuid()]).await? {
+        let message = column::id(&row, 0, MessageId::from_uuid)?;
+        messages.push((message, column::optional_id(&row, 1, MessageId::from_uuid)?));
+    }
+    Ok(tip_of(messages, through))
 }
 
 fn found(row: Option<Row>) -> Result<Conversation, Fault> {

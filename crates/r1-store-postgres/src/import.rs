@@ -82,7 +82,7 @@ impl Import {
     /// [`ImportError`].
     pub async fn begin(url: SecretString) -> Result<Self, ImportError> {
         // No key is looked at: that is for those who serve.
-        let (connector, db) = open::guest_connection(&PostgresOptions::new(url, [0; 32])).await?;
+        let (connector, db) = open::guest_or_make(&PostgresOptions::new(url, [0; 32])).await?;
         let mut import = Self { db, shown: connector.address.shown, index: String::new() };
         match import.prepare().await {
             Ok(true) => Ok(import),
@@ -139,6 +139,14 @@ impl Import {
             }
         }
         self.db.run(ADD_DOCUMENTS, &[&ids, &owners, &texts]).await.map(drop)
+    }
+
+    /// Keeps the word by which the page's cookies are known.
+    ///
+    /// # Errors
+    /// [`ImportError::Failed`].
+    pub async fn keep_instance_word(&self, word: &str) -> Result<(), ImportError> {
+        account::instance_word(&self.db, word).await.map(drop).map_err(|fault| self.failed(fault))
     }
 
     /// What a table holds, with what was added.

@@ -1,6 +1,7 @@
 //! Messages, and the path from an answer up to the root.
 
 use r1_domain::{
+    event::Failure,
     generation::State,
     history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, UserId},
@@ -36,6 +37,7 @@ fn from_row(row: &Row) -> Result<Message, Fault> {
         error_code: column::optional_string(row, 8)?,
         remembers_from: column::optional_id(row, 9, MessageId::from_uuid)?,
         created_at: column::time(row, 10)?,
+        failure: column::optional_string(row, 11)?.as_deref().and_then(Failure::read),
     })
 }
 
@@ -90,7 +92,8 @@ pub(crate) async fn insert(db: &Db, message: &NewMessage, written: Written<'_>) 
 
 /// The texts' lengths are known without reading them; only those of the page are sent.
 const LIST: &str = "SELECT id, parent_id, role, CASE WHEN bytes <= $6 OR number = 1 THEN content END, state, model,
-        generation_id, finish_reason, error_code, remembers_from, created_at
+        generation_id, finish_reason, error_code, remembers_from, created_at,
+        CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation g WHERE g.id = sized.generation_id) END
     FROM (SELECT *, sum(octet_length(content)) OVER page AS bytes, row_number() OVER page AS number
           FROM message
           WHERE conversation_id = $1 AND owner_id = $2 AND (created_at, id) > ($3, $4)
@@ -122,7 +125,8 @@ pub(crate) async fn list(
 }
 
 const GET: &str = "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
-        m.error_code, m.remembers_from, m.created_at
+        m.error_code, m.remembers_from, m.created_at,
+        CASE WHEN m.error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END
     FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
     WHERE m.id = $1 AND m.owner_id = $2";
 

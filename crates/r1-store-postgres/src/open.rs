@@ -12,6 +12,7 @@ use crate::{
     connection::{Connector, Db, Purpose},
     error::Fault,
     folding,
+    key::{self, Fingerprint, KeyFingerprints},
     migration::{self, NEWEST, Schema},
 };
 
@@ -27,7 +28,7 @@ pub struct PostgresOptions {
     /// is known to be gone.
     pub place: Option<Uuid>,
     /// Of the key that signs tokens: all processes of one database must have the same.
-    pub key_fingerprint: [u8; 32],
+    pub keys: KeyFingerprints,
     /// At most so many connections for requests, opened at first need. There are four more: for the
     /// logs, for the lease, and two for hints.
     pub connections: usize,
@@ -38,8 +39,9 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// The defaults: eight connections, a minute for another process that migrates.
     #[must_use]
-    pub const fn new(url: SecretString, key_fingerprint: [u8; 32]) -> Self {
-        Self { url, place: None, key_fingerprint, connections: 8, migration_wait: Duration::from_secs(60) }
+    pub const fn new(url: SecretString, key_fingerprint: Fingerprint) -> Self {
+        let keys = KeyFingerprints { key: key_fingerprint, previous: None };
+        Self { url, place: None, keys, connections: 8, migration_wait: Duration::from_secs(60) }
     }
 }
 
@@ -87,8 +89,8 @@ pub enum OpenError {
     },
     /// The key is not the one that the others have.
     #[error(
-        "the SECRET_KEY is not the one that the database at {shown} was first used with; all processes need \
-         the same"
+        "the SECRET_KEY is not the one that the database at {shown} is used with; all processes need the same. If it \
+         shall be a new one, give that of before as SECRET_KEY_PREVIOUS, and see `gpt-r1 rotate-key --help`"
     )]
     OtherKey {
         /// Where.
@@ -118,11 +120,14 @@ pub enum OpenError {
         /// The version that differs.
         version: i64,
     },
+    /// A guest, which makes nothing, met no tables of ours.
+    #[error("there is nothing of gpt-r1 in the database at {shown}; name the server's database in DATABASE_URL")]
+    Missing {
+        /// Where.
+        shown: String,
+    },
     /// A guest met a database that the serving process must migrate first.
-    #[error(
-        "the database at {shown} has an older schema and is in use; start the serving process with this version of \
-         gpt-r1 first"
-    )]
+    #[error("the database at {shown} has an older schema; start the server with this version of gpt-r1 first")]
     Older {
         /// Where.
         shown: String,
@@ -139,20 +144,34 @@ pub enum OpenError {
 }
 
 /// Opens the database for a process that serves: it has this build's schema then.
-pub(crate) async fn node(options: &PostgresOptions) -> Result<Connector, OpenError> {
+/// With the fingerprint of the key with which it signs.
+pub(crate) async fn node(options: &PostgresOptions) -> Result<(Connector, Fingerprint), OpenError> {
     let (connector, db) = connect(options).await?;
     migrate(&connector, &db).await?;
-    let has_key = has_key(&db, &options.key_fingerprint).await.map_err(|fault| failed(&connector, fault))?;
-    if has_key { Ok(connector) } else { Err(OpenError::OtherKey { shown: connector.address.shown }) }
+    match key::in_force(&db, &options.keys).await.map_err(|fault| failed(&connector, fault))? {
+        Some(fingerprint) => Ok((connector, fingerprint)),
+        None => Err(OpenError::OtherKey { shown: connector.address.shown }),
+    }
 }
 
-/// Opens the database for a short command. Where nodes serve from it the schema is their business.
+/// Opens the database for a short command, which makes and migrates nothing.
 pub(crate) async fn guest(options: &PostgresOptions) -> Result<Connector, OpenError> {
-    Ok(guest_connection(options).await?.0)
+    let (connector, db) = connect(options).await?;
+    let looked = async {
+        let is_made = column::get(&db.one(IS_MADE, &[]).await?, 0)?;
+        Ok::<(bool, Schema), Fault>((is_made, migration::inspect(&db).await?))
+    };
+    let (is_made, schema) = looked.await.map_err(|fault| failed(&connector, fault))?;
+    if !is_made {
+        return Err(OpenError::Missing { shown: connector.address.shown });
+    }
+    fits(&schema, &connector.address.shown)?;
+    Ok(connector)
 }
 
-/// The same, with the connection that looked.
-pub(crate) async fn guest_connection(options: &PostgresOptions) -> Result<(Connector, Db), OpenError> {
+/// Opens it for a command that may be the first there is: it makes what is missing. Where nodes serve from it
+/// the schema is their business. With the connection that looked.
+pub(crate) async fn guest_or_make(options: &PostgresOptions) -> Result<(Connector, Db), OpenError> {
     let (connector, db) = connect(options).await?;
     let serving = async {
         let made = column::get(&db.one(IS_MADE, &[]).await?, 0)?;
@@ -232,14 +251,4 @@ fn fits(schema: &Schema, shown: &str) -> Result<(), OpenError> {
         Schema::Newer(found) => Err(OpenError::Newer { shown, found: *found, known: NEWEST }),
         Schema::Differs(version) => Err(OpenError::Differs { shown, version: *version }),
     }
-}
-
-const KEY: &str = "secret_key_fingerprint";
-const KEEP_KEY: &str = "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
-const IS_KEY: &str = "SELECT value = $2 FROM setting WHERE key = $1";
-
-/// The first to come says which key it is.
-async fn has_key(db: &Db, fingerprint: &[u8; 32]) -> Result<bool, Fault> {
-    db.run(KEEP_KEY, &[&KEY, &&fingerprint[..]]).await?;
-    column::get(&db.one(IS_KEY, &[&KEY, &&fingerprint[..]]).await?, 0)
 }

@@ -3,7 +3,12 @@
 use r1_domain::time::Timestamp;
 use uuid::Uuid;
 
-use crate::{column, connection::Db, error::Fault};
+use crate::{
+    column,
+    connection::Db,
+    error::Fault,
+    usage::{each_used, sums},
+};
 
 /// A slice has at most so many logs: each has a row per commit that it was part of.
 const MOST_LOGS: usize = 64;
@@ -35,6 +40,11 @@ const SESSIONS: &str = "DELETE FROM session WHERE id = ANY($1)";
 pub(crate) async fn sessions(db: &Db, before: Timestamp, slice: usize) -> Result<usize, Fault> {
     let rows = db.all(OLD_SESSIONS, &[&before.as_micros(), &column::signed(slice)]).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| column::get(row, 0)).collect::<Result<_, _>>()?;
+    these_sessions(db, &ids).await
+}
+
+/// Removes sessions with the tokens that they had.
+pub(crate) async fn these_sessions(db: &Db, ids: &[Uuid]) -> Result<usize, Fault> {
     if ids.is_empty() {
         return Ok(0);
     }
@@ -45,29 +55,63 @@ pub(crate) async fn sessions(db: &Db, before: Timestamp, slice: usize) -> Result
 const DELETED: &str = "SELECT c.id FROM conversation c WHERE c.deleted_at IS NOT NULL AND NOT EXISTS
         (SELECT 1 FROM generation g WHERE g.conversation_id = c.id AND g.state IN ('queued', 'running'))
     ORDER BY c.deleted_at LIMIT 1";
-const GENERATIONS: &str = "WITH slice AS (SELECT id FROM generation WHERE conversation_id = $1 LIMIT $2),
-    gone AS (DELETE FROM generation_log WHERE generation_id IN (SELECT id FROM slice))
-    DELETE FROM generation WHERE id IN (SELECT id FROM slice)";
+/// Of two nodes that remove the same, the second waits and finds what is left: no usage is counted twice.
+const GENERATIONS: &str = "SELECT id FROM generation WHERE conversation_id = $1 ORDER BY id LIMIT $2 FOR UPDATE";
+const KEEP_USAGE: &str = concat!(
+    "INSERT INTO usage_of_deleted AS kept
+        (owner_id, day, model, answers, estimated, uncounted, prompt_tokens, completion_tokens)
+    SELECT owner_id, day, model, ",
+    sums!(),
+    " FROM (",
+    each_used!(),
+    "id = ANY($1)) AS used GROUP BY owner_id, day, model
+    ON CONFLICT (owner_id, day, model) DO UPDATE SET
+        answers = kept.answers + excluded.answers, estimated = kept.estimated + excluded.estimated,
+        uncounted = kept.uncounted + excluded.uncounted, prompt_tokens = kept.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = kept.completion_tokens + excluded.completion_tokens"
+);
+const THESE_GENERATIONS: &str = "WITH gone AS (DELETE FROM generation_log WHERE generation_id = ANY($1))
+    DELETE FROM generation WHERE id = ANY($1)";
 /// Their documents go with them.
 const MESSAGES: &str = "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE conversation_id = $1 LIMIT $2)";
 const CONVERSATION: &str = "DELETE FROM conversation WHERE id = $1";
 
-/// Removes rows of one deleted conversation: its generations with their logs, its messages, at last
-/// itself. One in which something still runs waits for its end.
+/// What becomes of what answers used whose rows go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// It is kept by day and model.
+    Kept,
+    /// It goes with its account.
+    Forgotten,
+}
+
+/// Removes rows of one deleted conversation. One in which something still runs waits for its end.
 pub(crate) async fn conversations(db: &Db, slice: usize) -> Result<usize, Fault> {
     let slice = slice.max(1);
     let Some(row) = db.maybe(DELETED, &[]).await? else { return Ok(0) };
-    let conversation: Uuid = column::get(&row, 0)?;
-    let mut left = slice;
-    left -= changed(db.run(GENERATIONS, &[&conversation, &column::signed(left)]).await)?;
-    left -= changed(db.run(MESSAGES, &[&conversation, &column::signed(left)]).await)?;
-    if left > 0 {
-        db.run(CONVERSATION, &[&conversation]).await?;
-        left -= 1;
-    }
-    Ok(slice - left)
+    Ok(slice - conversation(db, column::get(&row, 0)?, Usage::Kept, slice).await?)
 }
 
-fn changed(rows: Result<u64, Fault>) -> Result<usize, Fault> {
+/// Removes rows of a conversation: its generations with their logs, its messages, at last itself. Gives back
+/// how many more of a slice may go.
+pub(crate) async fn conversation(db: &Db, id: Uuid, usage: Usage, slice: usize) -> Result<usize, Fault> {
+    let mut left = slice;
+    let rows = db.all(GENERATIONS, &[&id, &column::signed(left)]).await?;
+    let generations: Vec<Uuid> = rows.iter().map(|row| column::get(row, 0)).collect::<Result<_, _>>()?;
+    if !generations.is_empty() {
+        if usage == Usage::Kept {
+            db.run(KEEP_USAGE, &[&generations]).await?;
+        }
+        left -= changed(db.run(THESE_GENERATIONS, &[&generations]).await)?;
+    }
+    left -= changed(db.run(MESSAGES, &[&id, &column::signed(left)]).await)?;
+    if left > 0 {
+        left -= changed(db.run(CONVERSATION, &[&id]).await)?;
+    }
+    Ok(left)
+}
+
+/// How many rows a statement changed.
+pub(crate) fn changed(rows: Result<u64, Fault>) -> Result<usize, Fault> {
     Ok(usize::try_from(rows?).unwrap_or(usize::MAX))
 }

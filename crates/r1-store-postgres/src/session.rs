@@ -34,7 +34,11 @@ fn from_row(row: &Row) -> Result<Session, Fault> {
     Ok(Session { id, user: account::from_row(row)?, expires_at: column::time(row, 7)? })
 }
 
-const CREATE: &str = "INSERT INTO session (id, user_id, kind, token_hash, created_at, expires_at)
+/// The account's newest session goes by in the same statement.
+const CREATE: &str = "WITH signed_in AS (
+        UPDATE account SET last_sign_in_at = greatest(last_sign_in_at, $5) WHERE id = $2
+    )
+    INSERT INTO session (id, user_id, kind, token_hash, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 
 pub(crate) async fn create(db: &Db, session: &NewSession) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -29,6 +29,7 @@ use crate::{
     conversation,
     error::Fault,
     generation, idempotency,
+    key::{self, Fingerprint, KeyFingerprints, RotatedKey},
     log::{self, Writer},
     message,
     nodes::{self, Heart},
@@ -37,6 +38,8 @@ use crate::{
     pool::{Failed, Pool, Wait, Work},
     purge, recovery, session, turn,
 };
+
+mod accounts;
 
 /// A database on a PostgreSQL server.
 ///
@@ -47,6 +50,7 @@ pub struct PostgresStore {
     pub(crate) log: Writer,
     pub(crate) heart: Heart,
     pub(crate) place: Option<Uuid>,
+    signing: Fingerprint,
     ping: Ping,
 }
 
@@ -57,16 +61,26 @@ impl PostgresStore {
     /// # Errors
     /// [`OpenError`] says what to do.
     pub async fn open(options: &PostgresOptions) -> Result<Self, OpenError> {
-        Ok(Self::with(open::node(options).await?, options))
+        let (connector, signing) = open::node(options).await?;
+        Ok(Self { signing, ..Self::with(connector, options) })
     }
 
     /// Opens the database for a short command (`user add`, `user list`, …), beside nodes that may be
-    /// serving from it.
+    /// serving from it. Nothing is made or migrated.
     ///
     /// # Errors
     /// [`OpenError`] says what to do.
     pub async fn open_guest(options: &PostgresOptions) -> Result<Self, OpenError> {
         Ok(Self::with(open::guest(options).await?, options))
+    }
+
+    /// The same, for a command that may be the first there is: what is missing is made, and an older schema
+    /// migrated where nobody serves.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub async fn open_guest_or_make(options: &PostgresOptions) -> Result<Self, OpenError> {
+        Ok(Self::with(open::guest_or_make(options).await?.0, options))
     }
 
     fn with(connector: Connector, options: &PostgresOptions) -> Self {
@@ -75,8 +89,25 @@ impl PostgresStore {
             log: Writer::new(connector.clone()),
             heart: Heart::new(connector),
             place: options.place,
+            signing: options.keys.key,
             ping: Ping::default(),
         }
+    }
+
+    /// Of its keys, the one with which a process that serves signs tokens.
+    #[must_use]
+    pub const fn signing_key(&self) -> Fingerprint {
+        self.signing
+    }
+
+    /// Puts a key in force, instead of the one before it: processes sign with it from their next start on.
+    /// Those that have only the one before may start for a day yet; with `forget` at no time, and then it
+    /// may be any key that was in force.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rotate_key(&self, keys: KeyFingerprints, forget: bool) -> StoreResult<RotatedKey> {
+        key::rotate(&self.pool, keys, forget).await
     }
 
     /// The way of hints to the other nodes.
@@ -209,14 +240,15 @@ impl Store for PostgresStore {
         self.pool.read(|db| async move { conversation::get(&db, owner, id).await }).await
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation> {
-        self.pool.write(|db| async move { conversation::rename(&db, owner, id, title, now).await }).await
+    ) -> StoreResult<Option<Conversation>> {
+        let change = &change;
+        self.pool.write(|db| async move { conversation::change(&db, owner, id, change, now).await }).await
     }
 
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {

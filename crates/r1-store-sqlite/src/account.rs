@@ -17,6 +17,9 @@ use crate::{
     error::Fault,
 };
 
+pub(crate) mod activity;
+pub(crate) mod change;
+
 /// The setting that holds the setup code's digest.
 const SETUP_CODE: &str = "setup_code";
 
@@ -131,12 +134,12 @@ pub(crate) fn list(db: &Connection, page: PageRequest) -> Result<Page<User>, Fau
 }
 
 const SET_DISABLED: &str = concat!(
-    "UPDATE user SET disabled = ?3 WHERE ",
+    "UPDATE user SET disabled = ?3 WHERE (?3 OR deleted_at IS NULL) AND ",
     by_login!(),
     " RETURNING id, username, email, is_admin, disabled, created_at"
 );
 
-/// Disabling ends the account's sessions in the same commit.
+/// Disabling ends the account's sessions in the same commit. What is being deleted stays disabled.
 pub(crate) fn set_disabled(db: &Connection, login: &str, disabled: bool, now: Timestamp) -> Result<User, Fault> {
     let user = db
         .prepare_cached(SET_DISABLED)?
@@ -144,8 +147,7 @@ pub(crate) fn set_disabled(db: &Connection, login: &str, disabled: bool, now: Ti
         .optional()?
         .ok_or(StoreError::NotFound)?;
     if disabled {
-        db.prepare_cached("UPDATE session SET ended_at = ?2 WHERE user_id = ?1 AND ended_at IS NULL")?
-            .execute(params![user.id.blob(), now.as_micros()])?;
+        change::end_sessions(db, user.id, None, now)?;
     }
     Ok(user)
 }
@@ -157,6 +159,25 @@ pub(crate) fn setup_code_set(db: &Connection, code: &TokenHash) -> Result<bool, 
     }
     set(db, SETUP_CODE, code)?;
     Ok(true)
+}
+
+/// The setting that holds the instance's word.
+const INSTANCE: &str = "instance";
+
+/// The word that was kept first, or this one.
+pub(crate) fn instance_word(db: &Connection, first: &str) -> Result<String, Fault> {
+    db.prepare_cached("INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING")?
+        .execute(params![INSTANCE, first.as_bytes()])?;
+    kept_instance_word(db)?.ok_or(Fault::Broken("the instance's word is not there"))
+}
+
+/// The word that was kept first, if there is one.
+pub(crate) fn kept_instance_word(db: &Connection) -> Result<Option<String>, Fault> {
+    let kept: Option<Vec<u8>> = db
+        .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
+        .query_row([INSTANCE], |row| row.get(0))
+        .optional()?;
+    kept.map(|kept| String::from_utf8(kept).map_err(|_| Fault::Broken("the instance's word is no text"))).transpose()
 }
 
 /// Writes something that nobody reads, to see whether it can be done.

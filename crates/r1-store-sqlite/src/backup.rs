@@ -108,7 +108,11 @@ pub fn backup(data_dir: &Path, file: &Path) -> Result<Contents, BackupError> {
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
     }
-    let source = open::guest(data_dir)?.db;
+    let (_, source, schema) = open::look(data_dir)?;
+    // An older schema is no fault: before an upgrade is when a backup is wanted.
+    if schema != Schema::Older {
+        open::fits(schema, database.clone())?;
+    }
     let directory = directory_of(file);
     // Beside it, so that it can be renamed; private, as new temporary files are.
     let part = tempfile::Builder::new().prefix(".gpt-r1-backup-").tempfile_in(&directory).map_err(on(&directory))?;
@@ -171,7 +175,7 @@ pub fn verify(file: &Path) -> Result<Contents, BackupError> {
 pub fn unpack(file: &Path, data_dir: &Path) -> Result<tempfile::TempDir, BackupError> {
     verify(file)?;
     open::make_directory(data_dir)?;
-    let place = tempfile::Builder::new().prefix("restoring-").tempdir_in(data_dir).map_err(on(data_dir))?;
+    let place = private_directory("restoring-", data_dir)?;
     let database = place.path().join(DATABASE);
     drop(open::open_private(&database)?);
     fs::copy(file, &database).map_err(on(file))?;
@@ -196,7 +200,7 @@ pub fn put_in_place(unpacked: &Path, data_dir: &Path, replace: bool) -> Result<O
         if !replace {
             return Err(BackupError::InPlace(data_dir.to_owned()));
         }
-        let aside = tempfile::Builder::new().prefix("replaced-").tempdir_in(data_dir).map_err(on(data_dir))?.keep();
+        let aside = private_directory("replaced-", data_dir)?.keep();
         // The log first: a database without it is an older one, a log without its database is nothing.
         for suffix in ["-shm", "-wal", ""] {
             let name = format!("{DATABASE}{suffix}");
@@ -210,6 +214,14 @@ pub fn put_in_place(unpacked: &Path, data_dir: &Path, replace: bool) -> Result<O
     fs::rename(&from, &to).map_err(on(&to))?;
     sync(data_dir)?;
     Ok(kept)
+}
+
+/// A new directory within another one, its owner's alone.
+fn private_directory(prefix: &str, within: &Path) -> Result<tempfile::TempDir, BackupError> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.prefix(prefix).tempdir_in(within).map_err(on(within))
 }
 
 fn directory_of(file: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Conversations.
 
 use r1_domain::{
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange, tip_of},
     id::{ConversationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
@@ -117,22 +117,43 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: ConversationId) -> Result<
     Ok(found.ok_or(StoreError::NotFound)?)
 }
 
-pub(crate) fn rename(
+pub(crate) fn change(
     db: &Connection,
     owner: UserId,
     id: ConversationId,
-    title: &str,
+    change: &ConversationChange,
     now: Timestamp,
-) -> Result<Conversation, Fault> {
-    let renamed = db
+) -> Result<Option<Conversation>, Fault> {
+    // Whose it is comes first: a stranger learns nothing of its messages.
+    get(db, owner, id)?;
+    let head = match change.head {
+        Some(message) => match tip(db, owner, id, message)? {
+            Some(tip) => Some(tip.blob()),
+            None => return Ok(None),
+        },
+        None => None,
+    };
+    let changed = db
         .prepare_cached(concat!(
-            "UPDATE conversation SET title = ?3, updated_at = max(updated_at, ?4)
+            "UPDATE conversation SET title = coalesce(?3, title), head_message_id = coalesce(?4, head_message_id),
+                    updated_at = CASE WHEN ?3 IS NULL THEN updated_at ELSE max(updated_at, ?5) END
              WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL RETURNING id, ",
             columns!()
         ))?
-        .query_row(params![id.blob(), owner.blob(), title, now.as_micros()], from_row)
+        .query_row(params![id.blob(), owner.blob(), change.title, head, now.as_micros()], from_row)
         .optional()?;
-    Ok(renamed.ok_or(StoreError::NotFound)?)
+    Ok(Some(changed.ok_or(StoreError::NotFound)?))
+}
+
+pub(crate) const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = ?1 AND owner_id = ?2
+     ORDER BY created_at, id";
+
+/// The end of the branch through a message, if that is in the conversation.
+fn tip(db: &Connection, owner: UserId, id: ConversationId, through: MessageId) -> Result<Option<MessageId>, Fault> {
+    let mut statement = db.prepare_cached(TREE)?;
+    let messages = statement
+        .query_map([id.blob(), owner.blob()], |row| Ok((column::id(row, 0)?, column::optional_id(row, 1)?)))?;
+    Ok(tip_of(messages.collect::<Result<Vec<_>, _>>()?, through))
 }
 
 pub(crate) fn delete(db: &Connection, owner: UserId, id: ConversationId, now: Timestamp) -> Result<(), Fault> {

@@ -1,4 +1,4 @@
-//! Everything in a database that nobody serves from, row by row.
+//! Everything in a database that nobody serves from, row by row, and what goes over beside the rows.
 //!
 //! **Invariant:** the database is as it was afterwards: it is only read, and in one snapshot.
 
@@ -16,7 +16,7 @@ use rusqlite::{
 use uuid::Uuid;
 
 use crate::{
-    column,
+    account, column,
     error::Fault,
     migration::{self, NEWEST, Schema},
     open::{self, DATABASE, OpenError},
@@ -91,6 +91,15 @@ impl Export {
         }
         let tails = Tails::load(&db).map_err(|source| ExportError::Read { table: "journal", source: source.into() })?;
         Ok(Self { db, tails: Mutex::new(tails), _lock: lock })
+    }
+
+    /// The word by which the page's cookies are known, if the instance has one.
+    ///
+    /// # Errors
+    /// [`ExportError::Read`].
+    pub fn instance_word(&self) -> Result<Option<String>, ExportError> {
+        account::kept_instance_word(&self.db)
+            .map_err(|source| ExportError::Read { table: "setting", source: source.into() })
     }
 
     /// Begins to read a table.

@@ -19,6 +19,7 @@ mod checkpoint;
 mod column;
 mod connection;
 mod conversation;
+mod erase;
 mod error;
 pub mod export;
 mod files;
@@ -42,6 +43,7 @@ mod session;
 mod store;
 mod tail;
 mod turn;
+mod usage;
 mod writer;
 
 pub use open::{OpenError, SqliteOptions};

@@ -1,6 +1,7 @@
 //! Messages, and the path from an answer up to the root.
 
 use r1_domain::{
+    event::Failure,
     generation::State,
     history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, UserId},
@@ -34,6 +35,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         error_code: row.get(8)?,
         remembers_from: column::optional_id(row, 9)?,
         created_at: column::time(row, 10)?,
+        failure: row.get_ref(11)?.as_str_or_null()?.and_then(Failure::read),
     })
 }
 
@@ -89,7 +91,8 @@ pub(crate) fn insert(db: &Connection, message: &NewMessage, written: Written<'_>
 }
 
 pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,
-            error_code, remembers_from, created_at
+            error_code, remembers_from, created_at,
+            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END
      FROM message
      WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) > (?3, ?4)
      ORDER BY created_at, id LIMIT ?5";
@@ -123,7 +126,9 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: MessageId) -> Result<Messa
     let found = db
         .prepare_cached(
             "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
-                    m.error_code, m.remembers_from, m.created_at
+                    m.error_code, m.remembers_from, m.created_at,
+                    CASE WHEN m.error_code IS NOT NULL
+                         THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END
              FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
              WHERE m.id = ?1 AND m.owner_id = ?2",
         )?

@@ -12,18 +12,19 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, sql: include_str!("../migrations/0002_nodes.sql") },
     Migration { version: 3, sql: include_str!("../migrations/0003_folded_names.sql") },
     Migration { version: 4, sql: include_str!("../migrations/0004_memory.sql") },
+    Migration { version: 5, sql: include_str!("../migrations/0005_people.sql") },
 ];
 
 /// The newest version that this build knows.
 pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// How a database's schema compares with what this build knows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schema {
     /// The same.
     Current,

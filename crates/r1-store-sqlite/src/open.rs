@@ -119,8 +119,14 @@ pub enum OpenError {
         /// The version that differs.
         version: i64,
     },
+    /// A guest, which makes nothing, met no database.
+    #[error("there is no database in {path}; name the server's data directory with --data-dir")]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A guest met a database that the serving process must migrate first.
-    #[error("{path} has an older schema and is in use; start the serving process with this version of gpt-r1 first")]
+    #[error("{path} has an older schema; start the server with this version of gpt-r1 first")]
     Older {
         /// Which.
         path: PathBuf,
@@ -178,17 +184,51 @@ pub(crate) struct DataDir {
 pub(crate) fn owner(data_dir: &Path) -> Result<DataDir, OpenError> {
     make_directory(data_dir)?;
     let Some(lock) = try_lock(data_dir)? else { return Err(OpenError::Locked { path: data_dir.to_owned() }) };
-    let (database, db) = open_database(data_dir, true)?;
+    let (database, db) = open_database(data_dir)?;
     Ok(DataDir { database, db, lock: Some(lock) })
 }
 
-/// Opens the directory for a short command beside that process. The schema is the owner's business;
-/// where there is no owner the guest is one for as long as it takes to look.
-pub(crate) fn guest(data_dir: &Path) -> Result<DataDir, OpenError> {
+/// Opens the directory for a short command beside that process, and makes what is missing. The schema is the
+/// owner's business; where there is no owner the guest is one for as long as it takes to look.
+pub(crate) fn guest_or_make(data_dir: &Path) -> Result<DataDir, OpenError> {
     make_directory(data_dir)?;
-    let lock = try_lock(data_dir)?;
-    let (database, db) = open_database(data_dir, lock.is_some())?;
+    let Some(_lock) = try_lock(data_dir)? else { return guest(data_dir) };
+    let (database, db) = open_database(data_dir)?;
     Ok(DataDir { database, db, lock: None })
+}
+
+/// The same, and nothing is made or migrated.
+pub(crate) fn guest(data_dir: &Path) -> Result<DataDir, OpenError> {
+    let (database, db, schema) = look(data_dir)?;
+    let database = fits(schema, database)?;
+    Ok(DataDir { database, db, lock: None })
+}
+
+/// Opens a database that is there, whatever its schema; a log that it has is looked at first.
+pub(crate) fn look(data_dir: &Path) -> Result<(PathBuf, Connection, Schema), OpenError> {
+    let path = data_dir.join(DATABASE);
+    // Held until it is open. Who serves has made one, and has looked at the log already.
+    let has_lock = data_dir.join(LOCK).exists();
+    let lock = if has_lock { try_lock(data_dir)? } else { None };
+    if lock.is_some() || !has_lock {
+        leftover::check(&path)?;
+    }
+    if !path.try_exists().is_ok_and(|is_there| is_there) {
+        return Err(OpenError::Missing { path: data_dir.to_owned() });
+    }
+    let opened = connection::open(&path, Purpose::Write).and_then(|db| Ok((migration::inspect(&db)?, db)));
+    let (schema, db) = opened.map_err(|error| of_sqlite(path.clone(), error))?;
+    Ok((path, db, schema))
+}
+
+pub(crate) fn fits(schema: Schema, path: PathBuf) -> Result<PathBuf, OpenError> {
+    match schema {
+        Schema::Current => Ok(path),
+        Schema::Older => Err(OpenError::Older { path }),
+        Schema::Newer(found) => Err(OpenError::Newer { path, found, known: NEWEST }),
+        Schema::Differs(version) => Err(OpenError::Differs { path, version }),
+        Schema::Foreign => Err(OpenError::Foreign { path }),
+    }
 }
 
 pub(crate) fn make_directory(path: &Path) -> Result<(), OpenError> {
@@ -229,18 +269,16 @@ pub(crate) fn try_lock(data_dir: &Path) -> Result<Option<File>, OpenError> {
     }
 }
 
-fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connection), OpenError> {
+/// Opens, makes or migrates the database of a directory whose lock is held: nobody else has it open.
+fn open_database(data_dir: &Path) -> Result<(PathBuf, Connection), OpenError> {
     let path = data_dir.join(DATABASE);
-    if may_migrate {
-        // Nobody else has it open.
-        leftover::check(&path)?;
-    }
+    leftover::check(&path)?;
     // SQLite gives the files beside the database the database's own mode.
     drop(open_private(&path)?);
     let opened = (|| {
         let mut db = connection::open(&path, Purpose::Write)?;
         let schema = migration::inspect(&db)?;
-        if may_migrate && matches!(schema, Schema::Current | Schema::Older) {
+        if matches!(schema, Schema::Current | Schema::Older) {
             db.pragma_update(None, "journal_mode", "wal")?;
             migration::run(&mut db)?;
             folding::fill(&mut db)?;
@@ -249,13 +287,7 @@ fn open_database(data_dir: &Path, may_migrate: bool) -> Result<(PathBuf, Connect
         Ok((db, schema))
     })();
     let (db, schema) = opened.map_err(|error| of_sqlite(path.clone(), error))?;
-    match schema {
-        Schema::Current => Ok((path, db)),
-        Schema::Older => Err(OpenError::Older { path }),
-        Schema::Newer(found) => Err(OpenError::Newer { path, found, known: NEWEST }),
-        Schema::Differs(version) => Err(OpenError::Differs { path, version }),
-        Schema::Foreign => Err(OpenError::Foreign { path }),
-    }
+    Ok((fits(schema, path)?, db))
 }
 
 pub(crate) fn of_sqlite(path: PathBuf, error: rusqlite::Error) -> OpenError {

@@ -32,8 +32,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 pub(crate) fn create(db: &Connection, session: &NewSession) -> Result<(), Fault> {
-    let known = db.prepare_cached("SELECT 1 FROM user WHERE id = ?1")?.exists([session.user_id.blob()])?;
-    if !known {
+    let known = db
+        .prepare_cached("UPDATE user SET last_sign_in_at = max(coalesce(last_sign_in_at, ?2), ?2) WHERE id = ?1")?
+        .execute(params![session.user_id.blob(), session.created_at.as_micros()])?;
+    if known == 0 {
         return Err(StoreError::NotFound.into());
     }
     let inserted = db

@@ -1,11 +1,11 @@
 //! The store itself: which thread does what, and how durable it must be.
 
-use std::{fs::File, pin::pin, sync::Arc};
+use std::{fs::File, path::PathBuf, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -41,6 +41,8 @@ use crate::{
     writer::{self, Synchronous, Wait, Writer},
 };
 
+mod accounts;
+
 /// The database in a data directory.
 ///
 /// Reads need a tokio runtime with its blocking threads; a read that is not awaited to its end
@@ -54,6 +56,8 @@ pub struct SqliteStore {
     readers: Readers,
     ping: Ping,
     tails: Option<Arc<Mutex<Tails>>>,
+    /// Of a guest: the directory, whose lock somebody else has, or nobody.
+    guest_of: Option<PathBuf>,
     _lock: Option<File>,
 }
 
@@ -78,24 +82,47 @@ impl SqliteStore {
         let session = writer::Session::new(db, tails.clone(), options.sync_all, Some(resync));
         let writer = Writer::start(session, signal, gate).map_err(failed)?;
         let readers = Readers::new(database.clone(), options.readers, Some(files));
-        Ok(Self { writer, _checkpointer: Some(checkpointer), readers, ping: Ping::default(), tails, _lock: lock })
+        Ok(Self {
+            writer,
+            _checkpointer: Some(checkpointer),
+            readers,
+            ping: Ping::default(),
+            tails,
+            guest_of: None,
+            _lock: lock,
+        })
     }
 
     /// Opens the database for a short command (`user add`, `user list`, …), beside a process that
     /// may be serving from the same directory: no lock, transactions of its own. Accounts, sessions
     /// and conversations work; whatever has to do with running generations and their logs is the
     /// serving process's and gives `Internal`.
+    /// Nothing is made or migrated.
     ///
     /// # Errors
     /// [`OpenError`] says what to do.
     pub fn open_guest(options: &SqliteOptions) -> Result<Self, OpenError> {
-        let DataDir { database, db, lock } = open::guest(&options.data_dir)?;
+        Self::guest(open::guest(&options.data_dir)?, options)
+    }
+
+    /// The same, for a command that may be the first there is: what is missing is made, and an older schema
+    /// migrated where nobody serves.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do.
+    pub fn open_guest_or_make(options: &SqliteOptions) -> Result<Self, OpenError> {
+        Self::guest(open::guest_or_make(&options.data_dir)?, options)
+    }
+
+    fn guest(directory: DataDir, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let DataDir { database, db, lock } = directory;
         let failed = |source| OpenError::Failed { path: database.clone(), source };
         let session = writer::Session::new(db, None, options.sync_all, None);
         // SQLite copies the log when its last connection closes; the serving process does otherwise.
         let writer = Writer::start(session, Signal::default(), Gate::default()).map_err(failed)?;
         let readers = Readers::new(database.clone(), options.readers, None);
-        Ok(Self { writer, _checkpointer: None, readers, ping: Ping::default(), tails: None, _lock: lock })
+        let guest_of = Some(options.data_dir.clone());
+        Ok(Self { writer, _checkpointer: None, readers, ping: Ping::default(), tails: None, guest_of, _lock: lock })
     }
 
     fn tails(&self) -> StoreResult<Arc<Mutex<Tails>>> {
@@ -198,15 +225,14 @@ impl Store for SqliteStore {
         self.readers.read(move |db| conversation::get(db, owner, id)).await
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation> {
-        let title = title.to_owned();
-        self.writer.write(move |db| conversation::rename(db, owner, id, &title, now)).await
+    ) -> StoreResult<Option<Conversation>> {
+        self.writer.write(move |db| conversation::change(db, owner, id, &change, now)).await
     }
 
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {

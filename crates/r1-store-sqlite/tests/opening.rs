@@ -208,7 +208,7 @@ fn another_schema_is_refused_with_a_way_out() {
 async fn a_guest_works_beside_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new(dir.path());
-    let guest = SqliteStore::open_guest(&options).unwrap();
+    let guest = SqliteStore::open_guest_or_make(&options).unwrap();
     guest.user_create(new_user("early"), None).await.unwrap();
     let server = shared(dir.path());
     assert!(server.user_by_login("early").await.unwrap().is_some(), "a guest may come first, and stay");
@@ -233,6 +233,31 @@ fn a_guest_does_not_migrate_under_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let lock = fs::File::create(dir.path().join("lock")).unwrap();
     lock.try_lock().unwrap();
-    let error = SqliteStore::open_guest(&SqliteOptions::new(dir.path())).unwrap_err();
-    assert!(matches!(error, OpenError::Older { .. }), "{error:?}");
+    // Of a server that has no database here: nothing is left behind.
+    let options = SqliteOptions::new(dir.path());
+    for open in [SqliteStore::open_guest, SqliteStore::open_guest_or_make] {
+        let error = open(&options).unwrap_err();
+        assert!(matches!(error, OpenError::Missing { .. }), "{error:?}");
+        assert!(error.to_string().contains("--data-dir"), "{error}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    fs::File::create(dir.path().join("gpt-r1.db")).unwrap();
+    for open in [SqliteStore::open_guest, SqliteStore::open_guest_or_make] {
+        let error = open(&options).unwrap_err();
+        assert!(matches!(error, OpenError::Older { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_guest_makes_nothing_where_nobody_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    for options in [SqliteOptions::new(dir.path()), SqliteOptions::new(dir.path().join("none"))] {
+        let error = SqliteStore::open_guest(&options).unwrap_err();
+        assert!(matches!(error, OpenError::Missing { .. }), "{error:?}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    drop(open(dir.path()).unwrap());
+    fs::remove_file(dir.path().join("lock")).unwrap();
+    drop(SqliteStore::open_guest(&SqliteOptions::new(dir.path())).unwrap());
+    assert!(!dir.path().join("lock").exists(), "no lock either");
 }

@@ -294,6 +294,7 @@ fn truncated() -> ProviderError {
     ProviderError {
         code: ProviderErrorCode::Truncated,
         message: "the scripted run was dropped".to_owned(),
+        detail: None,
         retryable: true,
         retry_after: None,
         status: None,

@@ -14,6 +14,7 @@
 //! before and after it, drawn from a seed. So on a runtime of one thread the seed alone decides what
 //! happens in which order, and a paused clock never overtakes the real database.
 
+mod accounts;
 mod delegate;
 
 use std::{

@@ -37,6 +37,7 @@ pub mod generation_begin;
 pub mod history;
 pub mod housekeeping;
 pub mod log_append;
+pub mod people;
 pub mod recovery;
 pub mod session;
 pub mod turn;
@@ -56,6 +57,12 @@ macro_rules! store_contract {
             account::a_disabled_user_has_no_sessions
             account::a_hash_is_replaced_only_if_it_is_still_the_same
             account::of_many_with_one_name_one_is_made
+            people::a_new_password_ends_the_other_sessions
+            people::a_sign_out_ends_all_sessions_of_one
+            people::the_last_administrator_stays_one
+            people::what_an_account_has_is_counted
+            people::usage_is_by_day_and_model_and_outlives_its_conversation
+            people::a_deleted_account_goes_with_all_that_it_has
             session::a_session_is_found_until_it_ends
             session::a_session_is_found_until_it_expires
             session::a_cookie_is_no_refresh_token
@@ -65,6 +72,7 @@ macro_rules! store_contract {
             session::of_many_that_rotate_one_token_one_does
             session::access_is_lost_with_what_it_rests_on
             conversation::one_is_made_read_renamed_and_deleted
+            conversation::the_chosen_branch_is_the_shown_one
             conversation::another_user_finds_nothing
             conversation::a_key_makes_one_conversation
             conversation::an_id_is_not_given_twice
@@ -199,6 +207,7 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
         use_invalid_key: false,
         given_bytes: 0,
         request_id: Some("from-a-proxy".to_owned()),
+        shows_details: true,
     };
     NewTurn {
         owner,
@@ -320,15 +329,21 @@ pub fn ending(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded: 
     terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
 }
 
+/// What ends an answer in an error.
+#[must_use]
+pub fn failure() -> Failure {
+    Failure {
+        retry_after: Some(7),
+        request_id: Some("from-a-proxy".to_owned()),
+        detail: Some("It says \"no\": 'nein', 不".to_owned()),
+        ..Failure::new("provider_auth", "The key was rejected.", false)
+    }
+}
+
 /// The same for an error.
 #[must_use]
 pub fn failing(turn: &NewTurn, seq: u64, text: &str, folded_from: u64, unfolded: &[u8], now: Timestamp) -> LogAppend {
-    let event = Event::Error(Failure {
-        code: "provider_auth".to_owned(),
-        message: "The key was rejected.".to_owned(),
-        retryable: false,
-        retry_after: None,
-    });
+    let event = Event::Error(failure());
     terminal_append(turn, seq, &event, text, folded_from, unfolded, now)
 }
 

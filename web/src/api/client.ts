@@ -43,7 +43,8 @@ function serialize(body: unknown): string {
   return JSON.stringify(body, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
 }
 
-const client = createClient<paths>({
+/** For the parts of the API that a first visit does not need; they have files of their own. */
+export const client = createClient<paths>({
   baseUrl: globalThis.location?.origin ?? '',
   fetch: (request) => globalThis.fetch(request),
   bodySerializer: serialize,
@@ -87,7 +88,8 @@ async function send<T>(
   throw refusal;
 }
 
-async function call<T>(
+/** Sends a plain request; refusals and silence are errors. */
+export async function call<T>(
   request: (signal: AbortSignal) => Promise<Answer<T>>,
   signal?: AbortSignal,
 ): Promise<T> {
@@ -155,6 +157,19 @@ export function renameConversation(
   return call(
     (signal) =>
       client.PATCH('/api/v1/conversations/{id}', { params: { path: { id } }, body: { title }, signal }),
+    signal,
+  );
+}
+
+/** Has a chat shown by the branch through a message, to its end. */
+export function chooseBranch(id: string, messageId: string, { signal }: Options = {}): Promise<Conversation> {
+  return call(
+    (signal) =>
+      client.PATCH('/api/v1/conversations/{id}', {
+        params: { path: { id } },
+        body: { head_message_id: messageId },
+        signal,
+      }),
     signal,
   );
 }

@@ -222,7 +222,8 @@ export interface paths {
         /**
          * Asks, and streams the answer as Server-Sent Events.
          * @description The answer belongs to the server: it goes on when the connection closes, and
-         *     `GET /chat/stream` follows it from any event on.
+         *     `GET /chat/stream` follows it from any event on. An `error` event has the fields of `AnswerError`, in that order:
+         *     `detail`, the provider's own message, is for administrators, or for everybody where `generation.show_details` is on.
          */
         post: operations["create_stream"];
         delete?: never;
@@ -264,8 +265,8 @@ export interface paths {
         delete: operations["delete_conversation"];
         options?: never;
         head?: never;
-        /** Renames a conversation. */
-        patch: operations["rename_conversation"];
+        /** Renames a conversation, or chooses the branch of it that is shown. */
+        patch: operations["update_conversation"];
         trace?: never;
     };
     "/api/v1/conversations/{id}/messages": {
@@ -336,6 +337,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Changes the caller's password. This session goes on; all others of the account end, and their streams with
+         *     them. Wrong present passwords count as failed sign-ins do.
+         */
+        post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models": {
         parameters: {
             query?: never;
@@ -386,8 +407,15 @@ export interface components {
         AnswerError: {
             /** @description For programs. Stable. */
             code: string;
+            /**
+             * @description The provider's own message: one line of at most 500 characters, without keys and addresses. For administrators,
+             *     and for everybody where `generation.show_details` is on.
+             */
+            detail?: string | null;
             /** @description For people. */
             message: string;
+            /** @description Names the request that asked in the server's log. */
+            request_id?: string | null;
             /**
              * Format: int64
              * @description Seconds after which it may, where the provider has said so.
@@ -444,7 +472,7 @@ export interface components {
             created_at: string;
             /** @description The generation that runs in it; null when none does. */
             generation_id?: string | null;
-            /** @description The newest message of the branch that was last written to. */
+            /** @description The last message of the branch that is shown: the one that was written to last, or chosen since. */
             head_message_id?: string | null;
             /** @description Identifier. */
             id: string;
@@ -533,6 +561,7 @@ export interface components {
             content: string;
             /** @description When it was made. */
             created_at: string;
+            error?: components["schemas"]["AnswerError"] | null;
             /** @description Code of the error that ended it. */
             error_code?: string | null;
             /** @description Why the model ended. */
@@ -612,6 +641,21 @@ export interface components {
             /** @description `ok` or `failed`. */
             status: string;
         };
+        /** @description The password of until now, and the one from now on. */
+        PasswordChange: {
+            /**
+             * Format: password
+             * @description The password with which the account signs in now.
+             * @example demo123456
+             */
+            current_password: string;
+            /**
+             * Format: password
+             * @description The next one: 8 to 256 characters, no other rule.
+             * @example difference engine
+             */
+            new_password: string;
+        };
         /** @description A problem document (RFC 9457). */
         Problem: {
             /** @description What happened, for programs. Stable. */
@@ -658,7 +702,10 @@ export interface components {
              * @example demo123456
              */
             password: string;
-            /** @description The one-time code printed at the first start: makes this account the administrator's. */
+            /**
+             * @description The one-time code that each start prints while there is no administrator: makes this account an
+             *     administrator's.
+             */
             setup_code?: string | null;
             /**
              * @description Sign-in name: 3 to 64 letters of any script with their marks, digits, `_`, `-`, `.`; unique without
@@ -666,11 +713,6 @@ export interface components {
              * @example demo_user
              */
             username: string;
-        };
-        /** @description What to change. */
-        RenameConversationRequest: {
-            /** @description The new title, 1 to 200 characters. */
-            title: string;
         };
         /** @description How a question shall be answered again. What is not given is as before. */
         RetryRequest: {
@@ -707,6 +749,17 @@ export interface components {
         SessionState: {
             user?: components["schemas"]["User"] | null;
         };
+        /** @description What to change; at least one of them. */
+        UpdateConversationRequest: {
+            /**
+             * @description A message on the branch to be shown. The branch goes on from it by the newest message that follows each: the
+             *     conversation's `head_message_id` becomes the last of these, or this one if none follows. An answer that is being
+             *     written, here or on another branch, goes on.
+             */
+            head_message_id?: string | null;
+            /** @description The new title, 1 to 200 characters. */
+            title?: string | null;
+        };
         /** @description An account. */
         User: {
             /** @description When it was made. */
@@ -715,7 +768,10 @@ export interface components {
             email: string;
             /** @description Identifier. */
             id: string;
-            /** @description Whether the account administers the instance. */
+            /**
+             * @description Whether the account is an administrator's. So far that gives no further rights by the API: administrators
+             *     work with the `gpt-r1` command on the server.
+             */
             is_admin: boolean;
             /** @description Sign-in name. */
             username: string;
@@ -1720,7 +1776,7 @@ export interface operations {
             507: components["responses"]["StorageFull"];
         };
     };
-    rename_conversation: {
+    update_conversation: {
         parameters: {
             query?: never;
             header?: never;
@@ -1732,7 +1788,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RenameConversationRequest"];
+                "application/json": components["schemas"]["UpdateConversationRequest"];
             };
         };
         responses: {
@@ -1761,7 +1817,7 @@ export interface operations {
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             421: components["responses"]["UnknownHost"];
-            /** @description The title is not valid. */
+            /** @description The title is not valid, the message is not in this conversation, or neither is given. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1900,6 +1956,56 @@ export interface operations {
                 };
                 content?: never;
             };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description The password is changed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["CrossSite"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            421: components["responses"]["UnknownHost"];
+            /** @description `current_password` is wrong, or `new_password` is too short or too long: `errors` says which. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            507: components["responses"]["StorageFull"];
         };
     };
     list_models: {

@@ -18,8 +18,11 @@ export interface StickOptions {
   onrest?(): void;
 }
 
-/** A list whose size has not changed for so long (ms) gives a browser no reason to move it by itself. */
-const CALM_MS = 500;
+/**
+ * A list that has been left alone for so long (ms) gives a browser no reason to move it by itself: then a search that
+ * was begun in the browser's menu, or a screen reader, is taken for the reader it works for.
+ */
+const CALM_MS = 2000;
 
 /**
  * Applies the decisions of `stick_place` to a scroller and the list inside it.
@@ -84,7 +87,7 @@ export class Stick {
   startAtEnd(): void {
     this.#asked = false;
     this.#become(AT_END);
-    this.#keep();
+    this.#stir();
   }
 
   /** From now on the list grows below `element`: it is followed until that stands so many px below the upper edge. */

@@ -1,7 +1,7 @@
 // Tabs of one browser tell each other that something changed. A hint, never the change itself: who hears it asks the server.
 
 /** `opened`: somebody looks at it, so it is wanted. */
-type ConversationEvent = 'opened' | 'asked' | 'ended' | 'renamed' | 'deleted';
+type ConversationEvent = 'opened' | 'asked' | 'ended' | 'renamed' | 'chosen' | 'deleted';
 
 export type SyncEvent =
   | { type: 'login'; userId: string }

@@ -76,10 +76,11 @@ export class Shown {
     const tokens = this.#open.length === 0 ? this.#stable : [...this.#stable, ...this.#open];
     const place = { live: this.#open.length > 0, inLink: false, answer: this.#answer };
     const count = this.#parts.update(this.#root, tokens, place, this.#section.inPage);
+    const all = count === tokens.length;
     const done = Math.min(count, this.#stable.length);
     this.#parts.release(done);
     for (const { raw } of this.#stable.splice(0, done)) if (!this.#readAgain) this.#released.push(raw);
-    if (count < tokens.length) return false;
+    if (!all) return false;
     if (this.#closed && !this.#readAgain && this.#isUncertain) {
       this.#beginAgain();
       return this.update();

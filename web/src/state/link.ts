@@ -30,3 +30,25 @@ export interface ThreadHost {
   /** A new chat has got its conversation. */
   named(thread: Thread): void;
 }
+
+/** A question as the server takes it. */
+export function questionOf(
+  message: string,
+  conversation: string | null,
+  parent: string | null,
+  model: string | null,
+) {
+  return {
+    message,
+    ...(conversation !== null ? { conversation_id: conversation } : {}),
+    // Without it the server follows its newest message, which another device may have written.
+    ...(parent !== null ? { parent_id: parent } : {}),
+    ...(model !== null ? { model } : {}),
+  };
+}
+
+/** Says where the turns after an answer are that has got another one beside it. It is rare: its words come then. */
+export async function tellOfKeptTurns(thread: Thread, earlier: MessageView): Promise<void> {
+  const kept = await import('./kept_turns').catch(() => null);
+  kept?.tellOfKeptTurns(thread, earlier);
+}

@@ -1,6 +1,8 @@
 import type { Message } from '$/api/client';
 import { messageOf } from '$/api/errors';
 import type { End, Phase } from '$/stream/answer_stream';
+import { errorOf } from '$/stream/payload';
+import type { Failure } from '$/stream/types';
 
 export interface TextListener {
   /** Replaces whatever was shown. */
@@ -11,16 +13,12 @@ export interface TextListener {
 }
 
 export type MessageStatus = 'queued' | 'running' | 'completed' | 'stopped' | 'failed' | 'interrupted';
-export interface AnswerError {
-  code: string;
-  /** For people, in their language. */
-  message: string;
-  retryable: boolean;
-}
+/** Its message is in the reader's language. */
+export type AnswerError = Failure;
 
 let keys = 0;
 
-function errorOf(error: AnswerError): AnswerError {
+function translated(error: Failure): AnswerError {
   return { ...error, message: messageOf(error) };
 }
 
@@ -103,7 +101,7 @@ export class MessageView {
     this.finishReason = message.finish_reason ?? null;
     this.remembersFrom = message.remembers_from ?? null;
     this.error = message.error_code
-      ? errorOf({ code: message.error_code, message: '', retryable: true })
+      ? translated(errorOf(message.error_code, { retryable: true, ...message.error }))
       : null;
     if (!this.live) this.phase = null;
   }
@@ -150,7 +148,7 @@ export class MessageView {
     if (this.#confirmed !== null) this.replace(this.#text.slice(0, this.#confirmed));
     this.status = end.status;
     this.finishReason = end.finishReason;
-    this.error = end.error ? errorOf(end.error) : null;
+    this.error = end.error ? translated(end.error) : null;
     this.phase = null;
     this.settle();
   }

@@ -10,7 +10,15 @@ import { lastModel } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
-import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
+import {
+  type Fault,
+  type Link,
+  questionOf,
+  type Refusal,
+  type ThreadHost,
+  tellOfKeptTurns,
+  type Undo,
+} from './link';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { titleOf } from './title';
@@ -95,9 +103,9 @@ export class Thread {
     return this.#tree.siblings(message);
   }
 
-  /** Shows the branch through a message. */
+  /** Shows the branch through a message, from now on and everywhere. */
   choose(message: MessageView): void {
-    this.#tree.choose(message);
+    this.#tree.choose(message, this.conversationId);
   }
 
   /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
@@ -116,13 +124,7 @@ export class Thread {
     const question = this.#tree.echoQuestion(text);
     const answer = this.#tree.echoAnswer(question.id, model);
     if (status === 'new') this.status = 'ready';
-    const body = {
-      message: text,
-      ...(this.conversationId !== null ? { conversation_id: this.conversationId } : {}),
-      // Without it the server follows its newest message, which another device may have written.
-      ...(parent !== null ? { parent_id: parent } : {}),
-      ...(model !== null ? { model } : {}),
-    };
+    const body = questionOf(text, this.conversationId, parent, model);
     const undo: Undo = (fault) => {
       this.#tree.restore(before);
       if (status === 'new') this.status = 'new';
@@ -159,6 +161,7 @@ export class Thread {
   retry(message: MessageView, model?: string): void {
     if (!this.canRetry(message) || message.generationId === null) return;
     const before = this.#tree.standing();
+    const isLast = message === this.#tree.tip;
     const answer = this.#tree.echoAnswer(message.parentId, model ?? message.model);
     const source: Source = {
       kind: 'retry',
@@ -166,9 +169,12 @@ export class Thread {
       ...(model !== undefined ? { body: { model } } : {}),
       key: uuid(),
     };
-    this.#open(source, answer, (fault) => {
+    const undo: Undo = (fault) => {
       this.#tree.restore(before);
       toasts.show({ text: t('toast.retry_failed', { reason: messageOf(fault) }) });
+    };
+    this.#open(source, answer, undo, () => {
+      if (answer.stored && !isLast) void tellOfKeptTurns(this, message);
     });
   }
 
@@ -259,6 +265,7 @@ export class Thread {
   /** Signed in again: what was refused meanwhile is asked for anew. */
   resume(): void {
     // A stream that the server had turned away goes on where it was, a question that was not accepted included.
+    this.#tree.resume();
     if (this.#link !== null) this.#link.stream.open();
     else if (this.#shown) void this.reload();
   }
@@ -266,6 +273,7 @@ export class Thread {
   /** Lets go of everything, a question on its way included. */
   discard(): void {
     this.hide();
+    this.#tree.drop();
     this.#detach();
   }
 
@@ -355,7 +363,7 @@ export class Thread {
     const id = start.conversationId;
     const isNew = this.conversationId === null;
     this.conversationId = id;
-    this.#tree.head = start.messageId;
+    this.#tree.asked(id, start.messageId);
     this.#seenAt = null;
     if (isNew) this.#title = titleOf(this.path.findLast((message) => message.role === 'user')?.text ?? '');
     conversations.upsert({

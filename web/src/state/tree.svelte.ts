@@ -1,5 +1,6 @@
 import type { Message } from '$/api/client';
 import { uuid } from '$/lib/uuid';
+import { BranchChoice } from './branch_choice';
 import { branchTo, newestTip, siblingsOf } from './branches';
 import { mergeMessages } from './merge';
 import { MessageView } from './message.svelte';
@@ -17,11 +18,14 @@ export class MessageTree {
   #tip = $state.raw<MessageView | null>(null);
   readonly #path = $derived(branchTo(this.#nodes, this.#tip));
   readonly #running = $derived(this.#nodes.find((node) => node.live) ?? null);
-  /** The server's newest message of the branch that was last written to. */
+  /** The last message of the branch that the server has shown. */
   head: string | null = null;
+  /** When this page had it changed: what was read before is older. */
+  #headKept = 0;
   /** The shown branch was chosen by hand, and isn't the one that ends in `head`. */
   #chosen = false;
   #clock = 0;
+  readonly #choice = new BranchChoice((head) => this.#keep(head));
   #changed = new WeakMap<MessageView, number>();
 
   get path(): readonly MessageView[] {
@@ -49,9 +53,34 @@ export class MessageTree {
     return siblingsOf(this.#nodes, message);
   }
 
-  choose(message: MessageView): void {
+  /** Shows the branch through a message; the server keeps it for the conversation that the message is in. */
+  choose(message: MessageView, conversationId: string | null): void {
     this.#tip = newestTip(this.#nodes, message);
     this.#chosen = this.#tip.id !== this.head;
+    if (conversationId !== null && message.stored) this.#choice.keep(conversationId, message.id);
+  }
+
+  /** The server has accepted an answer, which is the end of the shown branch by that. */
+  asked(conversationId: string, answerId: string): void {
+    this.#keep(answerId);
+    this.#choice.asked(conversationId, answerId);
+  }
+
+  /** Signed in again: what the server has not heard of is told. */
+  resume(): void {
+    this.#choice.resume();
+  }
+
+  /** Nothing more is told. */
+  drop(): void {
+    this.#choice.drop();
+  }
+
+  /** The server keeps this as the end of the branch that is shown. */
+  #keep(head: string | null): void {
+    this.head = head;
+    this.#headKept = ++this.#clock;
+    this.#chosen = this.#tip !== null && this.#tip.id !== head;
   }
 
   /** Shows a question before the server has it. */
@@ -99,10 +128,11 @@ export class MessageTree {
    * Takes in what the server said when it was asked at `asked` (a `now()`). `streamed` is the message that a stream writes:
    * the stream is ahead of any list.
    */
-  merge(rows: readonly Message[], head: string | null, asked: number, streamed: MessageView | null): void {
+  merge(rows: readonly Message[], read: string | null, asked: number, streamed: MessageView | null): void {
     const nodes = mergeMessages(this.#nodes, rows, {
       ahead: (view) => view === streamed || (this.#changed.get(view) ?? 0) > asked,
     });
+    const head = this.#headKept > asked ? this.head : read;
     const moved = head !== this.head;
     this.#nodes = nodes;
     // An answer that this page is writing is newer than the head that was read.
@@ -112,7 +142,8 @@ export class MessageTree {
       this.#tip = newestTip(nodes, kept);
       return;
     }
-    const end = nodes.find((node) => node.live) ?? nodes.find((node) => node.id === head) ?? nodes.at(-1);
+    // An answer may be written on another branch than the chosen one.
+    const end = nodes.find((node) => node.id === head) ?? nodes.find((node) => node.live) ?? nodes.at(-1);
     this.#tip = end ? newestTip(nodes, end) : null;
     this.#chosen = false;
   }

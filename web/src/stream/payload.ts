@@ -1,4 +1,4 @@
-import type { End, Start } from './types';
+import type { End, Failure, Start } from './types';
 
 /** One event's content, as far as it matters here. */
 export type Payload =
@@ -8,7 +8,7 @@ export type Payload =
   /** `resumed`, and whatever a newer server may say: it moves the cursor and nothing else. */
   | { type: 'other' };
 
-type Fields = Record<string, unknown>;
+type Fields = Readonly<Record<string, unknown>>;
 
 const OTHER: Payload = { type: 'other' };
 
@@ -61,7 +61,20 @@ function failure(fields: Fields): Payload | null {
     end: {
       status: code === 'interrupted' ? 'interrupted' : 'failed',
       finishReason: null,
-      error: { code, message: text(fields.message) ?? '', retryable: fields.retryable === true },
+      error: errorOf(code, fields),
     },
+  };
+}
+
+/** What an `error` event, and a message that failed, say of it. */
+export function errorOf(code: string, fields: Fields): Failure {
+  const requestId = text(fields.request_id);
+  const detail = text(fields.detail);
+  return {
+    code,
+    message: text(fields.message) ?? '',
+    retryable: fields.retryable === true,
+    ...(requestId !== null ? { requestId } : {}),
+    ...(detail !== null ? { detail } : {}),
   };
 }

@@ -37,11 +37,23 @@ export interface Start {
   model: string | null;
 }
 
+/** Why an answer failed. */
+export interface Failure {
+  code: string;
+  /** For people. */
+  message: string;
+  retryable: boolean;
+  /** Names the request in the server's log. */
+  requestId?: string;
+  /** The provider's own words, where this user may read them. */
+  detail?: string;
+}
+
 /** What the last event says. */
 export interface End {
   status: 'completed' | 'stopped' | 'failed' | 'interrupted';
   finishReason: string | null;
-  error: { code: string; message: string; retryable: boolean } | null;
+  error: Failure | null;
 }
 
 /**

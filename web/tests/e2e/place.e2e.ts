@@ -21,6 +21,13 @@ async function longChat(user: Api, turns: number): Promise<string> {
 }
 
 const jump = (tab: Tab) => tab.page.getByRole('button', { name: say('chat.jump') });
+/** As a reader does it, so that a jump to some text is theirs too. */
+async function leaveTheEnd(tab: Tab) {
+  await tab.page.mouse.move(600, 300);
+  await tab.page.mouse.wheel(0, -120);
+  await jump(tab).waitFor();
+}
+
 const paragraphs = (count: number) =>
   Array.from({ length: count }, (_, n) => `Paragraph ${n + 1}.`).join('\n\n');
 
@@ -38,7 +45,7 @@ test('a question goes to the top and stays there while its answer grows past the
   expect(before, 'it is in sight').toBeGreaterThanOrEqual(0);
   const { top } = await scrollOf(tab);
   world.upstream.open('top');
-  await tab.expectWords(user, 1500);
+  await tab.answerToBe((text) => text.endsWith('w1500'), 'all of it');
   expect(await offsetOf(tab, question)).toBeCloseTo(before, 0);
   expect((await scrollOf(tab)).top).toBeCloseTo(top, 0);
 });
@@ -73,7 +80,7 @@ test('the end is followed on request, until the reader moves', async () => {
   await tab.page.getByRole('log').focus();
   await tab.page.keyboard.press('End');
   await jump(tab).waitFor({ state: 'detached' });
-  await tab.expectWords(user, 3000);
+  await tab.answerToBe((text) => text.endsWith('w3000'), 'all of it');
   await expect.poll(atEnd).toBe(true);
 });
 
@@ -105,7 +112,7 @@ async function wheelUp(tab: Tab, steps: number): Promise<number[]> {
       const at = Reflect.get(window, 'seen') as Element | null;
       return at?.isConnected ? at.getBoundingClientRect().top : null;
     });
-    if (seen !== null && after !== null) moves.push(after - seen);
+    moves.push(seen !== null && after !== null ? after - seen : Number.NaN);
   }
   return moves;
 }
@@ -115,7 +122,7 @@ test('scrolling up moves the text by as much as the wheel, at any place of a lon
   const id = await longChat(user, 30);
   const tab = await world.tab(`/c/${id}`, { user });
   await wholeChat(tab, 60);
-  const moves = await wheelUp(tab, 25);
+  const moves = (await wheelUp(tab, 25)).filter((moved) => !Number.isNaN(moved));
   expect(moves.length).toBeGreaterThan(15);
   expect(moves.filter((moved) => Math.abs(moved - 200) > 3)).toEqual([]);
 });
@@ -126,9 +133,15 @@ test('scrolling up at once, while the rest is being rendered, never moves the te
   const tab = await world.tab(`/c/${id}`, { user });
   await tab.page.getByText('End 30.', { exact: true }).last().waitFor();
   const moves = await wheelUp(tab, 15);
-  expect(moves.length).toBeGreaterThan(8);
-  // A size that becomes known in the middle of a turn may cut that turn short; it moves nothing.
-  expect(moves.filter((moved) => moved < 0 || moved > 203)).toEqual([]);
+  expect(moves.filter((moved) => !Number.isNaN(moved)).length).toBeGreaterThan(8);
+  // A size that becomes known in the middle of a turn may cut that turn short, and a busy page ends it later.
+  let way = 0;
+  for (const [step, moved] of moves.entries()) {
+    if (Number.isNaN(moved)) continue;
+    way += moved;
+    expect(moved, 'never back').toBeGreaterThanOrEqual(-1);
+    expect(way, 'never farther than the wheel').toBeLessThanOrEqual(200 * (step + 1) + 3);
+  }
 });
 
 test('what changes its size above the view does not move what is read', async () => {
@@ -136,6 +149,7 @@ test('what changes its size above the view does not move what is read', async ()
   const id = await longChat(user, 12);
   const tab = await world.tab(`/c/${id}`, { user });
   await wholeChat(tab, 24);
+  await leaveTheEnd(tab);
   await tab.page.getByText('Answer 8.', { exact: true }).last().scrollIntoViewIfNeeded();
   await frames(tab, 10);
   const before = await offsetOf(tab, 'Answer 8.');
@@ -182,6 +196,7 @@ test('the place is kept over a reload, and the end is the end again', async () =
   const id = await longChat(user, 20);
   const tab = await world.tab(`/c/${id}`, { user });
   await wholeChat(tab, 40);
+  await leaveTheEnd(tab);
   await tab.page.getByText('Answer 9.', { exact: true }).last().scrollIntoViewIfNeeded();
   await frames(tab, 10);
   const before = await offsetOf(tab, 'Answer 9.');

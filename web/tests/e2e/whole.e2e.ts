@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Api } from './support/api';
+import { inChromium } from './support/in_chromium';
 import { scrollOf, wholeChat } from './support/scroll';
 import { useWorld } from './support/world';
 
@@ -34,7 +35,8 @@ test('all of 200 messages are found, printed and read, soon after the end is see
   for (let n = 1; n <= TURNS; n += 1) expect(text).toContain(`Sentence ${n} begins here.`);
 });
 
-test('a PDF has all of it, page after page, dark on light, and nothing to press', async () => {
+const PDF = 'a PDF has all of it, page after page, dark on light, and nothing to press';
+inChromium('its driver prints', PDF, async () => {
   const user = await world.user();
   const id = await longChat(user);
   const tab = await world.tab(`/c/${id}`, { user, colorScheme: 'dark' });

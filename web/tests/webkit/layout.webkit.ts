@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Api } from '../e2e/support/api';
+import { PATIENCE } from '../e2e/support/process';
 import { say } from '../e2e/support/say';
 import { words } from '../e2e/support/tab';
 import { KEYS } from './support/driver';
@@ -37,28 +38,27 @@ const settled = () =>
   });
 
 test('a long chat opens at its end, stays there, and follows', async () => {
-  const user = await view.user(longChat);
+  await view.user(longChat);
   for (const again of [false, true]) {
     if (again) await view.reload();
     await view.until('the messages are there', () =>
       view.driver.run(() => document.querySelectorAll('article .prose').length > 0),
     );
     await settled();
-    expect(await distance(), again ? 'reloaded' : 'opened').toBeLessThan(2);
+    await expect
+      .poll(distance, { timeout: PATIENCE, message: again ? 'reloaded' : 'opened' })
+      .toBeLessThan(2);
   }
-  const id = (await view.driver.url()).pathname.replace('/c/', '');
-  // From elsewhere: nobody here has asked to be led to the end.
-  await user.askAndLeave('words 900 every 2', { conversation_id: id });
-  await view.answerToBe(words(900));
+  await view.send('words 800 hold 700 end');
+  await view.answerToBe(words(700));
   await settled();
   expect(await distance(), 'the question stays in sight').toBeGreaterThan(100);
   await view.driver.run(() => document.querySelector<HTMLElement>('[role="log"]')?.focus());
   await view.driver.press(KEYS.end);
   await view.until('it is at the end', async () => (await distance()) < 2);
-  await user.askAndLeave('words 900 every 2', { conversation_id: id });
-  await view.answerToBe(words(900));
-  await settled();
-  expect(await distance(), 'followed').toBeLessThan(2);
+  view.upstream.open('end');
+  await view.answerToBe(words(800));
+  await expect.poll(distance, { timeout: PATIENCE, message: 'followed' }).toBeLessThan(2);
 });
 
 test('scrolling up in a long chat moves the text by as much as the list', async () => {

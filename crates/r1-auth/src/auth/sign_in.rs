@@ -56,15 +56,43 @@ impl Auth {
         kind: SessionKind,
         address: Option<IpAddr>,
     ) -> Result<Login, AuthError> {
-        let limited = |retry_after| AuthError::Limited { retry_after };
+        self.counted_from(address, self.try_password(login, password, kind)).await
+    }
+
+    /// Counts a try at a password at its address: one that is not wrong costs nothing.
+    pub(super) async fn counted_from<T>(
+        &self,
+        address: Option<IpAddr>,
+        trial: impl Future<Output = Result<T, AuthError>>,
+    ) -> Result<T, AuthError> {
         if let Some(attempts) = self.attempts() {
-            attempts.from(address, self.clock.monotonic()).map_err(limited)?;
+            let counted = attempts.from(address, self.clock.monotonic());
+            counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
-        let result = self.try_password(login, password, kind).await;
+        let result = trial.await;
         if let Some(attempts) = self.attempts()
             && !matches!(result, Err(AuthError::BadCredentials))
         {
             attempts.forgive_from(address);
+        }
+        result
+    }
+
+    /// The same at whose password it is.
+    pub(super) async fn counted_at<T>(
+        &self,
+        target: Target<'_>,
+        trial: impl Future<Output = Result<T, AuthError>>,
+    ) -> Result<T, AuthError> {
+        if let Some(attempts) = self.attempts() {
+            let counted = attempts.at(target, self.clock.monotonic());
+            counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
+        }
+        let result = trial.await;
+        if let Some(attempts) = self.attempts()
+            && !matches!(result, Err(AuthError::BadCredentials))
+        {
+            attempts.forgive_at(target);
         }
         result
     }
@@ -80,33 +108,33 @@ impl Auth {
         // One count for all the spellings of a name that nobody has.
         let folded = fold_login(login);
         let target = found.as_ref().map_or(Target::Nobody(&folded), |found| Target::Account(found.user.id));
-        if let Some(attempts) = self.attempts() {
-            let counted = attempts.at(target, self.clock.monotonic());
-            counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
+        self.counted_at(target, self.check_and_open(found, login, password, kind)).await
+    }
+
+    /// Whether it is the password of this hash, and then whether the hash is outdated. Without a hash the same
+    /// work is done.
+    pub(super) async fn check(
+        &self,
+        stored: Option<&SecretString>,
+        password: &SecretString,
+    ) -> Result<Option<bool>, AuthError> {
+        for form in Form::of(password) {
+            if let Verdict::Right { outdated } = self.passwords.verify(form.password, stored.cloned()).await? {
+                return Ok(Some(outdated || form.is_outdated));
+            }
         }
-        let result = self.check_and_open(found, password, kind).await;
-        if let Some(attempts) = self.attempts()
-            && !matches!(result, Err(AuthError::BadCredentials))
-        {
-            attempts.forgive_at(target);
-        }
-        result
+        Ok(None)
     }
 
     async fn check_and_open(
         &self,
         credentials: Option<Credentials>,
+        login: &str,
         password: SecretString,
         kind: SessionKind,
     ) -> Result<Login, AuthError> {
         let (user, stored) = credentials.map(|found| (found.user, found.password_hash)).unzip();
-        let mut right = None;
-        for form in Form::of(&password) {
-            if let Verdict::Right { outdated } = self.passwords.verify(form.password, stored.clone()).await? {
-                right = Some(outdated || form.is_outdated);
-                break;
-            }
-        }
+        let right = self.check(stored.as_ref(), &password).await?;
         let (Some(outdated), Some(user), Some(stored)) = (right, user, stored) else {
             return Err(AuthError::BadCredentials);
         };
@@ -114,8 +142,12 @@ impl Auth {
             return Err(AuthError::Disabled);
         }
         let prepared = prepare_password(password.expose_secret());
-        if outdated && is_possible(&prepared) {
-            self.rehash(user.id, &stored, SecretString::from(prepared.as_ref())).await;
+        let mut checked = stored;
+        if outdated
+            && is_possible(&prepared)
+            && let Some(renewed) = self.rehash(user.id, &checked, SecretString::from(prepared.as_ref())).await
+        {
+            checked = renewed;
         }
         let now = self.clock.now();
         let (token, token_hash) = secret::generate();
@@ -137,19 +169,45 @@ impl Auth {
             SessionKind::Cookie => Grant::Cookie { secret: token, max_age: ttl },
         };
         self.store.session_create(session).await?;
+        if !self.is_still_right(login, user.id, &checked, &password).await? {
+            self.logout(user.id, session_id).await?;
+            return Err(AuthError::BadCredentials);
+        }
         Ok(Login { user, session_id, expires_at, grant })
     }
 
-    /// Brings a stored hash up to today's parameters and form. A failure costs nothing: the old hash is
-    /// still good, and the next sign-in tries again.
-    async fn rehash(&self, user: UserId, stored: &SecretString, password: SecretString) {
-        let result = match self.passwords.hash(password).await {
-            Ok(hash) => self.store.user_rehash(user, stored, hash).await.map_err(AuthError::from),
-            Err(error) => Err(error),
+    /// A password that was changed while it was being checked ends all sessions of before, and this one may
+    /// have been made just after that.
+    async fn is_still_right(
+        &self,
+        login: &str,
+        user: UserId,
+        checked: &SecretString,
+        password: &SecretString,
+    ) -> Result<bool, AuthError> {
+        let Some(found) = self.store.user_by_login(login).await?.filter(|found| found.user.id == user) else {
+            return Ok(false);
         };
-        if let Err(error) = result {
-            tracing::warn!(%user, error = &error as &dyn std::error::Error, "password hash not renewed for user {user}");
-        }
+        let is_same = found.password_hash.expose_secret() == checked.expose_secret();
+        // Another hash may be of the same password: a sign-in renews one that is outdated.
+        Ok(is_same || self.check(Some(&found.password_hash), password).await?.is_some())
+    }
+
+    /// Brings a stored hash up to today's parameters and form. A failure costs nothing: the old hash is
+    /// still good, and the next sign-in tries again. Gives back the new one.
+    async fn rehash(&self, user: UserId, stored: &SecretString, password: SecretString) -> Option<SecretString> {
+        let renew = async {
+            let hash = self.passwords.hash(password).await?;
+            self.store.user_rehash(user, stored, hash.clone()).await?;
+            Ok::<_, AuthError>(hash)
+        };
+        renew
+            .await
+            .inspect_err(|error| {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(%user, error, "password hash not renewed for user {user}");
+            })
+            .ok()
     }
 
     /// Trades a refresh token for the next one and a new access token. A token works once: the

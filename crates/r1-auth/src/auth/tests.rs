@@ -5,8 +5,18 @@ use crate::{
     attempts::Rate,
     error::FieldError,
     fake::{FakeStore, Hand},
+    key::SigningKey,
     setup,
 };
+
+macro_rules! refused {
+    ($result:expr, $pattern:pat) => {{
+        let refused = $result.unwrap_err();
+        assert!(matches!(refused, $pattern), "{refused:?}");
+    }};
+}
+
+mod passwords;
 
 struct Bench {
     auth: Auth,
@@ -29,7 +39,7 @@ fn config() -> AuthConfig {
 
 fn node(store: &Arc<FakeStore>, clock: &Arc<Hand>, config: AuthConfig) -> Auth {
     let key = SigningKey::from_secret(&SecretString::from("k".repeat(32))).unwrap();
-    Auth::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(clock) as Arc<dyn Clock>, &key, config).unwrap()
+    Auth::new(Arc::clone(store) as Arc<dyn Store>, Arc::clone(clock) as Arc<dyn Clock>, &key.into(), config).unwrap()
 }
 
 fn bench(config: AuthConfig) -> Bench {
@@ -71,13 +81,6 @@ fn tokens(login: &Login) -> (String, String) {
     };
     assert_eq!(*expires_in, Duration::from_secs(3600));
     (access_token.expose_secret().to_owned(), refresh_token.expose_secret().to_owned())
-}
-
-macro_rules! refused {
-    ($result:expr, $pattern:pat) => {{
-        let refused = $result.unwrap_err();
-        assert!(matches!(refused, $pattern), "{refused:?}");
-    }};
 }
 
 #[tokio::test]

@@ -9,6 +9,10 @@ fn key(text: &str) -> SigningKey {
     SigningKey::from_secret(&SecretString::from(text.repeat(32))).unwrap()
 }
 
+fn keys(text: &str) -> KeySet {
+    key(text).into()
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
 }
@@ -28,7 +32,7 @@ fn verdict(result: Result<Claims, AuthError>) -> &'static str {
 
 #[test]
 fn a_token_is_good_until_its_hour_is_over() {
-    let tokens = AccessTokens::new(&key("a"), HOUR);
+    let tokens = AccessTokens::new(&keys("a"), HOUR);
     let (user, session) = ids();
     let (token, lifetime) = tokens.issue(user, session, at(1_000_000), at(1000)).unwrap();
     assert_eq!(lifetime, HOUR);
@@ -40,7 +44,7 @@ fn a_token_is_good_until_its_hour_is_over() {
 
 #[test]
 fn a_token_never_outlives_its_session() {
-    let tokens = AccessTokens::new(&key("a"), HOUR);
+    let tokens = AccessTokens::new(&keys("a"), HOUR);
     let (user, session) = ids();
     let (token, lifetime) = tokens.issue(user, session, at(1010), at(1000)).unwrap();
     assert_eq!(lifetime, Duration::from_secs(10));
@@ -49,7 +53,7 @@ fn a_token_never_outlives_its_session() {
 
 #[test]
 fn garbage_is_invalid() {
-    let tokens = AccessTokens::new(&key("a"), HOUR);
+    let tokens = AccessTokens::new(&keys("a"), HOUR);
     let (user, session) = ids();
     let (token, _) = tokens.issue(user, session, at(9000), at(1000)).unwrap();
     let token = token.expose_secret();
@@ -72,8 +76,8 @@ fn garbage_is_invalid() {
 #[test]
 fn an_expired_token_with_a_wrong_signature_is_invalid_not_expired() {
     let (user, session) = ids();
-    let (foreign, _) = AccessTokens::new(&key("b"), HOUR).issue(user, session, at(9000), at(1000)).unwrap();
-    assert_eq!(verdict(AccessTokens::new(&key("a"), HOUR).verify(foreign.expose_secret(), at(8000))), "invalid");
+    let (foreign, _) = AccessTokens::new(&keys("b"), HOUR).issue(user, session, at(9000), at(1000)).unwrap();
+    assert_eq!(verdict(AccessTokens::new(&keys("a"), HOUR).verify(foreign.expose_secret(), at(8000))), "invalid");
 }
 
 /// A token with our key and claims of choice.
@@ -88,7 +92,7 @@ fn forged(tokens: &AccessTokens, algorithm: Algorithm, change: impl FnOnce(&mut 
 
 #[test]
 fn only_our_algorithm_issuer_audience_and_claims_are_accepted() {
-    let tokens = AccessTokens::new(&key("a"), HOUR);
+    let tokens = AccessTokens::new(&keys("a"), HOUR);
     let now = at(1001);
     assert_eq!(verdict(tokens.verify(&forged(&tokens, Algorithm::HS256, |_| {}), now)), "good");
     assert_eq!(verdict(tokens.verify(&forged(&tokens, Algorithm::HS512, |_| {}), now)), "invalid");
@@ -114,7 +118,7 @@ fn only_our_algorithm_issuer_audience_and_claims_are_accepted() {
 
 #[test]
 fn a_token_without_a_signature_is_invalid() {
-    let tokens = AccessTokens::new(&key("a"), HOUR);
+    let tokens = AccessTokens::new(&keys("a"), HOUR);
     let signed = forged(&tokens, Algorithm::HS256, |_| {});
     let payload = signed.split('.').nth(1).unwrap();
     for alg in ["none", "None", "NONE", ""] {
@@ -123,4 +127,21 @@ fn a_token_without_a_signature_is_invalid() {
             assert_eq!(verdict(tokens.verify(&format!("{header}.{payload}.{signature}"), at(1001))), "invalid");
         }
     }
+}
+
+#[test]
+fn tokens_of_a_key_that_was_replaced_are_accepted_and_none_of_others() {
+    let (before, after) = (AccessTokens::new(&keys("a"), HOUR), KeySet { signing: key("b"), accepted: Some(key("a")) });
+    let after = AccessTokens::new(&after, HOUR);
+    let (user, session) = ids();
+    let issue = |tokens: &AccessTokens| tokens.issue(user, session, at(1_000_000), at(1000)).unwrap().0;
+    let (old, new, foreign) = (issue(&before), issue(&after), issue(&AccessTokens::new(&keys("c"), HOUR)));
+    assert_eq!(verdict(after.verify(old.expose_secret(), at(1001))), "good");
+    assert_eq!(verdict(after.verify(new.expose_secret(), at(1001))), "good");
+    assert_eq!(verdict(after.verify(old.expose_secret(), at(4600))), "expired", "no longer than it was to be");
+    assert_eq!(verdict(after.verify(foreign.expose_secret(), at(1001))), "invalid");
+    assert_eq!(verdict(before.verify(new.expose_secret(), at(1001))), "invalid", "the new key signs");
+    after.forget_other_key();
+    assert_eq!(verdict(after.verify(old.expose_secret(), at(1001))), "invalid");
+    assert_eq!(verdict(after.verify(new.expose_secret(), at(1001))), "good");
 }

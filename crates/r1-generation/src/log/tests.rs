@@ -30,8 +30,7 @@ fn new_log() -> SharedLog {
 }
 
 fn end(log: &Log) {
-    let failure = Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: false, retry_after: None };
-    let event = Event::Error(failure);
+    let event = Event::Error(Failure::new("x", "y", false));
     log.append_terminal(&event, terminal(&event));
 }
 
@@ -147,8 +146,7 @@ fn a_log_that_fails_drops_what_was_not_visible() {
     drain(&mut reader, &mut got);
     // The next writer's first entry is not stored either, though its epoch is.
     log.append_resumed(2);
-    let event =
-        Event::Error(Failure { code: "x".to_owned(), message: "y".to_owned(), retryable: true, retry_after: None });
+    let event = Event::Error(Failure::new("x", "y", true));
     log.fail(&event, terminal(&event));
     assert!(drain(&mut reader, &mut got), "sent away at once");
     assert!(String::from_utf8_lossy(&got).ends_with("retry: 2000\n\n"));

@@ -57,12 +57,8 @@ impl Run {
             Ok(history) => history,
             Err(error) => {
                 tracing::error!(source = ?std::error::Error::source(&error), "the history of generation {} can't be read: {error}", self.generation_id);
-                return Ending::Failed(Failure {
-                    code: "storage_unavailable".to_owned(),
-                    message: "The conversation could not be read. Try again in a moment.".to_owned(),
-                    retryable: true,
-                    retry_after: None,
-                });
+                let message = "The conversation could not be read. Try again in a moment.";
+                return Ending::Failed(Failure::new("storage_unavailable", message, true));
             }
         };
         let provider = &self.model.provider;
@@ -125,10 +121,9 @@ impl Run {
             if !may_retry {
                 self.say(&error, failures, None);
                 return Ending::Failed(Failure {
-                    code: error.code.as_str().to_owned(),
-                    message: error.message,
-                    retryable: error.retryable,
                     retry_after: error.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+                    detail: error.detail.filter(|_| self.request.shows_details),
+                    ..Failure::new(error.code.as_str(), error.message, error.retryable)
                 });
             }
             failures += 1;
@@ -254,6 +249,7 @@ impl Run {
         Err(ProviderError {
             code: ProviderErrorCode::Truncated,
             message: "The provider's answer broke off.".to_owned(),
+            detail: None,
             retryable: true,
             retry_after: None,
             status: None,

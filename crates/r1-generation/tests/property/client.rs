@@ -71,6 +71,7 @@ pub(crate) fn question(text: String, conversation: Option<ConversationId>, key: 
         max_tokens: None,
         use_invalid_key: false,
         request_id: None,
+        shows_details: false,
         idempotency: key,
     }
 }

@@ -152,6 +152,7 @@ pub(crate) fn error(how: Finish) -> ProviderError {
     ProviderError {
         code: ProviderErrorCode::Unavailable,
         message: "out of order".to_owned(),
+        detail: None,
         retryable,
         retry_after: after_ms.map(|ms| Duration::from_millis(ms.into())),
         status: None,

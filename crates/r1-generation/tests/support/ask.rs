@@ -12,6 +12,7 @@ pub(crate) fn question(text: &str) -> Question {
         max_tokens: None,
         use_invalid_key: false,
         request_id: None,
+        shows_details: false,
         idempotency: None,
     }
 }

@@ -6,4 +6,4 @@ pub(crate) mod delete_conversation;
 pub(crate) mod get_conversation;
 pub(crate) mod list_conversations;
 pub(crate) mod list_messages;
-pub(crate) mod rename_conversation;
+pub(crate) mod update_conversation;

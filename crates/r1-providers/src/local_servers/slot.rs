@@ -27,6 +27,7 @@ use crate::{
     families,
     listing::{Asking, ListFault, Listed, Models, Server},
     openai::{OpenAi, OpenAiConfig},
+    redaction::Redactor,
 };
 
 /// How long a question waits for a look at a server that was not there.
@@ -51,6 +52,8 @@ pub(super) struct Slot {
     by_port: String,
     address: SocketAddr,
     client: Client,
+    /// Hides what is not to be shown of the server's words.
+    redactor: Arc<Redactor>,
     looks: AtomicU64,
     seen: Mutex<Seen>,
 }
@@ -85,8 +88,14 @@ enum Other {
 }
 
 impl Slot {
-    pub(super) fn new(name: String, by_port: String, address: SocketAddr, client: Client) -> Self {
-        Self { name, by_port, address, client, looks: AtomicU64::new(0), seen: Mutex::default() }
+    pub(super) fn new(
+        name: String,
+        by_port: String,
+        address: SocketAddr,
+        client: Client,
+        redactor: Arc<Redactor>,
+    ) -> Self {
+        Self { name, by_port, address, client, redactor, looks: AtomicU64::new(0), seen: Mutex::default() }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -259,6 +268,7 @@ impl Slot {
 
     fn chat_client(&self, is_named: bool) -> Option<OpenAi> {
         let mut config = OpenAiConfig::new(self.name(is_named), self.base_url());
+        config.redactor = Some(self.redactor.clone());
         config.headers_timeout = FIRST_TOKEN;
         config.idle_timeout = FIRST_TOKEN;
         let made = OpenAi::new(config);
@@ -347,6 +357,7 @@ impl Found {
                 "The provider '{}' is not running on this machine. Start it, or choose another model.",
                 self.name()
             ),
+            detail: None,
             retryable: true,
             retry_after: None,
             status: None,

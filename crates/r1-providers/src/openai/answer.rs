@@ -43,6 +43,7 @@ use crate::{
     continuation::Seam,
     document,
     health::Health,
+    redaction::Redactor,
     sse::{Decoder, Piece, Source, Unreadable},
 };
 use silence::Silence;
@@ -73,6 +74,8 @@ pub(super) struct Answerer {
     pub(super) fits: Arc<Fits>,
     /// The model.
     pub(super) model: Arc<str>,
+    /// What makes its words fit to be shown.
+    pub(super) redactor: Arc<Redactor>,
 }
 
 impl Answerer {
@@ -80,6 +83,11 @@ impl Answerer {
         if let Some(health) = &self.health {
             health.succeeded();
         }
+    }
+
+    /// The failure behind these words, with what of them can be shown.
+    fn fault(&self, words: &ErrorWords) -> ProviderError {
+        ProviderError { detail: words.shown(&self.redactor), ..error::of_words(&self.name, words) }
     }
 
     pub(super) fn failed(&self, error: ProviderError) -> ProviderError {
@@ -188,7 +196,7 @@ where
         self.has_read |= said.is_known && !said.unread;
         self.has_unknown |= !said.is_known;
         if let Some(words) = &said.error {
-            self.terminal = Some(Err(error::of_words(&self.answerer.name, words)));
+            self.terminal = Some(Err(self.answerer.fault(words)));
         }
         if said.has_choice {
             let has_words = !said.text.is_empty();
@@ -230,7 +238,7 @@ where
             }
             Event::Said(said) => self.read(said),
             Event::Failed(words) => {
-                self.terminal = Some(Err(error::of_words(&self.answerer.name, &words)));
+                self.terminal = Some(Err(self.answerer.fault(&words)));
                 None
             }
             Event::Several(documents) => {

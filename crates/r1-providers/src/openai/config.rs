@@ -1,7 +1,8 @@
 //! What is configured for one provider, and what can be wrong with it.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use r1_domain::provider::Abilities;
 use reqwest::{Url, header::HeaderName};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,6 +14,7 @@ use super::{
     tls::{Authorities, ClientCertificate},
     transport::{Headers, header_fault},
 };
+use crate::redaction::Redactor;
 
 /// The header by which our own engine says how many of the oldest turns it left out; the system turn is never among
 /// them.
@@ -76,6 +78,8 @@ pub struct OpenAiConfig {
     pub headers: Headers,
     /// The header that carries the key. None: `Authorization`, or at Azure's hosts `api-key`.
     pub api_key_header: Option<HeaderName>,
+    /// What hides keys and addresses in its words. None: one that knows those of this provider alone.
+    pub redactor: Option<Arc<Redactor>>,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Longest wait for the response's headers, the connection included.
@@ -106,10 +110,36 @@ impl OpenAiConfig {
             client_certificate: None,
             headers: Headers::default(),
             api_key_header: None,
+            redactor: None,
             connect_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
         }
+    }
+
+    /// Tells each of its secrets: keys, passwords, and the values of headers, any of which may be one.
+    pub(crate) fn secrets(&self, mut tell: impl FnMut(&str)) {
+        if let Some(key) = &self.api_key {
+            tell(key.expose_secret());
+        }
+        for value in self.headers.values() {
+            tell(value);
+            let basic = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+            let credentials = basic.and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok());
+            let credentials = credentials.and_then(|bytes| String::from_utf8(bytes).ok());
+            if let Some((_, password)) = credentials.as_deref().and_then(|credentials| credentials.split_once(':')) {
+                tell(password);
+            }
+        }
+        if let Some(password) = self.proxy.as_ref().and_then(Proxy::url).as_ref().and_then(Url::password) {
+            tell(password);
+        }
+    }
+
+    /// The names by which it and its proxy are reached.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = String> {
+        let urls = [Url::parse(&self.base_url).ok(), self.proxy.as_ref().and_then(Proxy::url)];
+        urls.into_iter().flatten().filter_map(|url| url.host_str().map(str::to_lowercase))
     }
 
     /// Everything that is wrong with it.

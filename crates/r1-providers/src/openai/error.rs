@@ -33,9 +33,11 @@
 //! run's as well.
 //!
 //! **Invariant:** a sentence is made of fixed words, the provider's configured name and the name of
-//! the model that was asked for. What the provider wrote is only looked at to tell kinds apart.
+//! the model that was asked for. What the provider wrote is looked at to tell kinds apart; its own message goes beside
+//! the sentence, as `detail`, once the [`crate::redaction::Redactor`] has been over it.
 
 mod connection;
+mod own_message;
 mod words;
 
 use std::time::Duration;
@@ -59,7 +61,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// A failure in our words.
 pub(crate) fn fault(code: Code, retryable: bool, message: String) -> ProviderError {
-    ProviderError { code, message, retryable, retry_after: None, status: None }
+    ProviderError { code, message, detail: None, retryable, retry_after: None, status: None }
 }
 
 pub(crate) fn key_rejected(name: &str) -> ProviderError {

@@ -86,6 +86,11 @@ impl Proxy {
         target.scheme() == "http" && !self.scheme.starts_with("socks")
     }
 
+    /// Its URL, with whatever it holds.
+    pub(super) fn url(&self) -> Option<Url> {
+        Url::parse(self.url.expose_secret()).ok()
+    }
+
     pub(super) fn for_all(&self) -> reqwest::Result<reqwest::Proxy> {
         reqwest::Proxy::all(self.url.expose_secret())
     }

@@ -110,6 +110,11 @@ impl Headers {
         self.0.insert(name, value);
     }
 
+    /// What they say, as far as it is text.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.values().filter_map(|value| value.to_str().ok())
+    }
+
     /// Whether there is one of this name.
     #[must_use]
     pub fn contains(&self, name: &HeaderName) -> bool {

@@ -36,7 +36,8 @@ const BODY_SHARES: usize = 4;
 pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) -> Config {
     let data_dir = data_dir(reader, environment);
     let limits_enabled = reader.switch("limits.enabled");
-    let (auth, secret_key) = auth(reader, limits_enabled);
+    let auth = auth(reader, limits_enabled);
+    let (secret_key, previous_secret_key) = keys(reader);
     let database = database(reader, &data_dir, secret_key.is_some());
     let providers = providers::read(reader, environment);
     let local_model = local_model(reader, environment, &providers);
@@ -49,6 +50,7 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
         database,
         auth,
         secret_key,
+        previous_secret_key,
         limits: limits(reader, limits_enabled),
         stream: StreamConfig {
             heartbeat: reader.duration("stream.heartbeat", SECOND, HOUR),
@@ -59,6 +61,7 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
         generation: GenerationConfig {
             history: usize_of(reader.size("generation.history", KIB, 64 * MIB)),
             idempotency_ttl: reader.duration("generation.idempotency_ttl", SECOND, 365 * DAY),
+            show_details: reader.switch("generation.show_details"),
         },
         local_model,
         local_servers,
@@ -204,15 +207,28 @@ fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> Datab
     DatabaseConfig { database, sync_all, lease }
 }
 
-fn auth(reader: &mut Reader, limits_enabled: bool) -> (AuthConfig, Option<SigningKey>) {
-    let secret_key = reader.secret("auth.secret_key").and_then(|secret| match SigningKey::from_secret(&secret) {
-        Ok(key) => Some(key),
-        Err(_) => {
-            let remedy = "`openssl rand -base64 32` makes a good one; without any, one is made in data_dir";
-            reader.fault("auth.secret_key", "must have at least 32 characters", remedy);
-            None
+/// The key that signs, and the one before it.
+fn keys(reader: &mut Reader) -> (Option<SigningKey>, Option<SigningKey>) {
+    let mut read = |key, remedy| {
+        let secret = reader.secret(key)?;
+        let read = SigningKey::from_secret(&secret).ok();
+        if read.is_none() {
+            reader.fault(key, "must have at least 32 characters", remedy);
         }
-    });
+        read
+    };
+    let remedy = "`openssl rand -base64 32` makes a good one; without any, one is made in data_dir";
+    let present = read("auth.secret_key", remedy);
+    let remedy = "give what auth.secret_key was before, or \"\"";
+    let previous = read("auth.previous_secret_key", remedy);
+    if previous.is_some() && present.is_none() && reader.faults.iter().all(|fault| fault.key != "auth.secret_key") {
+        let remedy = "set auth.secret_key (SECRET_KEY) to the new one, or remove this";
+        reader.fault("auth.previous_secret_key", "is the key before another one, and there is none", remedy);
+    }
+    (present, previous)
+}
+
+fn auth(reader: &mut Reader, limits_enabled: bool) -> AuthConfig {
     let memory = reader.size("auth.password_memory", 8 * KIB, GIB);
     let defaults = PasswordConfig::default();
     let passwords = PasswordConfig {
@@ -250,7 +266,7 @@ fn auth(reader: &mut Reader, limits_enabled: bool) -> (AuthConfig, Option<Signin
     if config.refresh_ttl < config.access_token_ttl {
         reader.fault("auth.refresh_ttl", "is shorter than access_token_ttl", "make it as long or longer");
     }
-    (config, secret_key)
+    config
 }
 
 fn limits(reader: &mut Reader, enabled: bool) -> LimitsConfig {

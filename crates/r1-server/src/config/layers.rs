@@ -26,9 +26,10 @@ pub(crate) const FILE_NAME: &str = "gpt-r1.toml";
 /// What starts the environment variables that are ours.
 pub(super) const PREFIX: &str = "GPT_R1__";
 /// The names people know, and the settings that they stand for.
-const KNOWN_NAMES: [(&str, &str); 5] = [
+const KNOWN_NAMES: [(&str, &str); 6] = [
     ("DATABASE_URL", "database.url"),
     ("SECRET_KEY", "auth.secret_key"),
+    ("SECRET_KEY_PREVIOUS", "auth.previous_secret_key"),
     ("OPENAI_API_KEY", "providers.openai.api_key"),
     ("OPENAI_BASE_URL", "providers.openai.base_url"),
     ("OPENAI_MODEL", "default_model"),

@@ -18,7 +18,7 @@ pub(crate) fn is_secret(key: &str, value: &Value) -> bool {
         return false;
     }
     // A database's URL has its password in it.
-    if key == "auth.secret_key" || key == "database.url" {
+    if ["auth.secret_key", "auth.previous_secret_key", "database.url"].contains(&key) {
         return true;
     }
     let parts = keys::parts(key);

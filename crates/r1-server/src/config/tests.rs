@@ -260,6 +260,21 @@ fn a_readable_file_with_a_secret_is_said() {
 }
 
 #[test]
+fn the_key_before_is_a_key_and_stands_beside_one() {
+    let (key, before) = ("k".repeat(32), "a-key-before-that-is-long-enough-for-it");
+    let loaded = load_from("", &[("SECRET_KEY", &key), ("SECRET_KEY_PREVIOUS", before)]).unwrap();
+    assert!(loaded.config.previous_secret_key.is_some() && !loaded.effective.contains(before));
+    assert!(good("", &[("SECRET_KEY", &key), ("SECRET_KEY_PREVIOUS", "")]).previous_secret_key.is_none());
+    for environment in
+        [vec![("SECRET_KEY_PREVIOUS", before)], vec![("SECRET_KEY", key.as_str()), ("SECRET_KEY_PREVIOUS", "short")]]
+    {
+        let faults = load_from("", &environment).unwrap_err();
+        assert_eq!(faults.0.len(), 1, "{faults}");
+        assert_eq!(faults.0[0].key, "auth.previous_secret_key");
+    }
+}
+
+#[test]
 fn no_secret_is_shown() {
     let secrets = ["sk-secret-1", "sk-secret-2", "secret-signing-key-secret-signing-key"];
     let file = format!(

@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use r1_testkit::upstream::{Script, Upstream};
+use r1_testkit::upstream::{RecordedRequest, Script, Upstream};
 
-use crate::support::{Setup, expect, expect_problem, id_of};
+use crate::support::{Setup, expect, expect_problem, id_of, stream};
 
 #[tokio::test]
 async fn conversations_are_made_renamed_listed_and_deleted() -> Result<()> {
@@ -94,6 +94,7 @@ async fn another_users_things_do_not_exist() -> Result<()> {
     let requests = [
         other.request(Method::GET, &format!("/conversations/{id}")),
         other.request(Method::PATCH, &format!("/conversations/{id}")).json(&json!({"title": "stolen"})),
+        other.request(Method::PATCH, &format!("/conversations/{id}")).json(&json!({"head_message_id": message})),
         other.request(Method::DELETE, &format!("/conversations/{id}")),
         other.request(Method::GET, &format!("/conversations/{id}/messages")),
         other.request(Method::POST, "/chat/stream").json(&json!({"message": "x", "conversation_id": id})),
@@ -109,9 +110,58 @@ async fn another_users_things_do_not_exist() -> Result<()> {
     let own = other.conversation().await?;
     let foreign_parent = json!({"message": "x", "conversation_id": own, "parent_id": message});
     expect_problem(other.post("/chat/stream", &foreign_parent).await?, 404, "not_found").await?;
+    let foreign_head = json!({"head_message_id": message});
+    let choosing = other.request(Method::PATCH, &format!("/conversations/{own}")).json(&foreign_head);
+    expect_problem(choosing.send().await?, 422, "invalid").await?;
     // The newest running generation is the caller's own, or none.
     assert_eq!(other.get("/chat/stream").await?.status(), StatusCode::NO_CONTENT);
     assert_eq!(owner.messages(&id).await?.len(), 2, "nothing happened to it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_chosen_version_is_kept() -> Result<()> {
+    let upstream = Upstream::start().await?;
+    upstream.respond_with(|_: &RecordedRequest| Script::text("Yes."));
+    let server = Setup::with_upstream(&upstream)?.start().await?;
+    let client = server.user("ada").await?;
+    let start = client.ask_to_end(&json!({"message": "one"})).await?[0].data.clone();
+    let (id, first) = (id_of(&start, "conversation_id")?, id_of(&start, "message_id")?);
+    let further = client.ask_to_end(&json!({"message": "two", "conversation_id": id})).await?[0].data.clone();
+    let end = id_of(&further, "message_id")?;
+    let retry =
+        client.post(&format!("/chat/generations/{}/retry", id_of(&start, "generation_id")?), &json!({})).await?;
+    let second = id_of(&stream(retry).await?.collect_to_end().await?[0].data, "message_id")?;
+
+    let path = format!("/conversations/{id}");
+    let change = async |body: Value| client.request(Method::PATCH, &path).json(&body).send().await;
+    let before = client.read(&path).await?;
+    assert_eq!(before["head_message_id"], *second);
+    let chosen = expect(change(json!({"head_message_id": first})).await?, StatusCode::OK).await?;
+    assert_eq!((&chosen["head_message_id"], &chosen["updated_at"]), (&json!(end), &before["updated_at"]));
+    let server = server.kill().await?.start().await?;
+    let client = client.at(&server);
+    assert_eq!(client.read(&path).await?, chosen, "on every device, and after a restart");
+    // A question without a parent follows what is shown.
+    let next = client.ask_to_end(&json!({"message": "three", "conversation_id": id})).await?[0].data.clone();
+    let messages = client.messages(&id).await?;
+    let answer = messages.iter().find(|message| message["id"] == next["message_id"]).context("an answer")?;
+    let question = messages.iter().find(|message| message["id"] == answer["parent_id"]).context("a question")?;
+    assert_eq!(question["parent_id"], *end);
+
+    let change = async |body: Value| client.request(Method::PATCH, &path).json(&body).send().await;
+    for (body, field) in [
+        (json!({"head_message_id": id}), "head_message_id"),
+        (json!({"head_message_id": "x"}), "head_message_id"),
+        (json!({"head_message_id": first, "title": " "}), "title"),
+        (json!({}), "title"),
+        (json!({"title": null, "head_message_id": null}), "title"),
+    ] {
+        let problem = expect_problem(change(body).await?, 422, "invalid").await?;
+        assert_eq!(problem["errors"][0]["field"], field);
+    }
+    let both = expect(change(json!({"head_message_id": second, "title": "Both"})).await?, StatusCode::OK).await?;
+    assert_eq!((&both["head_message_id"], &both["title"]), (&json!(second), &json!("Both")));
     Ok(())
 }
 

@@ -33,7 +33,7 @@ use tokio::{
 /// The binary under test.
 pub(crate) const GPT_R1: &str = env!("CARGO_BIN_EXE_gpt-r1");
 /// Of all servers on PostgreSQL.
-const SECRET_KEY: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+pub(crate) const SECRET_KEY: &str = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 /// No test finds what happens to run on its machine.
 const LOOK: &str = "LOCAL_SERVERS__LOOK";
 /// Longest wait for anything that must happen.
@@ -114,6 +114,12 @@ impl Setup {
         let data_dir = own.path().join("data");
         let (settings, postgres) = (self.settings.clone(), self.postgres.clone());
         Ok(Self { data_dir, settings, postgres, namespace: None, open_files: None, _own: Some(own) })
+    }
+
+    /// The same settings and database, in this data directory.
+    pub(crate) fn at(&self, data_dir: &Path) -> Self {
+        let (settings, postgres) = (self.settings.clone(), self.postgres.clone());
+        Self { data_dir: data_dir.to_owned(), settings, postgres, namespace: None, open_files: None, _own: None }
     }
 
     /// The database, where it is PostgreSQL.

@@ -4,6 +4,7 @@ mod bus;
 mod contract;
 mod folding;
 mod history;
+mod key;
 mod nodes;
 mod opening;
 mod schema;

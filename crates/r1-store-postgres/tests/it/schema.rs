@@ -191,3 +191,15 @@ async fn every_column_is_taken_along() -> Result<()> {
     assert!(tables.is_empty(), "left behind: {:?}", tables.keys());
     Ok(())
 }
+
+/// What has the name of its user in it, and so goes with the account (both stores' `erase.rs`).
+const OWNED: [&str; 6] = ["conversation", "generation", "idempotency", "message", "session", "usage_of_deleted"];
+
+#[tokio::test]
+async fn a_deletion_knows_every_table_of_somebodys_things() -> Result<()> {
+    let tables = postgres().await?;
+    let is_owned = |table: &Table| ["owner_id", "user_id"].iter().any(|column| table.columns.contains_key(*column));
+    let owned: Vec<&str> = tables.iter().filter(|(_, table)| is_owned(table)).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(owned, OWNED, "remove its rows in erase.rs, and test that in the contract, before it is named here");
+    Ok(())
+}

@@ -11,13 +11,14 @@ pub(crate) async fn database() -> Result<TestDatabase> {
         include_str!("../../migrations/0002_nodes.sql"),
         include_str!("../../migrations/0003_folded_names.sql"),
         include_str!("../../migrations/0004_memory.sql"),
+        include_str!("../../migrations/0005_people.sql"),
         include_str!("../../src/migration.rs"),
         include_str!("../../src/folding.rs")
     );
     let version: u64 =
         migrations.bytes().fold(5381, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     TestDatabase::filled(&format!("{version:016x}"), async |url| {
-        PostgresStore::open_guest(&options(url)).await?;
+        PostgresStore::open_guest_or_make(&options(url)).await?;
         Ok(())
     })
     .await

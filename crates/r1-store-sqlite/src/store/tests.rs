@@ -40,8 +40,12 @@ async fn every_query_of_a_list_uses_its_index() {
     for (sql, index) in [
         (account::BY_LOGIN, "INDEX"),
         (account::LIST, "user_by_age"),
+        (account::activity::ACTIVITY, "session_of_user"),
+        (account::activity::ACTIVITY, "conversation_of_owner"),
+        (account::activity::ACTIVITY, "generation_running_by_owner"),
         (conversation::LIST, "conversation_by_update"),
         (conversation::LIST, "generation_running"),
+        (conversation::TREE, "message_by_conversation"),
         (message::LIST, "message_by_conversation"),
         (message::HISTORY_START, "INDEX"),
         (message::HISTORY_PLACE, "INDEX"),

@@ -2,7 +2,7 @@
 
 use r1_domain::{
     access::Access,
-    conversation::Conversation,
+    conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
@@ -26,6 +26,8 @@ macro_rules! read {
         $self.read(stringify!($method), move |inner| Box::pin(async move { inner.$method($($argument),*).await })).await
     };
 }
+
+pub(super) use read;
 
 /// `commit!(self, logs, method(argument))`.
 macro_rules! commit {
@@ -123,15 +125,14 @@ impl Store for ScriptedStore {
         read!(self, conversation_get(owner, id))
     }
 
-    async fn conversation_rename(
+    async fn conversation_change(
         &self,
         owner: UserId,
         id: ConversationId,
-        title: &str,
+        change: ConversationChange,
         now: Timestamp,
-    ) -> StoreResult<Conversation> {
-        let title = title.to_owned();
-        read!(self, conversation_rename(owner, id, &title, now))
+    ) -> StoreResult<Option<Conversation>> {
+        read!(self, conversation_change(owner, id, change.clone(), now))
     }
 
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {

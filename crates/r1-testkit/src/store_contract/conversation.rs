@@ -1,13 +1,30 @@
 //! Conversations: the rows of the list.
 
 use r1_domain::{
-    conversation::{Conversation, DEFAULT_TITLE},
-    id::ConversationId,
+    conversation::{Conversation, ConversationChange, DEFAULT_TITLE},
+    id::{ConversationId, MessageId, UserId},
     page::PageRequest,
-    store::{Earlier, StoreError},
+    store::{Earlier, StoreError, StoreResult},
+    time::Timestamp,
 };
 
 use super::{ALL, SharedStore, answer, at, begin, key, new_turn, next_turn, user};
+
+/// Gives one a title.
+///
+/// # Errors
+/// What the store says.
+pub(super) async fn rename(
+    store: &SharedStore,
+    owner: UserId,
+    id: ConversationId,
+    title: &str,
+    now: Timestamp,
+) -> StoreResult<Conversation> {
+    let change = ConversationChange { title: Some(title.to_owned()), head: None };
+    // Only a head can be one that is not there.
+    store.conversation_change(owner, id, change, now).await?.ok_or(StoreError::NotFound)
+}
 
 /// The plain course of one conversation.
 pub async fn one_is_made_read_renamed_and_deleted(store: SharedStore) -> anyhow::Result<()> {
@@ -28,13 +45,13 @@ pub async fn one_is_made_read_renamed_and_deleted(store: SharedStore) -> anyhow:
     assert!(store.message_list(owner, id, ALL).await?.items.is_empty());
 
     let expected = Conversation { title: Some("Another".to_owned()), updated_at: at(2), ..expected };
-    assert_eq!(store.conversation_rename(owner, id, "Another", at(2)).await?, expected);
+    assert_eq!(rename(&store, owner, id, "Another", at(2)).await?, expected);
     assert_eq!(store.conversation_get(owner, id).await?, expected);
 
     store.conversation_delete(owner, id, at(3)).await?;
     assert!(store.conversation_list(owner, ALL).await?.items.is_empty());
     assert!(matches!(store.conversation_get(owner, id).await, Err(StoreError::NotFound)));
-    assert!(matches!(store.conversation_rename(owner, id, "x", at(4)).await, Err(StoreError::NotFound)));
+    assert!(matches!(rename(&store, owner, id, "x", at(4)).await, Err(StoreError::NotFound)));
     assert!(matches!(store.conversation_delete(owner, id, at(4)).await, Err(StoreError::NotFound)));
     assert!(matches!(store.message_list(owner, id, ALL).await, Err(StoreError::NotFound)));
     Ok(())
@@ -50,7 +67,7 @@ pub async fn another_user_finds_nothing(store: SharedStore) -> anyhow::Result<()
     let id = turn.conversation_id;
     assert!(store.conversation_list(stranger, ALL).await?.items.is_empty());
     assert!(matches!(store.conversation_get(stranger, id).await, Err(StoreError::NotFound)));
-    assert!(matches!(store.conversation_rename(stranger, id, "x", at(3)).await, Err(StoreError::NotFound)));
+    assert!(matches!(rename(&store, stranger, id, "x", at(3)).await, Err(StoreError::NotFound)));
     assert!(matches!(store.conversation_delete(stranger, id, at(3)).await, Err(StoreError::NotFound)));
     assert!(matches!(store.message_list(stranger, id, ALL).await, Err(StoreError::NotFound)));
     assert_eq!(store.conversation_get(owner, id).await?.title.as_deref(), Some("Mine"));
@@ -104,7 +121,7 @@ pub async fn the_list_is_newest_first_and_paged(store: SharedStore) -> anyhow::R
     let first = store.conversation_list(owner, request).await?;
     assert_eq!(first.items, made[..3]);
     // The newest moves to the top: what was listed after it does not move.
-    store.conversation_rename(owner, made[1].id, "y", at(20)).await?;
+    rename(&store, owner, made[1].id, "y", at(20)).await?;
     request.after = first.next;
     let second = store.conversation_list(owner, request).await?;
     assert_eq!(second.items, made[3..6]);
@@ -130,7 +147,7 @@ pub async fn what_runs_in_it_is_named(store: SharedStore) -> anyhow::Result<()> 
     let listed: Vec<_> = listed.iter().map(|conversation| (conversation.id, conversation.running)).collect();
     assert_eq!(listed, [(ends.conversation_id, None), (runs.conversation_id, running)]);
     assert_eq!(store.conversation_get(owner, runs.conversation_id).await?.running, running);
-    assert_eq!(store.conversation_rename(owner, runs.conversation_id, "x", at(4)).await?.running, running);
+    assert_eq!(rename(&store, owner, runs.conversation_id, "x", at(4)).await?.running, running);
     answer(&store, &runs, "text", at(5)).await?;
     assert_eq!(store.conversation_get(owner, runs.conversation_id).await?.running, None);
     Ok(())
@@ -154,8 +171,74 @@ pub async fn the_first_question_names_it_unless_somebody_did(store: SharedStore)
     }
     let renamed = made(4).0;
     assert!(store.conversation_create(owner, renamed, None, None, at(4)).await?.is_ok());
-    store.conversation_rename(owner, renamed, "Renamed", at(5)).await?;
+    rename(&store, owner, renamed, "Renamed", at(5)).await?;
     begin(&store, &next_turn(owner, renamed, None, "What is AI?", at(6))).await?;
     assert_eq!(store.conversation_get(owner, renamed).await?.title.as_deref(), Some("Renamed"));
+    Ok(())
+}
+
+/// A branch is chosen by any of its messages, and shown to its end; an answer may be written elsewhere meanwhile.
+pub async fn the_chosen_branch_is_the_shown_one(store: SharedStore) -> anyhow::Result<()> {
+    let owner = user(&store, "demo").await?;
+    let first = new_turn(owner, "One", at(1));
+    let id = first.conversation_id;
+    begin(&store, &first).await?;
+    answer(&store, &first, "1", at(2)).await?;
+    let old = next_turn(owner, id, None, "Two", at(3));
+    begin(&store, &old).await?;
+    answer(&store, &old, "2", at(4)).await?;
+    let end_of_old = next_turn(owner, id, None, "Three", at(5));
+    begin(&store, &end_of_old).await?;
+    answer(&store, &end_of_old, "3", at(6)).await?;
+    // Another branch, which is being written.
+    let new = next_turn(owner, id, Some(first.answer_id), "Too", at(7));
+    begin(&store, &new).await?;
+    let before = store.conversation_get(owner, id).await?;
+    assert_eq!((before.head, before.running), (Some(new.answer_id), Some(new.generation_id)));
+
+    let choose = async |message| {
+        let change = ConversationChange { title: None, head: Some(message) };
+        store.conversation_change(owner, id, change, at(8)).await
+    };
+    for (chosen, head) in [
+        (old.question_id, end_of_old.answer_id),
+        (new.question_id, new.answer_id),
+        (old.answer_id, end_of_old.answer_id),
+        (end_of_old.answer_id, end_of_old.answer_id),
+        // Both go through it: the newer one.
+        (first.answer_id, new.answer_id),
+        (first.question_id, new.answer_id),
+        (old.question_id, end_of_old.answer_id),
+    ] {
+        let expected = Conversation { head: Some(head), ..before.clone() };
+        assert_eq!(choose(chosen).await?, Some(expected.clone()));
+        assert_eq!(store.conversation_get(owner, id).await?, expected, "and no list is sorted anew by it");
+    }
+    // The end of the other one changes nothing here, and what is asked next follows what is shown.
+    answer(&store, &new, "too", at(9)).await?;
+    assert_eq!(store.conversation_get(owner, id).await?.head, Some(end_of_old.answer_id));
+    let next = next_turn(owner, id, None, "Four", at(10));
+    begin(&store, &next).await?;
+    assert_eq!(store.message_get(owner, next.question_id).await?.parent_id, Some(end_of_old.answer_id));
+    answer(&store, &next, "4", at(11)).await?;
+
+    // What is not in it changes nothing, the title neither.
+    let elsewhere = new_turn(owner, "Elsewhere", at(12));
+    begin(&store, &elsewhere).await?;
+    let now = store.conversation_get(owner, id).await?;
+    for message in [elsewhere.answer_id, MessageId::new(at(13))] {
+        let change = ConversationChange { title: Some("Another".to_owned()), head: Some(message) };
+        assert_eq!(store.conversation_change(owner, id, change, at(14)).await?, None);
+        assert_eq!(store.conversation_get(owner, id).await?, now);
+    }
+    let stranger = user(&store, "stranger").await?;
+    let change = ConversationChange { title: None, head: Some(new.answer_id) };
+    let refused = store.conversation_change(stranger, id, change.clone(), at(14)).await;
+    assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
+    // Both at once.
+    let change = ConversationChange { title: Some("Another".to_owned()), ..change };
+    let both = store.conversation_change(owner, id, change, at(15)).await?;
+    let title = Some("Another".to_owned());
+    assert_eq!(both, Some(Conversation { title, head: Some(new.answer_id), updated_at: at(15), ..now }));
     Ok(())
 }

@@ -8,7 +8,9 @@ use r1_domain::{
     store::{AppendOutcome, Fold, LogAppend, StoreError},
 };
 
-use super::{SharedStore, append, at, begin, chunks, ending, failing, log_of, new_turn, next_turn, stored, user};
+use super::{
+    ALL, SharedStore, append, at, begin, chunks, ending, failing, failure, log_of, new_turn, next_turn, stored, user,
+};
 use AppendOutcome::{Fenced, Stored};
 
 /// Several logs, several commits, several appends of one log in one commit.
@@ -122,7 +124,7 @@ pub async fn the_terminal_event_ends_all_at_once(store: SharedStore) -> anyhow::
     Ok(())
 }
 
-/// An error keeps the text so far.
+/// An error keeps the text so far, and all that is said of it, for as long as the message.
 pub async fn a_failure_leaves_its_code(store: SharedStore) -> anyhow::Result<()> {
     let owner = user(&store, "demo").await?;
     let turn = new_turn(owner, "One", at(1));
@@ -132,6 +134,9 @@ pub async fn a_failure_leaves_its_code(store: SharedStore) -> anyhow::Result<()>
     let message = store.message_get(owner, turn.answer_id).await?;
     assert_eq!((message.content.as_str(), message.state), ("Half", State::Failed));
     assert_eq!((message.finish_reason, message.error_code.as_deref()), (None, Some("provider_auth")));
+    assert_eq!(message.failure, Some(failure()));
+    let listed = store.message_list(owner, turn.conversation_id, ALL).await?.items;
+    assert_eq!(listed.iter().map(|message| message.failure.clone()).collect::<Vec<_>>(), [None, Some(failure())]);
     assert_eq!(store.generation_get(owner, turn.generation_id).await?.state, State::Failed);
     Ok(())
 }

@@ -10,7 +10,9 @@ use r1_domain::{
     time::Timestamp,
 };
 
-use super::{ALL, SharedStore, answer, at, begin, eight_at_once, key, log_of, new_turn, next_turn, user};
+use super::{
+    ALL, SharedStore, answer, at, begin, conversation::rename, eight_at_once, key, log_of, new_turn, next_turn, user,
+};
 
 fn plus_one(at: Timestamp) -> Timestamp {
     Timestamp::from_micros(at.as_micros() + 1)
@@ -37,6 +39,7 @@ pub async fn a_new_turn_is_there_as_a_whole(store: SharedStore) -> anyhow::Resul
         last_event: None,
         finish_reason: None,
         error_code: None,
+        failure: None,
         remembers_from: None,
         created_at: at(1),
     };
@@ -363,7 +366,7 @@ pub async fn any_text_comes_back(store: SharedStore) -> anyhow::Result<()> {
     assert_eq!(texts.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(), [TEXT, TEXT]);
     assert_eq!(store.history(owner, turn.answer_id, 1000).await?.turns[0].turn.content, TEXT);
     assert_eq!(store.log_read(owner, turn.generation_id).await?.text, TEXT);
-    let renamed = store.conversation_rename(owner, turn.conversation_id, &TEXT[1..], at(3)).await?;
+    let renamed = rename(&store, owner, turn.conversation_id, &TEXT[1..], at(3)).await?;
     assert_eq!(renamed.title.as_deref(), Some(&TEXT[1..]));
     let made = Some(Earlier::Generation(turn.generation_id));
     assert_eq!(store.idempotency_find(owner, &key(TEXT, 1)).await?, made);

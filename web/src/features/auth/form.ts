@@ -23,9 +23,16 @@ export function faultsOf(mode: Mode, values: Values): Map<FieldName, string> {
   if (!isBlank(username) && !USERNAME.test(username.normalize('NFKC')))
     faults.set('username', t('auth.username_rule'));
   if (!/^[^@\s]+@[^@\s]+$/.test(values.email.trim())) faults.set('email', t('auth.email_needed'));
-  // In the form that is hashed: an accent of its own is no character more.
-  const length = [...values.password.normalize('NFC')].length;
-  if (length > 0 && length < PASSWORD.least) faults.set('password', t('auth.password_rule'));
-  if (length > PASSWORD.most) faults.set('password', t('auth.password_long'));
+  const fault = passwordFault(values.password);
+  if (fault) faults.set('password', fault);
   return faults;
+}
+
+/** What is wrong with a new password, if anything. */
+export function passwordFault(password: string): string | undefined {
+  // In the form that is hashed: an accent of its own is no character more.
+  const length = [...password.normalize('NFC')].length;
+  if (length === 0) return t('auth.password_needed');
+  if (length < PASSWORD.least) return t('auth.password_rule');
+  return length > PASSWORD.most ? t('auth.password_long') : undefined;
 }

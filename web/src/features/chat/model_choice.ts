@@ -1,3 +1,4 @@
+import '$/lib/later_words';
 import { t } from '$/lib/i18n.svelte';
 import type { ListedModel, models } from '$/state/models.svelte';
 

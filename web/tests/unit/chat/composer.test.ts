@@ -1,11 +1,12 @@
 import { flushSync, mount, unmount } from 'svelte';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { connection } from '$/api/connection.svelte';
 import Composer from '$/features/chat/Composer.svelte';
 import { MESSAGE_CHARS, PASTE_UNITS } from '$/features/chat/composer_keys';
-import { clearDrafts, draftOf, keepDraft } from '$/state/drafts';
+import { clearDrafts, draftOf, keepDraft, moveDraft } from '$/state/drafts';
 import { MessageView } from '$/state/message.svelte';
 import { models } from '$/state/models.svelte';
-import { FakeThread } from './fake_thread.svelte';
+import { FakeThread, reach, there } from './fake_thread.svelte';
 
 let touch = false;
 let thread: FakeThread;
@@ -119,6 +120,54 @@ describe('the composer', () => {
     expect(thread.sent).toEqual([]);
     expect(area().value).toBe('and then?');
     expect(said()).toMatch(/An answer is being written/);
+  });
+
+  it('says nothing to an empty box, and takes a hint back when the answer has ended', () => {
+    show(new FakeThread());
+    thread.running = answer();
+    flushSync();
+    press({ key: 'Enter' });
+    expect(said()).toBeUndefined();
+    type('and then?');
+    press({ key: 'Enter' });
+    expect(said()).toMatch(/An answer is being written/);
+    thread.running = null;
+    flushSync();
+    expect(said()).toBeUndefined();
+    expect(area().value).toBe('and then?');
+  });
+
+  it('takes back that no answer came when the server is there again', async () => {
+    show(new FakeThread());
+    vi.spyOn(connection, 'reachable', 'get').mockImplementation(() => there());
+    thread.refusal = { text: 'why?', message: 'No answer from the server.', unanswered: true };
+    flushSync();
+    expect(said()).toBe('No answer from the server.');
+    reach(true);
+    flushSync();
+    expect(said()).toBeUndefined();
+    expect(area().value).toBe('why?');
+  });
+
+  it('asks elsewhere where it is told to, and keeps what is typed for a chat that is gone for a new one', () => {
+    const asked: string[] = [];
+    const gone = new FakeThread();
+    gone.conversationId = 'gone';
+    gone.status = 'ready';
+    keepDraft('new', 'an older thought');
+    thread = gone;
+    composer = mount(Composer, {
+      target: document.body,
+      props: { thread: gone.as, onsend: (question: string) => asked.push(question) },
+    }) as typeof composer;
+    flushSync();
+    type('half a thought');
+    moveDraft('gone', 'new');
+    gone.status = 'missing';
+    flushSync();
+    expect(area().value).toBe('half a thought\n\nan older thought');
+    press({ key: 'Enter' });
+    expect([asked, gone.sent, draftOf('new')]).toEqual([['half a thought\n\nan older thought'], [], '']);
   });
 
   it('gives a refused question back and says why', () => {

@@ -1,11 +1,20 @@
 import type { MessageView } from '$/state/message.svelte';
 import type { Thread } from '$/state/thread.svelte';
 
+let reached = $state(false);
+
+/** Whether a server that stands for the real one is there. Reactive. */
+export const there = () => reached;
+export function reach(is: boolean): void {
+  reached = is;
+}
+
 /** What the composer uses of a thread; `as` gives it the type of one. */
 export class FakeThread {
   conversationId = $state<string | null>(null);
+  status = $state<'new' | 'ready' | 'missing'>('new');
   running = $state<MessageView | null>(null);
-  refusal = $state.raw<{ text: string; message: string } | null>(null);
+  refusal = $state.raw<{ text: string; message: string; unanswered?: boolean } | null>(null);
   stopping = $state(false);
   model = $state<string | null>(null);
   readonly sent: string[] = [];

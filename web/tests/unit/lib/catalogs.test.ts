@@ -16,6 +16,7 @@ const DYNAMIC: Record<string, readonly string[]> = {
   'chat.': ['failed', 'interrupted', 'stopped', 'length', 'empty'],
   // For some codes.
   'chat.advice_': [],
+  'prose.alert_': ['note', 'tip', 'important', 'warning', 'caution'],
 };
 
 function isDynamic(key: string): boolean {

@@ -131,6 +131,12 @@ class FakeServer {
     return message;
   }
 
+  /** The end of the newest branch through a message. */
+  tip(conversation: string, id: string): string {
+    const next = this.messages.get(conversation)?.findLast((message) => message.parent_id === id);
+    return next ? this.tip(conversation, next.id) : id;
+  }
+
   reset(): void {
     this.rows.clear();
     this.messages.clear();
@@ -188,6 +194,10 @@ export const client = {
   getConversation: (id: string) => server.answer('getConversation', id, () => server.row(id)),
   renameConversation: (id: string, title: string) =>
     server.answer('renameConversation', id, () => Object.assign(server.row(id), { title })),
+  chooseBranch: (id: string, messageId: string) =>
+    server.answer('chooseBranch', messageId, () =>
+      Object.assign(server.row(id), { head_message_id: server.tip(id, messageId) }),
+    ),
   deleteConversation: (id: string, { keepalive = false } = {}) =>
     server.answer('deleteConversation', keepalive ? `${id} keepalive` : id, () => {
       server.rows.delete(id);

@@ -136,4 +136,25 @@ describe('a message', () => {
     expect(view.error).toEqual(error);
     expect(view.phase).toBeNull();
   });
+
+  test('an error is the same after a reload', () => {
+    const row = {
+      id: 'a1',
+      role: 'assistant',
+      content: '',
+      status: 'failed',
+      created_at: '2026-03-12T12:00:00Z',
+      error_code: 'no_such_code',
+    };
+    const error = { code: 'no_such_code', message: 'It went away.', retryable: false };
+    const stored = { ...error, request_id: 'r-1', detail: 'CUDA' };
+    expect(MessageView.of({ ...row, error: stored }).error).toEqual({
+      ...error,
+      requestId: 'r-1',
+      detail: 'CUDA',
+    });
+    // As servers of before tell it.
+    expect(MessageView.of(row).error?.code).toBe('no_such_code');
+    expect(MessageView.of({ ...row, error_code: null }).error).toBeNull();
+  });
 });

@@ -68,6 +68,27 @@ describe('an answer without faults', () => {
           error: { code: 'interrupted', message: 'gone', retryable: true },
         },
       ],
+      [
+        {
+          type: 'error',
+          code: 'provider_failed',
+          message: 'no',
+          retryable: true,
+          request_id: 'r-1',
+          detail: 'CUDA',
+        },
+        {
+          status: 'failed',
+          finishReason: null,
+          error: {
+            code: 'provider_failed',
+            message: 'no',
+            retryable: true,
+            requestId: 'r-1',
+            detail: 'CUDA',
+          },
+        },
+      ],
     ] as const;
     for (const [payload, expected] of ends) {
       const { sink, link } = await world.begin();

@@ -26,7 +26,8 @@ pub(crate) struct RegisterRequest {
     /// Password: 8 to 256 characters, no other rule.
     #[schema(value_type = String, example = "demo123456", min_length = 8, max_length = 256, format = Password)]
     password: SecretString,
-    /// The one-time code printed at the first start: makes this account the administrator's.
+    /// The one-time code that each start prints while there is no administrator: makes this account an
+    /// administrator's.
     setup_code: Option<String>,
 }
 

@@ -15,7 +15,8 @@ pub(crate) struct UserBody {
     username: String,
     /// E-mail address.
     email: String,
-    /// Whether the account administers the instance.
+    /// Whether the account is an administrator's. So far that gives no further rights by the API: administrators
+    /// work with the `gpt-r1` command on the server.
     is_admin: bool,
     /// When it was made.
     created_at: String,

@@ -66,6 +66,7 @@ pub(crate) async fn continue_generation(
         temperature: request.temperature,
         max_tokens: request.max_tokens,
         request_id: Some(RequestId::of(&headers).into()),
+        shows_details: app.shows_details(&caller),
         idempotency: key.clone(),
     };
     let (accepted, following) = accept(&app, &caller, key, app.engine.go_on(caller.id(), id, how)).await?;

@@ -1,6 +1,11 @@
 use axum::extract::State;
 use http::HeaderMap;
-use r1_domain::{event::Usage, fold::Folded, id::GenerationId, log::Kind};
+use r1_domain::{
+    event::{Failure, INTERRUPTED, Usage},
+    fold::Folded,
+    id::GenerationId,
+    log::Kind,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,6 +17,7 @@ use crate::{
     body::RawJson,
     error::{ApiError, ApiResult, Problem},
     session::Caller,
+    v1::failure::FailureBody,
 };
 
 /// A whole answer: what the events of its stream add up to.
@@ -39,21 +45,7 @@ pub(crate) struct AnswerBody {
     usage: Option<Usage>,
     /// What went wrong after the question was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<AnswerError>,
-}
-
-/// What ended an answer.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub(crate) struct AnswerError {
-    /// For programs. Stable.
-    code: String,
-    /// For people.
-    message: String,
-    /// Whether asking again may help.
-    retryable: bool,
-    /// Seconds after which it may, where the provider has said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
+    error: Option<FailureBody>,
 }
 
 #[derive(Deserialize)]
@@ -91,8 +83,8 @@ impl AnswerBody {
         };
         match folded.terminal {
             Some((Kind::Error, payload)) => {
-                answer.error = serde_json::from_str(&payload).ok();
-                let interrupted = answer.error.as_ref().is_some_and(|e| e.code == r1_domain::event::INTERRUPTED);
+                answer.error = Failure::read(&payload).map(FailureBody::from);
+                let interrupted = answer.error.as_ref().is_some_and(|e| e.code == INTERRUPTED);
                 answer.status = if interrupted { "interrupted" } else { "failed" }.to_owned();
             }
             Some((_, payload)) => {
@@ -127,7 +119,7 @@ pub(crate) async fn create_answer(
     headers: HeaderMap,
     body: RawJson,
 ) -> ApiResult<axum::Json<AnswerBody>> {
-    let question = question(&app, &headers, "POST /chat", &body)?;
+    let question = question(&app, &caller, &headers, "POST /chat", &body)?;
     // The answer takes long.
     drop(body);
     let (accepted, following) =

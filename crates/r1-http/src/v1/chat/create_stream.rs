@@ -19,7 +19,8 @@ use crate::{
 /// Asks, and streams the answer as Server-Sent Events.
 ///
 /// The answer belongs to the server: it goes on when the connection closes, and
-/// `GET /chat/stream` follows it from any event on.
+/// `GET /chat/stream` follows it from any event on. An `error` event has the fields of `AnswerError`, in that order:
+/// `detail`, the provider's own message, is for administrators, or for everybody where `generation.show_details` is on.
 #[utoipa::path(
     post, path = "/chat/stream", tag = "chat",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body make one message and get the same stream.")),
@@ -38,7 +39,7 @@ pub(crate) async fn create_stream(
     headers: HeaderMap,
     body: RawJson,
 ) -> ApiResult<Response> {
-    let question = question(&app, &headers, "POST /chat/stream", &body)?;
+    let question = question(&app, &caller, &headers, "POST /chat/stream", &body)?;
     let (accepted, following) =
         accept(&app, &caller, question.idempotency.clone(), app.engine.send(caller.id(), question)).await?;
     Ok(EventStream::new(accepted.reader, app.settings.heartbeat, following).into_response())

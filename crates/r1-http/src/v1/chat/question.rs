@@ -6,7 +6,7 @@ use r1_generation::Question;
 use serde::Deserialize;
 
 use super::{faults::Faults, idempotency::idempotency_key};
-use crate::{app::App, body::RawJson, error::ApiError, problem::RequestId};
+use crate::{app::App, body::RawJson, error::ApiError, problem::RequestId, session::Caller};
 
 /// A question.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -38,7 +38,13 @@ pub(crate) struct ChatRequest {
 }
 
 /// Parses and checks a question; all faulty fields at once.
-pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJson) -> Result<Question, ApiError> {
+pub(super) fn question(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    route: &str,
+    body: &RawJson,
+) -> Result<Question, ApiError> {
     let request: ChatRequest = body.parse()?;
     let mut faults = Faults::default();
 
@@ -67,5 +73,6 @@ pub(super) fn question(app: &App, headers: &HeaderMap, route: &str, body: &RawJs
         max_tokens: request.max_tokens,
         use_invalid_key: request.use_invalid_key,
         request_id: Some(RequestId::of(headers).into()),
+        shows_details: app.shows_details(caller),
     })
 }

@@ -7,7 +7,7 @@ use r1_domain::{
 };
 use serde::Serialize;
 
-use crate::text::rfc3339;
+use crate::{text::rfc3339, v1::failure::FailureBody};
 
 /// A conversation.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -17,7 +17,7 @@ pub(crate) struct ConversationBody {
     id: String,
     /// Title; `New conversation` until somebody gives one or the first question does.
     title: String,
-    /// The newest message of the branch that was last written to.
+    /// The last message of the branch that is shown: the one that was written to last, or chosen since.
     head_message_id: Option<String>,
     /// The generation that runs in it; null when none does.
     generation_id: Option<String>,
@@ -68,6 +68,9 @@ pub(crate) struct MessageBody {
     /// Code of the error that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<String>,
+    /// That error, as the `error` event of its stream had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<FailureBody>,
     /// Of an answer that has ended: the oldest message that the model was given. Absent where it was given all
     /// that was said before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +93,7 @@ impl From<Message> for MessageBody {
             last_event_id: last_event.map(|(generation_id, cursor)| EventId { generation_id, cursor }.to_string()),
             finish_reason: message.finish_reason,
             error_code: message.error_code,
+            error: message.failure.map(FailureBody::from),
             remembers_from: message.remembers_from.map(|id| id.to_string()),
             created_at: rfc3339(message.created_at),
         }

@@ -29,7 +29,13 @@ const RECORDED: &str = concat!(
 );
 
 fn answerer() -> Answerer {
-    Answerer { name: "p".into(), health: Some(Arc::default()), fits: Arc::default(), model: "m".into() }
+    Answerer {
+        name: "p".into(),
+        health: Some(Arc::default()),
+        fits: Arc::default(),
+        model: "m".into(),
+        redactor: Arc::default(),
+    }
 }
 
 fn answer(pieces: Vec<Vec<u8>>) -> Answer<impl Body<Data = Bytes, Error = Infallible> + Unpin> {

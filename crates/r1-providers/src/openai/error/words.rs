@@ -3,10 +3,13 @@
 //! Every server has its own words, and proxies put one server's error into another's. So kinds are read wherever they
 //! may stand, and sentences are recognised by patterns: what is measured, and that it is too much.
 //!
-//! **Invariant:** an error's words never leave this crate; at most [`LIMIT`] bytes of them are kept, and nesting is
-//! followed to [`DEPTH`].
+//! **Invariant:** of an error's words none but its own message leaves this crate, and that only by way of the
+//! [`Redactor`]; at most [`LIMIT`] bytes of them are kept, and nesting is followed to [`DEPTH`].
 
 use serde_json::Value;
+
+use super::own_message;
+use crate::redaction::Redactor;
 
 #[cfg(test)]
 mod tests;
@@ -19,9 +22,9 @@ const JSON_LIMIT: usize = 64 * 1024;
 const PARAMETERS: usize = 16;
 const NAME: usize = 200;
 /// How deep errors may stand in errors: each proxy on the way may wrap one.
-const DEPTH: usize = 8;
+pub(super) const DEPTH: usize = 8;
 
-/// The few words of an upstream error that tell kinds apart. Never shown.
+/// The few words of an upstream error that tell kinds apart, and its own message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ErrorWords {
     /// Codes, types and statuses in lower case, letters and digits only, each between two spaces.
@@ -30,6 +33,8 @@ pub(crate) struct ErrorWords {
     message: String,
     /// The parameters that it names.
     parameters: Vec<String>,
+    /// Its own message, as it was written.
+    own: Option<String>,
 }
 
 impl ErrorWords {
@@ -40,11 +45,24 @@ impl ErrorWords {
         let text = String::from_utf8_lossy(if is_long { &body[..LIMIT] } else { body });
         let mut words = Self::default();
         match serde_json::from_str(text.trim()) {
-            Ok(value) => words.gather(&value, 0),
+            Ok(value) => {
+                words.gather(&value, 0);
+                words.own = own_message::of(&value, 0).map(bounded);
+            }
             Err(_) if text.trim_start().starts_with('<') => {}
-            Err(_) => words.add_sentence(&text, 0),
+            Err(_) => {
+                words.add_sentence(&text, 0);
+                // What is no JSON but looks like some is more than a message.
+                let is_sentence = !is_long && !text.trim_start().starts_with(['{', '[']) && !text.contains("data:");
+                words.own = is_sentence.then(|| bounded(&text));
+            }
         }
         words
+    }
+
+    /// Its own message, fit to be shown.
+    pub(crate) fn shown(&self, redactor: &Redactor) -> Option<String> {
+        redactor.show(self.own.as_deref()?)
     }
 
     /// Those of a server that is busy.
@@ -404,34 +422,12 @@ impl ErrorWords {
             "arrearage",
         ]) || self.has_kind(&["billinghardlimit", "insufficientcredit", "creditexhausted", "outofcredit"])
             || self.has_kind(&["insufficientuserquota", "exceededcurrentquota", "budgetexceeded", "creditserror"])
-            || self.says(&[
-                "insufficient balance",
-                "insufficient credit",
-                "insufficient funds",
-                "insufficient_quota",
-                "insufficient quota",
-                "credit limit",
-                "key limit exceeded",
-                "budget has been exceeded",
-                "exceededbudget",
-                "exceededtokenbudget",
-                "over budget",
-                "额度不足",
-                "余额不足",
-                "欠费",
-                "credit balance is too low",
-                "out of credit",
-                "more credits",
-                "enough credits",
-                "no credits",
-                "available credits",
-                "spending limit",
-                "hard limit",
-                "payment required",
-                " top up",
-                "recharge",
-                "in good standing",
-            ])
+            || self.says(&["insufficient balance", "insufficient credit", "insufficient funds", "insufficient_quota"])
+            || self.says(&["insufficient quota", "credit limit", "key limit exceeded", "budget has been exceeded"])
+            || self.says(&["exceededbudget", "exceededtokenbudget", "over budget", "credit balance is too low"])
+            || self.says(&["out of credit", "more credits", "enough credits", "no credits", "available credits"])
+            || self.says(&["spending limit", "hard limit", "payment required", " top up", "recharge"])
+            || self.says(&["额度不足", "余额不足", "欠费", "in good standing"])
     }
 
     pub(in crate::openai) fn is_rate_limit(&self) -> bool {
@@ -446,21 +442,8 @@ impl ErrorWords {
 
     /// Whether it speaks of a limit per minute or per month.
     fn is_rate_limit_of_time(&self) -> bool {
-        self.says(&[
-            "per minute",
-            "per min ",
-            "per min)",
-            "per min.",
-            "per second",
-            "per day",
-            "per hour",
-            "per month",
-            "daily",
-            "hourly",
-            "monthly",
-            "(tpm)",
-            "(rpm)",
-        ])
+        self.says(&["per minute", "per min ", "per min)", "per min.", "per second", "per day", "per hour", "per month"])
+            || self.says(&["daily", "hourly", "monthly", "(tpm)", "(rpm)"])
     }
 
     /// Gemini answers a bad key with 400.
@@ -491,6 +474,10 @@ impl ErrorWords {
 }
 
 /// Letters and digits alone, in lower case: `contextLengthExceeded` is `context_length_exceeded`.
-fn plain(word: &str) -> String {
+pub(super) fn plain(word: &str) -> String {
     word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn bounded(text: &str) -> String {
+    text[..text.floor_char_boundary(LIMIT)].to_owned()
 }

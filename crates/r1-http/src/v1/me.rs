@@ -1,0 +1,3 @@
+//! A person's own things.
+
+pub(crate) mod change_password;

@@ -1,0 +1,5 @@
+import Greeting from './Greeting.svelte';
+import Starters from './Starters.svelte';
+
+/** What only a chat without messages shows. */
+export default { Greeting, Starters };
