@@ -297,6 +297,7 @@ fn truncated() -> ProviderError {
         detail: None,
         retryable: true,
         retry_after: None,
+        status: None,
     }
 }
 

@@ -11,7 +11,8 @@ use crate::support::{Client, Server, Setup, Signal, expect, expect_problem, id_o
 
 async fn start(setup: Setup) -> Result<(Server, Client)> {
     let server = setup.start().await?;
-    let client = server.user("ada").await?;
+    // Health tells nobody else how the model is.
+    let client = server.admin("ada").await?;
     Ok((server, client))
 }
 
