@@ -1,3 +1,4 @@
+import '$/lib/later_words';
 import { toasts } from '$/state/toasts.svelte';
 import { t } from './i18n.svelte';
 
