@@ -136,7 +136,7 @@ async fn a_conversation_longer_than_its_context_goes_on() -> Result<()> {
     // Where its memory begins is told with each answer: with a question, and never earlier than before.
     let messages = client.messages(&id).await?;
     let place = |mark: &Value| messages.iter().position(|message| message["id"] == *mark);
-    let marks: Vec<_> = messages.iter().skip(1).step_by(2).map(|answer| place(&answer["remembers_from"])).collect();
+    let marks: Vec<_> = messages.chunks(2).map(|turn| place(&turn[1]["remembers_from"])).collect();
     ensure!(marks[0].is_none() && marks[5].is_some() && marks.is_sorted(), "{marks:?}");
     ensure!(marks.iter().flatten().all(|at| messages[*at]["role"] == "user"), "{marks:?}");
     let generation = id_of(&messages[11], "generation_id")?;
