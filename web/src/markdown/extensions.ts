@@ -97,24 +97,24 @@ const SUMMARY = /^\s*<summary(?:\s[^<>]{0,300})?>([\s\S]{0,2000}?)(?:<\/summary>
 const TAG_OR_FENCE = /<(\/?)details(?:\s[^<>]{0,300})?>|`[^`\n]*`/gi;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 
-/** The `<details>` that a text begins with, if it does; `token` reads what is in it. */
-export function readDetails(source: string): { token(lexer: Lexer): Details } | undefined {
-  const opener = OPENS.exec(source)?.[0];
-  if (opener === undefined) return undefined;
+/** Whether a text begins with `<details>`. */
+export function opensDetails(source: string): boolean {
+  return OPENS.test(source);
+}
+
+/** Reads the `<details>` that a text begins with. */
+export function readDetails(source: string, lexer: Lexer): Details {
+  const opener = OPENS.exec(source)?.[0] ?? '';
   const { inner, end } = endOfDetails(source, opener.length);
+  const content = source.slice(opener.length, inner);
+  const summary = SUMMARY.exec(content);
+  const rest = content.slice(summary?.[0].length ?? 0).replace(/^(?:[ \t]*\n)+/, '');
   return {
-    token(lexer) {
-      const content = source.slice(opener.length, inner);
-      const summary = SUMMARY.exec(content);
-      const rest = content.slice(summary?.[0].length ?? 0).replace(/^(?:[ \t]*\n)+/, '');
-      return {
-        type: 'details',
-        raw: source.slice(0, end),
-        summary: summary ? lexer.inline((summary[1] ?? '').trim()) : null,
-        tokens: readBlocks(lexer, rest),
-        unclosed: inner === end,
-      };
-    },
+    type: 'details',
+    raw: source.slice(0, end),
+    summary: summary ? lexer.inline((summary[1] ?? '').trim()) : null,
+    tokens: readBlocks(lexer, rest),
+    unclosed: inner === end,
   };
 }
 

@@ -1,5 +1,5 @@
 import { type Token, Tokenizer, type Tokens } from 'marked';
-import { readDetails } from './extensions';
+import { opensDetails, readDetails } from './extensions';
 import type { BoundedLexer, Paragraph } from './lex';
 import { listCut, MAX_PARAGRAPH, paragraphCut } from './long';
 import { startsWithTag } from './tags';
@@ -14,7 +14,7 @@ export interface Source {
 /** Quotes, lists and the like within each other; deeper ones are shown as they are written. */
 const MAX_BLOCK_DEPTH = 20;
 /** Characters that the blocks nested in one block may make the lexer read, all levels and re-reads counted. */
-const NESTED_WORK = 2_000_000;
+const NESTED_WORK = 1_000_000;
 /** Cells of one table. Columns count for every row, because a short row is filled up. */
 const MAX_CELLS = 4_000;
 
@@ -38,10 +38,8 @@ export class BoundedTokenizer extends Tokenizer {
   }
 
   override html(source: string): Tokens.HTML | undefined {
-    const details = readDetails(source);
-    if (details !== undefined) {
-      return this.#nested(source, /^/, () => details.token(this.#lexer) as Token as Tokens.HTML);
-    }
+    if (opensDetails(source))
+      return this.#nested(source, /^/, () => readDetails(source, this.#lexer) as Token as Tokens.HTML);
     return startsWithTag(source) ? undefined : super.html(source);
   }
 
