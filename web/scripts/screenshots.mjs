@@ -65,10 +65,11 @@ const VIEWS = {
     user: true,
     show: async (page) => {
       await drawn(page);
-      await page
-        .getByRole('article')
-        .first()
-        .evaluate((question) => question.scrollIntoView());
+      // By the wheel, as a reader would: the page stays at its end otherwise.
+      const { width, height } = page.viewportSize();
+      await page.mouse.move(width / 2, height / 2);
+      await page.mouse.wheel(0, -10_000);
+      await page.waitForFunction(() => document.querySelector('article').getBoundingClientRect().top > 0);
     },
   },
   'answer-end': { path: (chats) => `/c/${chats.rich}`, user: true, show: drawn },
@@ -164,6 +165,7 @@ async function picture(name, view, { user, chats }) {
       await page.evaluate(() => document.fonts.ready.then(() => {}));
       const png = await page.screenshot({ animations: 'disabled', caret: 'hide' });
       writeFileSync(join(target, `${name}-${colorScheme}-${size.width}.png`), withPalette(png));
+      await context.unrouteAll({ behavior: 'ignoreErrors' });
       await context.close();
     }
   }

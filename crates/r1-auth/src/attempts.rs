@@ -35,7 +35,7 @@ pub struct Rate {
 }
 
 /// The rates of [`Attempts`]' buckets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptLimits {
     /// Failed sign-ins for one name, from anywhere.
     pub per_login: Rate,
@@ -129,6 +129,7 @@ pub enum Target<'a> {
 /// All buckets.
 #[derive(Debug)]
 pub struct Attempts {
+    limits: AttemptLimits,
     keys: RandomState,
     per_login: Buckets,
     per_address: Buckets,
@@ -140,11 +141,18 @@ impl Attempts {
     #[must_use]
     pub fn new(limits: &AttemptLimits) -> Self {
         Self {
+            limits: limits.clone(),
             keys: RandomState::new(),
             per_login: Buckets::new(limits.per_login),
             per_address: Buckets::new(limits.per_address),
             registrations: Buckets::new(limits.registrations),
         }
+    }
+
+    /// The rates.
+    #[must_use]
+    pub fn limits(&self) -> &AttemptLimits {
+        &self.limits
     }
 
     /// Counts a sign-in from this address, before anything is looked at.

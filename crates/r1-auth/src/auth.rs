@@ -9,6 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::RwLock;
 use r1_domain::{
     id::{GenerationId, SessionId, UserId},
     nodes::{Bus, Signal},
@@ -98,7 +99,7 @@ pub struct Auth {
     passwords: Passwords,
     tokens: AccessTokens,
     cache: SessionCache,
-    attempts: Option<Attempts>,
+    attempts: RwLock<Option<Arc<Attempts>>>,
     watches: Arc<Watches>,
     /// To the other nodes, where there may be some.
     bus: Option<Arc<dyn Bus>>,
@@ -127,11 +128,24 @@ impl Auth {
             passwords: Passwords::new(&config.passwords)?,
             tokens: AccessTokens::new(keys, config.access_token_ttl),
             cache: SessionCache::new(CACHE_CAPACITY),
-            attempts: config.attempts.as_ref().map(Attempts::new),
+            attempts: RwLock::new(config.attempts.as_ref().map(|limits| Arc::new(Attempts::new(limits)))),
             config,
             watches: Arc::default(),
             bus: None,
         })
+    }
+
+    /// How often somebody may try from now on; none for no limit. What was counted so far is forgotten, unless the
+    /// limits are those of before.
+    pub fn set_attempts(&self, limits: Option<&AttemptLimits>) {
+        let mut attempts = self.attempts.write();
+        if attempts.as_deref().map(Attempts::limits) != limits {
+            *attempts = limits.map(|limits| Arc::new(Attempts::new(limits)));
+        }
+    }
+
+    fn attempts(&self) -> Option<Arc<Attempts>> {
+        self.attempts.read().clone()
     }
 
     /// Tells other nodes of sessions that are ended here.

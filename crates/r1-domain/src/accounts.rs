@@ -82,7 +82,7 @@ pub struct UsageOfDay {
 pub enum Erased {
     /// So many rows are gone; there may be more.
     Rows(usize),
-    /// Nothing is gone: so many answers are still being written, and have to end first.
+    /// Nothing is gone: this many answers are still being written, and have to end first.
     Waits(usize),
     /// There is nothing left to remove, the account included.
     Done,

@@ -22,6 +22,7 @@ pub mod instance;
 pub mod leb128;
 pub mod log;
 pub mod message;
+pub mod near;
 pub mod nodes;
 pub mod overlap;
 pub mod page;

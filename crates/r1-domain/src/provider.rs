@@ -108,6 +108,8 @@ pub struct ProviderError {
     pub retryable: bool,
     /// When the provider asks to wait.
     pub retry_after: Option<Duration>,
+    /// The status of the HTTP response that it was, if it was one other than success. For the log.
+    pub status: Option<u16>,
 }
 
 /// Stable words for the kinds of fault; they go out as the `code` of an error event.
@@ -176,6 +178,11 @@ pub trait Provider: Send + Sync + 'static {
     /// shortens one for it by estimates, and [`Delta::LeftOut`] says how much it left out.
     fn fits_history(&self) -> bool {
         false
+    }
+
+    /// Where its key is set, in words for the log; none where it has none. Never the key.
+    fn key_place(&self) -> Option<&str> {
+        None
     }
 }
 
@@ -254,7 +261,7 @@ pub struct ModelInfo {
 pub struct ProviderHealth {
     /// The provider's name in the configuration.
     pub name: String,
-    /// `ok` or `degraded`; of the local model its state.
+    /// `ok`, `degraded`, or `unknown` until somebody has asked it; of the local model its state.
     pub status: &'static str,
     /// What a person should know, if anything.
     pub detail: Option<String>,
@@ -269,6 +276,20 @@ pub enum UnknownModel {
         /// What was asked for.
         name: String,
     },
+    /// What stands before the slash is no provider here, and the default provider does not have the whole name: it
+    /// was mistyped, most likely. Nobody is asked, as somebody else would be paid.
+    #[error(
+        "there is no provider '{provider}' here, and the default provider has no model '{name}'{}",
+        near.as_ref().map(|near| format!("; did you mean '{near}'?")).unwrap_or_default()
+    )]
+    Mistyped {
+        /// What was asked for.
+        name: String,
+        /// What stands before its slash.
+        provider: String,
+        /// What was probably meant.
+        near: Option<String>,
+    },
     /// Whoever had it is no longer configured. Another provider is not asked in its place.
     #[error("the provider of the model '{name}' is no longer configured; choose another model (GET /api/v1/models)")]
     NoProvider {
@@ -282,10 +303,12 @@ pub trait Models: Send + Sync + 'static {
     /// Finds what a person asks for: `provider/model`, a bare name of the default provider's, or (none)
     /// the default model. What stands before the first `/` is a provider only if one of that name is
     /// configured; else it belongs to a bare name, such as a router's `vendor/model`. A name that its
-    /// provider does not list is passed through: only the provider knows.
+    /// provider does not list is passed through: only the provider knows. The exception is such a bare name with a
+    /// slash, where the default provider's list is known and lacks it, or what stands before the slash is nearly the
+    /// name of a provider.
     ///
     /// # Errors
-    /// [`UnknownModel`] for an unknown local model.
+    /// [`UnknownModel`] for an unknown local model, and for a name that was probably mistyped.
     fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel>;
 
     /// Finds the model of an answer by its stored name, which is always `provider/model`

@@ -125,8 +125,8 @@ impl Engine {
         // In the registry before the commit: whoever learns of the generation from storage finds
         // its log here. It also holds a place among those of the user's that are begun here; the commit
         // counts those of all nodes.
-        if !self.registry.insert_within(self.options.runs_per_user, running.clone()) {
-            return Err(EngineError::TooManyRuns { limit: self.options.runs_per_user.unwrap_or_default() });
+        if !self.registry.insert_within(self.options().runs_per_user, running.clone()) {
+            return Err(EngineError::TooManyRuns { limit: self.options().runs_per_user.unwrap_or_default() });
         }
 
         let reader = self.reader(running.log.clone(), Position::START);
@@ -134,7 +134,7 @@ impl Engine {
         let mut unaccepted = Unaccepted { registry: self.registry.clone(), log: Some(running.log.clone()) };
         let observer = self.observer.clone();
         // Below the request's, and so with its id.
-        let span = span(generation.id);
+        let span = span(&generation);
         let (answer, outcome) = oneshot::channel();
         let accepting = async move {
             // Until it is decided, whether its client is still there or not: a repeat that came sooner
@@ -166,7 +166,7 @@ impl Engine {
         match tokio::time::timeout(ACCEPT_TIME, outcome).await.map_err(late)?.map_err(gone)?? {
             TurnOutcome::Accepted => Ok(Accepted { generation_id: generation.id, reader }),
             TurnOutcome::TooMany => {
-                Err(EngineError::TooManyRuns { limit: self.options.runs_per_user.unwrap_or_default() })
+                Err(EngineError::TooManyRuns { limit: self.options().runs_per_user.unwrap_or_default() })
             }
             TurnOutcome::Busy(generation_id) => Err(EngineError::Busy { generation_id }),
             TurnOutcome::Superseded(generation_id) => Err(EngineError::Superseded { generation_id }),

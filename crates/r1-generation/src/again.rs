@@ -80,10 +80,10 @@ impl Engine {
                 EngineError::Busy { generation_id: newest }
             });
         }
-        message.check_continuable(self.options.answer_bytes)?;
+        message.check_continuable(self.options().answer_bytes)?;
         let request = GenerationRequest {
             temperature: how.temperature.or(earlier.request.temperature),
-            max_tokens: how.max_tokens.or(self.options.max_tokens),
+            max_tokens: how.max_tokens.or(self.options().max_tokens),
             given_bytes: message.content.len(),
             request_id: how.request_id,
             shows_details: how.shows_details,
@@ -169,7 +169,7 @@ impl Engine {
             node_id: admitted.life.node_id,
             start: Bytes::new(),
             idempotency,
-            most_running: self.options.runs_per_user,
+            most_running: self.options().runs_per_user,
             now,
         };
         let commit = |store: Arc<dyn Store>, start| {

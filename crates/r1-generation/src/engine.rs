@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use parking_lot::RwLock;
 use r1_domain::{
     cursor::Cursor,
     generation::{Generation, State},
@@ -48,7 +49,7 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Arc<Node>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) options: Options,
+    options: RwLock<Options>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) following: Following,
     pub(crate) queue: Arc<Queue>,
@@ -92,7 +93,7 @@ impl Engine {
             node: Arc::new(Node::new(node_id, store.nodes().is_none(), bus)),
             observer: observer.clone(),
             store: store.clone(),
-            options,
+            options: RwLock::new(options),
             registry: Arc::default(),
             following: Following::default(),
             queue: Arc::default(),
@@ -122,6 +123,25 @@ impl Engine {
         });
         engine.writer.close();
         engine
+    }
+
+    /// What it may use now.
+    pub(crate) fn options(&self) -> Options {
+        *self.options.read()
+    }
+
+    /// Changes the limits of answers that are accepted from now on. Those that run keep what they began with, and
+    /// whatever else `options` say stays as it was at the start.
+    pub fn set_limits(&self, options: Options) {
+        let Options { runs_per_user, answer_bytes, answer_time, max_tokens, .. } = options;
+        let mut current = self.options.write();
+        *current = Options { runs_per_user, answer_bytes, answer_time, max_tokens, ..*current };
+    }
+
+    /// Waits for a sign of life from the writer. It comes while storage stands still too, as the writer waits for
+    /// that itself; it never comes once the writer hangs.
+    pub async fn pulse(&self) {
+        self.queue.pulse().await;
     }
 
     /// Whether the server takes no new work.
@@ -190,7 +210,7 @@ impl Engine {
     }
 
     pub(crate) fn reader(&self, log: SharedLog, position: Position) -> Reader {
-        Reader::new(log, position, self.options.stall_limit).counted(self.readers.token())
+        Reader::new(log, position, self.options().stall_limit).counted(self.readers.token())
     }
 
     /// The log of a generation: a run's own, or the one in storage, which is read on for as long as another
@@ -285,13 +305,13 @@ impl Engine {
         nodes.request_stop(owner, id).await?;
         self.node.tell(Signal::Stop);
         let log = self.log(owner, id).await?;
-        let _ = tokio::time::timeout(STOP_TIME, log.wait_closed(self.options.stall_limit)).await;
+        let _ = tokio::time::timeout(STOP_TIME, log.wait_closed(self.options().stall_limit)).await;
         Ok(())
     }
 
     async fn stop_run(&self, running: &Running) {
         running.stop.cancel();
-        let stored = running.log.wait_closed(self.options.stall_limit);
+        let stored = running.log.wait_closed(self.options().stall_limit);
         // Whoever asked is told by the state that storage has then.
         let _ = tokio::time::timeout(STOP_TIME, stored).await;
     }
@@ -343,7 +363,7 @@ impl Engine {
             observer: self.observer.clone(),
             life: life.clone(),
             registry: self.registry.clone(),
-            options: self.options,
+            options: self.options(),
             log: running.log.clone(),
             model,
             request: generation.request.clone(),
@@ -377,6 +397,7 @@ impl Engine {
         }
         if tokio::time::timeout(deadline, self.runs.wait()).await.is_err() {
             tracing::info!(running = self.running(), "interrupting the generations that still run");
+            // Each of them says its own id.
             self.abort.cancel();
             self.runs.wait().await;
         }

@@ -84,7 +84,7 @@ impl Engine {
                         Instant::now()
                     });
                     for log in &logs {
-                        log.unread(since, self.options.stall_limit);
+                        log.unread(since, self.options().stall_limit);
                     }
                 }
             }

@@ -132,7 +132,7 @@ impl Engine {
     pub async fn join(&self) -> Result<(), EngineError> {
         let Some(nodes) = self.store.nodes() else { return Ok(()) };
         let mut life = self.node.life.lock().clone();
-        nodes.join(life.node_id, self.options.lease).await?;
+        nodes.join(life.node_id, self.options().lease).await?;
         life.joined = true;
         self.node.begin(life);
         self.node.tell(Signal::Nodes);
@@ -168,7 +168,7 @@ impl Engine {
     }
 
     async fn keep_lease(&self, nodes: &dyn Nodes) {
-        let lease = self.options.lease;
+        let lease = self.options().lease;
         // Nobody can have taken over before this.
         let mut safe_until = Instant::now() + lease / 10 * 9;
         let mut pause = Duration::ZERO;
@@ -245,7 +245,7 @@ impl Engine {
         for running in running {
             running.log.abandon();
         }
-        while let Err(error) = nodes.join(next.node_id, self.options.lease).await {
+        while let Err(error) = nodes.join(next.node_id, self.options().lease).await {
             tracing::warn!("this node can't join again yet: {error}");
             sleep(AGAIN).await;
         }

@@ -119,9 +119,7 @@ impl Engine {
             Some(why) => Err(interrupted(why)),
             None => self.may_go_on(&generation.request.model, generation.epoch, nothing_written),
         };
-        let span = span(generation.id);
-        // Its request is another process's.
-        span.record("request_id", &generation.request.request_id);
+        let span = span(&generation);
         match next {
             Ok(model) => {
                 tracing::info!(parent: &span, epoch = generation.epoch, "generation {} goes on", generation.id);

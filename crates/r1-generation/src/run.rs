@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use r1_domain::{
     cursor::Cursor,
     event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
-    generation::GenerationRequest,
+    generation::{Generation, GenerationRequest},
     id::{ConversationId, GenerationId, MessageId, UserId},
     provider::ResolvedModel,
     store::{HistoryRead, Store, Terminal},
@@ -81,11 +81,13 @@ enum Ending {
 }
 
 /// In which a generation is run: on every line of the log about it, whatever level is logged.
-pub(crate) fn span(generation_id: GenerationId) -> Span {
+pub(crate) fn span(generation: &Generation) -> Span {
     tracing::error_span!(
         "generation",
-        %generation_id,
-        request_id = Empty,
+        generation_id = %generation.id,
+        conversation_id = %generation.conversation_id,
+        user_id = %generation.owner,
+        request_id = generation.request.request_id,
         state = Empty,
         otel.status_code = Empty,
         otel.status_description = Empty,
@@ -130,9 +132,12 @@ impl Run {
     /// The server goes down. What the next one can go on with is left to it, without an end; what
     /// it can't is interrupted now.
     fn aborted(&self) -> Ending {
+        let id = self.generation_id;
         if self.others_can_go_on() {
+            tracing::info!("the shutdown leaves generation {id} to the next start");
             Ending::LeftBehind
         } else {
+            tracing::info!("the shutdown interrupts generation {id}");
             Ending::Failed(interrupted("The server was stopped while it wrote this answer."))
         }
     }

@@ -69,7 +69,7 @@ impl Engine {
             request: GenerationRequest {
                 model: model.name.clone(),
                 temperature: question.temperature,
-                max_tokens: question.max_tokens.or(self.options.max_tokens).or(model.default_max_tokens),
+                max_tokens: question.max_tokens.or(self.options().max_tokens).or(model.default_max_tokens),
                 seed: new_seed(),
                 use_invalid_key: question.use_invalid_key,
                 given_bytes: 0,
@@ -94,10 +94,10 @@ impl Engine {
             node_id: admitted.life.node_id,
             start: Bytes::new(),
             idempotency: question.idempotency,
-            most_running: self.options.runs_per_user,
+            most_running: self.options().runs_per_user,
             now,
         };
-        let history_bytes = self.options.history_bytes;
+        let history_bytes = self.options().history_bytes;
         let commit = move |store: Arc<dyn Store>, start| {
             async move { store.turn_begin_with_history(NewTurn { start, ..turn }, history_bytes).await }.boxed()
         };

@@ -56,6 +56,14 @@ pub(crate) struct Queue {
     filled: Notify,
     /// Logs in the commit that is under way.
     in_hand: AtomicUsize,
+    pulse: Pulse,
+}
+
+/// Whether the writer is alive, for whoever asks.
+#[derive(Default)]
+struct Pulse {
+    wanted: Notify,
+    felt: Notify,
 }
 
 impl Queue {
@@ -63,6 +71,15 @@ impl Queue {
     pub(crate) fn push(&self, log: &SharedLog) {
         self.logs.lock().push(log.clone());
         self.filled.notify_one();
+    }
+
+    /// Waits until the writer answers.
+    pub(crate) async fn pulse(&self) {
+        let mut felt = std::pin::pin!(self.pulse.felt.notified());
+        // From here on no answer is missed.
+        felt.as_mut().enable();
+        self.pulse.wanted.notify_one();
+        felt.await;
     }
 
     fn is_empty(&self) -> bool {
@@ -100,6 +117,10 @@ impl Writer {
                 tokio::select! {
                     biased;
                     () = self.queue.filled.notified() => continue,
+                    () = self.queue.pulse.wanted.notified() => {
+                        self.queue.pulse.felt.notify_waiters();
+                        continue;
+                    }
                     () = closing.cancelled() => return,
                 }
             }
@@ -149,6 +170,7 @@ impl Writer {
         let begun = Instant::now();
         let mut commit = self.store.log_append(appends);
         self.queue.in_hand.store(batch.len(), Ordering::Relaxed);
+        let mut stands_still = std::pin::pin!(tokio::time::sleep(self.stall_limit));
         loop {
             tokio::select! {
                 biased;
@@ -162,7 +184,9 @@ impl Writer {
                     });
                     return outcomes;
                 }
-                () = tokio::time::sleep(self.stall_limit) => {
+                () = self.queue.pulse.wanted.notified() => self.queue.pulse.felt.notify_waiters(),
+                () = &mut stands_still => {
+                    stands_still.as_mut().reset(Instant::now() + self.stall_limit);
                     tracing::error!(logs = batch.len(), "the log has not been written for {:?}", since.elapsed());
                     for running in self.registry.all() {
                         running.log.stall(since, self.stall_limit);

@@ -366,6 +366,7 @@ fn passing() -> ProviderError {
         detail: None,
         retryable: true,
         retry_after: Some(Duration::ZERO),
+        status: None,
     }
 }
 

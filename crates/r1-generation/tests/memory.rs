@@ -73,7 +73,7 @@ impl Chat {
 }
 
 fn refused(code: ProviderErrorCode) -> ProviderError {
-    ProviderError { code, message: "no".to_owned(), detail: None, retryable: false, retry_after: None }
+    ProviderError { code, message: "no".to_owned(), detail: None, retryable: false, retry_after: None, status: None }
 }
 
 /// No limit on tokens: nobody has set one.

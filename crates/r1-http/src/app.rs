@@ -7,6 +7,7 @@ use r1_domain::{provider::Models, store::Store, time::Clock};
 use r1_generation::Engine;
 
 use crate::{
+    client::Forwarders,
     in_flight::Bodies,
     limits::{AttachPermits, RequestRate},
     session::Caller,
@@ -39,6 +40,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Pause after which a quiet stream gets a heartbeat.
     pub heartbeat: Duration,
+    /// Every answered request gets a line in the log, and not only a refused one.
+    pub log_access: bool,
     /// Whether everybody, and not administrators alone, may read a provider's own words of a fault.
     pub show_details: bool,
 }
@@ -58,8 +61,9 @@ pub struct Parts {
     pub(crate) attaches: AttachPermits,
     /// For requests that were accepted before, where `attaches` has no place left.
     pub(crate) repeats: AttachPermits,
-    pub(crate) requests: RequestRate,
+    pub(crate) requests: Arc<RequestRate>,
     pub(crate) bodies: Arc<Bodies>,
+    pub(crate) forwarders: Arc<Forwarders>,
 }
 
 impl App {
@@ -75,9 +79,65 @@ impl App {
     ) -> Self {
         let attaches = AttachPermits::new(settings.attaches_per_user);
         let repeats = AttachPermits::new(settings.attaches_per_user);
-        let requests = RequestRate::new(settings.requests_per_minute);
+        let requests = Arc::new(RequestRate::new(settings.requests_per_minute));
         let bodies = Arc::new(Bodies::new(settings.bodies_in_flight, settings.bodies_in_flight_per_user));
-        Self(Arc::new(Parts { engine, auth, store, models, clock, settings, attaches, repeats, requests, bodies }))
+        let forwarders = Arc::default();
+        Self(Arc::new(Parts {
+            engine,
+            auth,
+            store,
+            models,
+            clock,
+            settings,
+            attaches,
+            repeats,
+            requests,
+            bodies,
+            forwarders,
+        }))
+    }
+
+    /// What handlers share from now on, with other settings. What is being counted, streams and bodies, counts on.
+    #[must_use]
+    pub fn with_settings(&self, settings: Settings) -> Self {
+        let Parts {
+            engine,
+            auth,
+            store,
+            models,
+            clock,
+            settings: before,
+            attaches,
+            repeats,
+            requests,
+            bodies,
+            forwarders,
+        } = &*self.0;
+        bodies.resize(settings.bodies_in_flight, settings.bodies_in_flight_per_user);
+        let requests = if settings.requests_per_minute == before.requests_per_minute {
+            requests.clone()
+        } else {
+            Arc::new(RequestRate::new(settings.requests_per_minute))
+        };
+        Self(Arc::new(Parts {
+            engine: engine.clone(),
+            auth: auth.clone(),
+            store: store.clone(),
+            models: models.clone(),
+            clock: clock.clone(),
+            attaches: attaches.limited_to(settings.attaches_per_user),
+            repeats: repeats.limited_to(settings.attaches_per_user),
+            requests,
+            bodies: bodies.clone(),
+            forwarders: forwarders.clone(),
+            settings,
+        }))
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Whether this user may read a provider's own words of a fault.

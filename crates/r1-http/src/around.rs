@@ -21,10 +21,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Method, StatusCode, Uri};
+use ipnet::IpNet;
 use tower::{Layer, Service};
-use tracing::Span;
+use tracing::{Span, field::Empty};
 
 use crate::{
+    client::Forwarders,
     error::ApiError,
     problem::{self, RequestId},
 };
@@ -32,9 +34,9 @@ use crate::{
 /// Told of every request of the API: whoever counts or traces them.
 pub trait Observer: Send + Sync + 'static {
     /// The span in which the request is handled, on the log lines of all that it brings about; of the highest
-    /// level, so that it is there whatever level is logged.
+    /// level, so that it is there whatever level is logged. It has a field `user_id`, for whoever finds out who asks.
     fn span(&self, _request: &Request, request_id: &str) -> Span {
-        tracing::error_span!("request", request_id)
+        tracing::error_span!("request", request_id, user_id = Empty)
     }
 
     /// Within the span, once the answer's headers are made.
@@ -49,13 +51,19 @@ impl Observer for () {
 
 /// Wraps the whole API.
 #[derive(Clone)]
-pub(crate) struct AroundLayer(pub(crate) Arc<dyn Observer>);
+pub(crate) struct AroundLayer {
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Whether every answer has a line at `info`, or only a refusal.
+    pub(crate) log_access: bool,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) forwarders: Arc<Forwarders>,
+}
 
 impl<S> Layer<S> for AroundLayer {
     type Service = Around<S>;
 
     fn layer(&self, inner: S) -> Around<S> {
-        Around { inner, observer: self.0.clone() }
+        Around { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -63,7 +71,7 @@ impl<S> Layer<S> for AroundLayer {
 #[derive(Clone)]
 pub(crate) struct Around<S> {
     inner: S,
-    observer: Arc<dyn Observer>,
+    layer: Arc<AroundLayer>,
 }
 
 impl<S> Service<Request> for Around<S>
@@ -82,13 +90,15 @@ where
         let started = Instant::now();
         let id = RequestId::of(request.headers());
         id.tell(request.headers_mut());
-        let span = self.observer.span(&request, id.as_str());
+        let AroundLayer { observer, trusted_proxies, forwarders, .. } = &*self.layer;
+        forwarders.notice(request.extensions(), request.headers(), trusted_proxies);
+        let span = observer.span(&request, id.as_str());
         let method = request.method().clone();
         let route = request.extensions().get::<MatchedPath>().cloned();
         let uri = request.uri().clone();
         // Handlers run when the future is polled, where a panic is caught.
         let inner = span.in_scope(|| self.inner.call(request));
-        Answering { inner, span, asked: Asked { started, id, method, route, uri, observer: self.observer.clone() } }
+        Answering { inner, span, asked: Asked { started, id, method, route, uri, layer: self.layer.clone() } }
     }
 }
 
@@ -99,7 +109,7 @@ struct Asked {
     method: Method,
     route: Option<MatchedPath>,
     uri: Uri,
-    observer: Arc<dyn Observer>,
+    layer: Arc<AroundLayer>,
 }
 
 pin_project_lite::pin_project! {
@@ -136,11 +146,24 @@ impl Asked {
         let (method, status) = (&self.method, response.status());
         let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
         let elapsed = self.started.elapsed();
-        self.observer.answered(method, route, status, elapsed);
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        tracing::debug!(%method, route, status = status.as_u16(), elapsed_us, "{method} {route} {status}");
+        self.layer.observer.answered(method, route, status, elapsed);
+        say(method, route, status, elapsed, self.layer.log_access);
         self.id.tell(response.headers_mut());
         response
+    }
+}
+
+/// The line of an answer: at `info` where the request was refused, or where all shall have one. Who asked, and the
+/// request's id, are on its span.
+pub(crate) fn say(method: &Method, route: &str, status: StatusCode, elapsed: Duration, all: bool) {
+    let ms = elapsed.as_secs_f64() * 1000.0;
+    // To the microsecond: what is behind that says nothing.
+    let ms = (ms * 1000.0).round() / 1000.0;
+    let code = status.as_u16();
+    if all || status.is_client_error() || status.is_server_error() {
+        tracing::info!(%method, route, status = code, ms, "{method} {route} {code}");
+    } else {
+        tracing::debug!(%method, route, status = code, ms, "{method} {route} {code}");
     }
 }
 
@@ -162,6 +185,11 @@ mod tests {
 
     use super::*;
 
+    fn layer() -> AroundLayer {
+        let (observer, forwarders) = (Arc::new(()), Arc::default());
+        AroundLayer { observer, log_access: false, trusted_proxies: Vec::new(), forwarders }
+    }
+
     async fn answer(path: &str, id: Option<&str>) -> Response {
         async fn broken() -> &'static str {
             panic!("on purpose")
@@ -171,7 +199,7 @@ mod tests {
         if let Some(id) = id {
             request = request.header("x-request-id", id);
         }
-        router.layer(AroundLayer(Arc::new(()))).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        router.layer(layer()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     async fn text(response: Response) -> String {
@@ -207,7 +235,7 @@ mod tests {
         *request.method_mut() = Method::DELETE;
         *request.uri_mut() = Uri::from_static("/fine");
         let router: Router = Router::new().route("/fine", get(async || "fine"));
-        let response = router.layer(AroundLayer(Arc::new(()))).oneshot(request).await.unwrap();
+        let response = router.layer(layer()).oneshot(request).await.unwrap();
         assert!(text(response).await.contains("method_not_allowed"));
     }
 }

@@ -9,6 +9,7 @@
 //! trusted proxy's: what a client wrote stands further left.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
 };
@@ -16,6 +17,7 @@ use std::{
 use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, request::Parts};
 use ipnet::IpNet;
+use parking_lot::Mutex;
 
 use crate::app::App;
 
@@ -37,6 +39,34 @@ impl FromRequestParts<App> for ClientAddr {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         Ok(Self(address(&parts.extensions, &parts.headers, &app.settings.trusted_proxies)))
+    }
+}
+
+/// Most peers that are named in the log.
+const MOST_NAMED: usize = 64;
+
+/// Peers that sent `X-Forwarded-For` and are no trusted proxies: a proxy that the configuration forgets, most likely.
+#[derive(Debug, Default)]
+pub(crate) struct Forwarders(Mutex<HashSet<IpAddr>>);
+
+impl Forwarders {
+    /// Says in the log that a peer's `X-Forwarded-For` is not believed: once for each, and of [`MOST_NAMED`] at most.
+    pub(crate) fn notice(&self, extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) {
+        if !headers.contains_key("x-forwarded-for") {
+            return;
+        }
+        let Some(peer) = extensions.get::<Arrival>().map(|arrival| arrival.peer.to_canonical()) else { return };
+        if trusted.iter().any(|network| network.contains(&peer)) {
+            return;
+        }
+        let mut named = self.0.lock();
+        if named.len() < MOST_NAMED && named.insert(peer) {
+            tracing::warn!(
+                %peer,
+                "{peer} sends X-Forwarded-For and is not in server.trusted_proxies: its clients count as one. If it is \
+                 your proxy, add it"
+            );
+        }
     }
 }
 

@@ -111,6 +111,7 @@ mod tests {
             requests_per_minute: None,
             request_timeout: Duration::from_secs(1),
             heartbeat: Duration::from_secs(1),
+            log_access: false,
             show_details: false,
         }
     }

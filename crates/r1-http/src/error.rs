@@ -41,6 +41,11 @@ impl ApiError {
         Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None, generation_id: None }
     }
 
+    /// Its code, a fixed word.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     fn retry_after(mut self, pause: Duration) -> Self {
         self.retry_after = Some(pause);
         self

@@ -32,14 +32,14 @@ pub(crate) enum Sender {
 /// All bodies in flight.
 #[derive(Debug)]
 pub(crate) struct Bodies {
-    total: usize,
-    share: Option<usize>,
     state: Mutex<State>,
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    total: usize,
+    share: Option<usize>,
     used: usize,
     by: HashMap<Sender, usize>,
 }
@@ -54,7 +54,15 @@ enum Full {
 impl Bodies {
     /// Room for `total` bytes, of which one sender may have `share`; none: any part.
     pub(crate) fn new(total: usize, share: Option<usize>) -> Self {
-        Self { total, share, state: Mutex::default(), freed: Notify::new() }
+        Self { state: Mutex::new(State { total, share, ..State::default() }), freed: Notify::new() }
+    }
+
+    /// Changes how much room there is. Bodies that are in flight stay.
+    pub(crate) fn resize(&self, total: usize, share: Option<usize>) {
+        let mut state = self.state.lock();
+        (state.total, state.share) = (total, share);
+        drop(state);
+        self.freed.notify_waiters();
     }
 
     /// Bytes that are taken.
@@ -74,9 +82,9 @@ impl Bodies {
 
     fn try_take(&self, sender: Sender, before: usize, more: usize) -> Result<(), Full> {
         let mut state = self.state.lock();
-        let most = if before.saturating_add(more) > SMALL { self.total / 4 * 3 } else { self.total };
+        let most = if before.saturating_add(more) > SMALL { state.total / 4 * 3 } else { state.total };
         let of_sender = state.by.get(&sender).copied().unwrap_or(0).saturating_add(more);
-        if self.share.is_some_and(|share| of_sender > share) {
+        if state.share.is_some_and(|share| of_sender > share) {
             return Err(Full::Share);
         }
         if state.used.saturating_add(more) > most {

@@ -33,3 +33,4 @@ pub use client::Arrival;
 pub use host::HostLayer;
 pub use problem::too_full;
 pub use router::{openapi, router};
+pub use v1::health::full_health;

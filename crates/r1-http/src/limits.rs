@@ -26,6 +26,11 @@ impl AttachPermits {
         Self { limit, held: Arc::default() }
     }
 
+    /// The same with another limit; what is followed counts on.
+    pub(crate) fn limited_to(&self, limit: Option<usize>) -> Self {
+        Self { limit, held: self.held.clone() }
+    }
+
     pub(crate) fn acquire(&self, user: UserId) -> Result<AttachPermit, ApiError> {
         let mut held = self.held.lock();
         let count = held.entry(user).or_insert(0);

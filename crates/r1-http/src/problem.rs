@@ -60,8 +60,9 @@ pub(crate) fn refuse(request: &Request, error: &ApiError) -> Response {
     let id = RequestId::of(request.headers());
     let refused = error.clone().into_response();
     let mut response = document(refused, error, &id);
-    let (request_id, status) = (id.as_str(), response.status().as_u16());
-    tracing::debug!(request_id, status, "{} {} refused", request.method(), request.uri().path());
+    // Not its path: anybody may write anything there.
+    let (request_id, status, method) = (id.as_str(), response.status().as_u16(), request.method());
+    tracing::info!(request_id, %method, route = "-", status, "{method} refused: {status} {}", error.code());
     id.tell(response.headers_mut());
     response
 }

@@ -73,7 +73,12 @@ pub fn router(app: App, observer: Arc<dyn Observer>) -> Router {
     let (api, document) = api();
     let host = HostLayer::new(app.settings.public_url.clone());
     let cors = cors(&app);
-    let around = AroundLayer(observer);
+    let around = AroundLayer {
+        observer,
+        log_access: app.settings.log_access,
+        trusted_proxies: app.settings.trusted_proxies.clone(),
+        forwarders: app.forwarders.clone(),
+    };
     let api = api.merge(docs::routes(&document)).with_state(app);
     let api = match cors {
         Some(cors) => api.layer((cors, around)),

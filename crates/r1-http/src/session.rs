@@ -1,6 +1,6 @@
 //! Who sends a request: a bearer token, or the page's cookie.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
@@ -52,6 +52,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = authenticate(parts, app).await?;
+        tracing::Span::current().record("user_id", tracing::field::display(caller.id()));
         app.requests.check(caller.id())?;
         // Whose body it is that is read next.
         parts.extensions.insert(Sender::User(caller.id()));
@@ -74,6 +75,18 @@ impl FromRequestParts<App> for MaybeCaller {
             Err(error) if error.is_unauthenticated() => Ok(Self(None)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether an administrator asks. Who only watches the server is not counted, and wakes no model.
+pub(crate) struct IsAdmin(pub(crate) bool);
+
+impl FromRequestParts<App> for IsAdmin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        // Who can't be told from a stranger, be it that the database does not work, is one.
+        Ok(Self(authenticate(parts, app).await.is_ok_and(|caller| caller.user().is_admin)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Choosing the next token from logits.
 //!
-//! The order is llama.cpp's: repetition penalty, the `top_k` best, of them the most likely that
-//! together reach `top_p`, then temperature among those.
+//! The order is llama.cpp's: repetition penalty, repeated passages, the `top_k` best, of them the most
+//! likely that together reach `top_p`, then temperature among those.
 //!
 //! **Invariant:** the choice is a pure function of logits, history, parameters, seed and position.
 //! There is no state to lose: an answer continued from its token ids after a crash takes the same
@@ -20,24 +20,44 @@ pub struct Sampling {
     pub repetition_penalty: f32,
     /// Tokens of the answer that count as recent.
     pub repetition_window: usize,
+    /// Tokens of the answer that may come again in the same order before their next one is held back;
+    /// `usize::MAX` holds back none.
+    pub repeats_allowed: usize,
     /// Answers to the same prompt with the same seed are the same.
     pub seed: u64,
 }
 
-/// What a small model needs: with a window of 64 tokens every fifth long answer repeats itself until
-/// the limit, with this one none of 64 (`examples/sampling.rs`).
+/// Tokens of the answer in which a passage is looked for.
+const PASSAGE_WINDOW: usize = 2048;
+/// Tokens of a passage that are compared at most: what is longer is held back no less.
+const LONGEST_PASSAGE: usize = 48;
+/// What the first token over the allowed ones loses of its logit, and how much more each further one loses: the
+/// defaults of llama.cpp's DRY sampler.
+const HOLD_BACK: f32 = 0.8;
+const HOLD_BACK_GROWS: f32 = 1.75;
+
+/// What a small model needs (`examples/sampling.rs`).
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.3, top_k: 40, top_p: 0.9, repetition_penalty: 1.1, repetition_window: 256, seed: 0 }
+        Self {
+            temperature: 0.3,
+            top_k: 40,
+            top_p: 0.9,
+            repetition_penalty: 1.1,
+            repetition_window: 256,
+            repeats_allowed: 12,
+            seed: 0,
+        }
     }
 }
 
 impl Sampling {
     /// Chooses the token at `answer.len()`, the position in the answer.
     ///
-    /// `logits` are changed by the penalty. Logits that are not numbers are never chosen.
+    /// `logits` are changed by the penalties. Logits that are not numbers are never chosen.
     pub fn choose(&self, logits: &mut [f32], answer: &[u32]) -> u32 {
         self.penalise(logits, answer);
+        self.hold_back_passages(logits, answer);
         let keep = if self.temperature <= 0.0 { 1 } else { self.top_k.clamp(1, logits.len().max(1)) };
         let best = best(logits, keep);
         let Some((top, likeliest)) = best.first().copied() else { return 0 };
@@ -64,6 +84,32 @@ impl Sampling {
             }
             if let Some(logit) = logits.get_mut(*id as usize) {
                 *logit = if *logit > 0.0 { *logit / self.repetition_penalty } else { *logit * self.repetition_penalty };
+            }
+        }
+    }
+
+    /// Holds back each token that would go on with a passage which the answer has said before. A model that says one
+    /// clause over and over is pushed out of it, whatever the single words of the clause are.
+    fn hold_back_passages(&self, logits: &mut [f32], answer: &[u32]) {
+        let answer = &answer[answer.len().saturating_sub(PASSAGE_WINDOW)..];
+        let most = self.repeats_allowed.saturating_add(LONGEST_PASSAGE).min(answer.len());
+        let mut continued: Vec<(u32, usize)> = Vec::new();
+        for at in 1..answer.len() {
+            // What is said again ends just before `at`, as the answer ends now.
+            let pairs = answer[..at].iter().rev().zip(answer.iter().rev());
+            let length = pairs.take(most).take_while(|(before, now)| before == now).count();
+            if length < self.repeats_allowed.max(1) {
+                continue;
+            }
+            match continued.iter_mut().find(|(id, _)| *id == answer[at]) {
+                Some((_, longest)) => *longest = length.max(*longest),
+                None => continued.push((answer[at], length)),
+            }
+        }
+        for (id, length) in continued {
+            let over = i32::try_from(length.saturating_sub(self.repeats_allowed)).unwrap_or(i32::MAX);
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit -= HOLD_BACK * HOLD_BACK_GROWS.powi(over);
             }
         }
     }
@@ -131,6 +177,29 @@ mod tests {
     fn repetition_is_penalised() {
         assert_eq!(greedy().choose(&mut [0.5, 2.0, 1.9], &[1]), 2);
         assert_eq!(greedy().choose(&mut [-1.0, -0.95], &[1]), 0);
+    }
+
+    #[test]
+    fn a_passage_is_not_said_for_ever() {
+        // A model that likes nothing better than to go on with what it said: token after token, round and round.
+        let clause = 20;
+        let guarded = Sampling { repetition_penalty: 1.0, ..greedy() };
+        let mut answer: Vec<u32> = Vec::new();
+        for _ in 0..400 {
+            let mut logits = [0.0; 64];
+            let next = answer.last().map_or(0, |last| (last + 1) % clause);
+            logits[next as usize] = 9.0;
+            logits[40] = 1.0;
+            answer.push(guarded.choose(&mut logits, &answer));
+        }
+        let first_round: Vec<u32> = (0..clause).collect();
+        assert_eq!(answer[..20], first_round, "what is new is as it was");
+        assert_eq!(answer[20..32], first_round[..12], "a few words may come again");
+        let again = answer.windows(20).filter(|said| *said == first_round).count();
+        assert_eq!(again, 1, "{answer:?}");
+        let unguarded = Sampling { repeats_allowed: usize::MAX, ..guarded };
+        let mut logits = [0.0, 9.0];
+        assert_eq!(unguarded.choose(&mut logits, &[[0, 1]; 50].concat()[..99]), 1);
     }
 
     #[test]

@@ -128,7 +128,8 @@ fn the_answer_is_the_reference_one() {
         assert!((found - expected).abs() < 0.5, "token {id}: {found}, reference {expected}");
     }
 
-    let greedy = Sampling { temperature: 0.0, repetition_penalty: 1.0, ..Sampling::default() };
+    let greedy =
+        Sampling { temperature: 0.0, repetition_penalty: 1.0, repeats_allowed: usize::MAX, ..Sampling::default() };
     let (mut answer, mut text, mut decoder) = (Vec::new(), String::new(), Decoder::default());
     while answer.len() < expected.len() {
         let id = greedy.choose(&mut logits, &answer);

@@ -14,6 +14,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
+use r1_domain::near::{nearest, slip_of};
 use r1_domain::provider::{Abilities, ModelInfo, Models, Provider, ProviderHealth, ResolvedModel, UnknownModel};
 
 use tokio_util::sync::CancellationToken;
@@ -204,9 +205,11 @@ impl Catalog {
         let catalog = Self { entries, local_servers, default, default_model };
         match catalog.find(catalog.default, &catalog.default_model) {
             Ok(_) => Ok(catalog),
-            Err(UnknownModel::NoModel { name } | UnknownModel::NoProvider { name }) => {
-                Err(CatalogError { faults: vec![CatalogFault::UnknownDefaultModel(name)] })
-            }
+            Err(
+                UnknownModel::NoModel { name }
+                | UnknownModel::NoProvider { name }
+                | UnknownModel::Mistyped { name, .. },
+            ) => Err(CatalogError { faults: vec![CatalogFault::UnknownDefaultModel(name)] }),
         }
     }
 
@@ -234,6 +237,51 @@ impl Catalog {
         if let Some(servers) = &self.local_servers {
             servers.look().await;
         }
+    }
+
+    /// Asks each configured provider for its list, whether its models are configured or not: so that a wrong key or
+    /// address is known before somebody asks something. Nothing of it is billed. Waits for two seconds at most.
+    pub async fn look_at_providers(&self) {
+        let look = |entry: &Entry| match &entry.kind {
+            Kind::Remote(provider) => {
+                let provider = provider.clone();
+                async move { provider.look().await }.boxed()
+            }
+            Kind::Local(_) | Kind::Found(_) => std::future::ready(()).boxed(),
+        };
+        join_all(self.entries.iter().map(look)).await;
+    }
+
+    /// A name whose first part is no provider's, if it was probably mistyped: the default provider is known not to
+    /// have it, or what it has is not known and the first part is nearly a provider's name.
+    fn mistyped(&self, name: &str) -> Option<UnknownModel> {
+        let (provider, model) = name.split_once('/')?;
+        let Kind::Remote(default) = &self.entries[self.default].kind else { return None };
+        let known = default.known_models();
+        // Routers list a model once, and take it with a word behind a colon.
+        let bare = name.rsplit_once(':').map_or(name, |(bare, _)| bare);
+        if known.as_ref().is_some_and(|known| known.iter().any(|known| known == name || known == bare)) {
+            return None;
+        }
+        let meant = self.entries.iter().map(|entry| entry.name.as_str());
+        let meant = slip_of(provider, meant);
+        if meant.is_none() && known.is_none() {
+            return None;
+        }
+        let near = meant.map(|meant| format!("{meant}/{model}")).or_else(|| {
+            let near = nearest(name, known.iter().flatten().map(String::as_str))?;
+            Some(format!("{}/{near}", self.entries[self.default].name))
+        });
+        Some(UnknownModel::Mistyped { name: name.to_owned(), provider: provider.to_owned(), near })
+    }
+
+    /// The models that a configured provider listed last; none where it has listed none.
+    #[must_use]
+    pub fn listed(&self, provider: &str) -> Option<Vec<String>> {
+        self.entries.iter().find(|entry| entry.name == provider).and_then(|entry| match &entry.kind {
+            Kind::Remote(provider) => provider.listed_models(),
+            Kind::Local(_) | Kind::Found(_) => None,
+        })
     }
 
     /// Why the last request for a configured provider's list failed, if it did; in words for people.
@@ -359,7 +407,13 @@ impl Entry {
 impl Models for Catalog {
     fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel> {
         let Some(name) = name else { return self.find(self.default, &self.default_model) };
-        let (index, model) = self.qualified(name).unwrap_or((self.default, name));
+        let qualified = self.qualified(name);
+        if qualified.is_none()
+            && let Some(mistyped) = self.mistyped(name)
+        {
+            return Err(mistyped);
+        }
+        let (index, model) = qualified.unwrap_or((self.default, name));
         self.find(index, model).map_err(|_| UnknownModel::NoModel { name: name.to_owned() })
     }
 

@@ -71,6 +71,18 @@ pub(crate) enum ListFault {
     NoList,
 }
 
+impl ListFault {
+    /// Whether who gives no list for this reason will give no answer either. Others who do not list may answer.
+    pub(crate) fn is_grave(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Key(_))
+    }
+
+    /// Whether the provider would list its models for another key.
+    pub(crate) fn is_about_the_key(self) -> bool {
+        matches!(self, Self::Key(_))
+    }
+}
+
 /// Where and how a server is asked.
 pub(crate) struct Asking<'a> {
     pub(crate) client: &'a Client,

@@ -153,6 +153,10 @@ impl Provider for OpenAi {
     fn can_continue(&self) -> bool {
         self.inner.config.continues != Continues::None
     }
+
+    fn key_place(&self) -> Option<&str> {
+        self.inner.config.key_place.as_deref()
+    }
 }
 
 impl Inner {

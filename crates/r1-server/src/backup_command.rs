@@ -81,7 +81,7 @@ async fn interrupt(directory: &Path, config: &Config) -> anyhow::Result<()> {
     let models = Wired::new(config, Vec::new(), &CancellationToken::new())?;
     let node_id = NodeId::new(clock.now());
     let engine =
-        Engine::new(store.clone(), models.catalog, clock, node_id, None, Arc::new(()), serve::engine_options(config));
+        Engine::new(store.clone(), models.catalog(), clock, node_id, None, Arc::new(()), serve::engine_options(config));
     engine.interrupt_orphans(INTERRUPTED).await.context("the answers that were being written can't be ended")?;
     engine.drain(Duration::ZERO).await;
     ensure!(engine.running() == 0, "the answers that were being written can't be ended");

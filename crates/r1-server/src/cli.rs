@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use secrecy::SecretString;
 
 use crate::config::Flags;
@@ -21,39 +21,74 @@ pub(crate) use user::UserCommand;
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) options: Options,
+    options: Options,
+    #[command(flatten, next_help_heading = "Options of serve")]
+    serve: ServeOptions,
     /// What to do; `serve` if nothing is said.
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    command: Option<Command>,
 }
 
-/// What beats the configuration file and the environment. Each stands before or after the command.
+/// What every command takes, before or after its name.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Options {
+struct Options {
     /// Read this file instead of gpt-r1.toml in the working directory.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Keep database, signing key and lock here.
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+}
+
+/// Where the server listens: of `serve`, and of `config check`, which looks at the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub(crate) struct ServeOptions {
     /// Listen here: an IP address or "localhost"; 0.0.0.0 lets other machines in.
-    #[arg(long, global = true, value_name = "HOST")]
+    #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// Where the API listens, such as :8000 or 127.0.0.1:8000.
-    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT")]
     api_addr: Option<String>,
-    /// Where the page listens, such as :3000 or 127.0.0.1:3000.
-    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    /// Where the page listens, such as :3000 or 127.0.0.1:3000; "off" leaves it to the API's port.
+    #[arg(long, value_name = "ADDR:PORT")]
     web_addr: Option<String>,
     /// Where the metrics listen, such as 127.0.0.1:9464; off if nothing is said.
-    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT")]
     metrics_addr: Option<String>,
 }
 
-impl From<Options> for Flags {
-    fn from(options: Options) -> Self {
-        let Options { config, data_dir, host, api_addr, web_addr, metrics_addr } = options;
-        Self { config, data_dir, host, api_addr, web_addr, metrics_addr }
+impl ServeOptions {
+    /// These, and where they say nothing the others.
+    fn or(self, other: Self) -> Self {
+        Self {
+            host: self.host.or(other.host),
+            api_addr: self.api_addr.or(other.api_addr),
+            web_addr: self.web_addr.or(other.web_addr),
+            metrics_addr: self.metrics_addr.or(other.metrics_addr),
+        }
+    }
+}
+
+impl Cli {
+    /// The command, and what beats the configuration file and the environment.
+    ///
+    /// # Errors
+    /// An option of `serve` stands before another command.
+    pub(crate) fn parts(self) -> Result<(Flags, Command), clap::Error> {
+        let Self { options: Options { config, data_dir }, serve: before, command } = self;
+        let command = command.unwrap_or_else(|| Command::Serve(ServeOptions::default()));
+        let serve = match &command {
+            Command::Serve(serve) | Command::Config { command: ConfigCommand::Check { serve, .. } } => {
+                serve.clone().or(before)
+            }
+            _ if before != ServeOptions::default() => {
+                let message = "--host, --api-addr, --web-addr and --metrics-addr are options of serve and config check";
+                return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+            }
+            _ => before,
+        };
+        let ServeOptions { host, api_addr, web_addr, metrics_addr } = serve;
+        Ok((Flags { config, data_dir, host, api_addr, web_addr, metrics_addr }, command))
     }
 }
 
@@ -61,7 +96,7 @@ impl From<Options> for Flags {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server (the default).
-    Serve,
+    Serve(ServeOptions),
     /// Look at the configuration.
     Config {
         /// What about it.
@@ -146,11 +181,21 @@ pub(crate) struct LocalModelArgs {
 }
 
 /// About the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show every setting in force and where it comes from, or all faults at once (then the exit
-    /// status is 1).
-    Check,
+    /// status is 78).
+    Check {
+        /// Print nothing but faults.
+        #[arg(long, conflicts_with = "online")]
+        quiet: bool,
+        /// Ask each provider for its models too, which is not billed, and say how it is. The exit status is 1 where
+        /// one can't be asked.
+        #[arg(long)]
+        online: bool,
+        #[command(flatten)]
+        serve: ServeOptions,
+    },
 }
 
 /// About models.
@@ -168,8 +213,6 @@ pub(crate) enum ModelCommand {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -190,10 +233,35 @@ mod tests {
             "gpt-r1 serve --host 0.0.0.0 --data-dir d",
             "gpt-r1 --data-dir d serve --host 0.0.0.0",
         ] {
-            let flags = Flags::from(parse(line).unwrap().options);
+            let (flags, command) = parse(line).unwrap().parts().unwrap();
+            assert!(matches!(command, Command::Serve(_)), "{line}");
             assert_eq!(flags.host.as_deref(), Some("0.0.0.0"), "{line}");
             assert_eq!(flags.data_dir.as_deref(), Some(std::path::Path::new("d")));
         }
+    }
+
+    #[test]
+    fn help_shows_a_commands_own_options() {
+        fn look(command: &mut clap::Command, path: &str) {
+            let help = command.render_long_help().to_string();
+            let serves = [" gpt-r1", " gpt-r1 serve", " gpt-r1 config check"].contains(&path);
+            for option in ["--host", "--api-addr", "--web-addr", "--metrics-addr"] {
+                assert_eq!(help.contains(option), serves, "{path}: {help}");
+            }
+            for inner in command.get_subcommands_mut() {
+                let path = format!("{path} {}", inner.get_name());
+                look(inner, &path);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        look(&mut command, " gpt-r1");
+        let checked = parse("gpt-r1 config check --api-addr :9").unwrap().parts().unwrap().0;
+        assert_eq!(checked.api_addr.as_deref(), Some(":9"));
+        let both = parse("gpt-r1 --host a serve --host b").unwrap().parts().unwrap().0;
+        assert_eq!(both.host.as_deref(), Some("b"));
+        assert!(parse("gpt-r1 --host a user list").unwrap().parts().is_err());
+        assert!(parse("gpt-r1 user list --host a").is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod keys;
 mod layers;
 mod listen;
 mod local_servers;
+mod log;
 mod model_settings;
 mod parameters;
 mod provider_tables;
@@ -26,6 +27,7 @@ mod reader;
 mod show;
 mod units;
 mod value;
+mod values;
 mod warnings;
 mod way;
 
@@ -33,6 +35,7 @@ pub(crate) use fault::Faults;
 pub(crate) use layers::Flags;
 pub(crate) use local_servers::LocalServersConfig;
 pub(crate) use providers::{Continues, DefaultModel, ProviderConfig};
+pub(crate) use values::Values;
 
 /// Everything that an operator decides.
 #[derive(Debug)]
@@ -97,6 +100,8 @@ pub(crate) struct ServerConfig {
     pub(crate) connections: Option<usize>,
     /// How long a request's header, and then its body, may take to come.
     pub(crate) request_timeout: Duration,
+    /// Each provider is asked for its list of models at the start.
+    pub(crate) first_look: bool,
 }
 
 /// Which database.
@@ -223,8 +228,12 @@ pub(crate) enum LogFormat {
 /// What is logged.
 #[derive(Debug)]
 pub(crate) struct LogConfig {
-    /// A level or a filter, as `tracing_subscriber::EnvFilter` reads it.
+    /// A level or a filter, as `tracing_subscriber::EnvFilter` reads it: RUST_LOG's, where that is set.
     pub(crate) level: String,
+    /// RUST_LOG is set.
+    pub(crate) level_is_of_environment: bool,
+    /// Every answered request has a line.
+    pub(crate) access: bool,
     /// How lines look.
     pub(crate) format: LogFormat,
 }
@@ -238,23 +247,39 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<String>,
     /// Every setting in force with its source, secrets masked: for `config check`.
     pub(crate) effective: String,
+    /// Every setting in force, to be held against those of another time.
+    pub(crate) values: Values,
 }
 
-/// Reads and checks all layers. `environment` is the process's, so that tests bring their own.
+/// What a configuration is read from, besides the file.
+#[derive(Default)]
+pub(crate) struct Source {
+    /// The command line.
+    pub(crate) flags: Flags,
+    /// The variables of the process.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// Reads and checks all layers. The environment is the source's, so that tests bring their own.
 ///
 /// # Errors
 /// All faults at once.
-pub(crate) fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Loaded, Faults> {
+pub(crate) fn load(source: &Source) -> Result<Loaded, Faults> {
+    let Source { flags, environment } = source;
     let defaults = layers::defaults();
     let layers = layers::Layers::read(&defaults, flags, environment);
+    if layers.is_broken {
+        // Without the file's settings, others would seem to be missing.
+        return Err(Faults::new(layers.faults));
+    }
     let mut reader = reader::Reader::new(defaults, layers.given, layers.faults);
     let config = assemble::assemble(&mut reader, environment);
     if !reader.faults.is_empty() {
-        return Err(Faults(reader.faults));
+        return Err(Faults::new(reader.faults));
     }
-    let warnings = warnings::warnings(&config, &reader);
+    let warnings = warnings::warnings(&config, &reader, environment);
     let effective = show::effective(&config, &reader);
-    Ok(Loaded { config, warnings, effective })
+    Ok(Loaded { config, warnings, effective, values: Values::of(&reader) })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod write_timeout;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use parking_lot::RwLock;
 use r1_http::Arrival;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, time::Instant};
@@ -39,6 +40,12 @@ const WARN_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) enum ListenError {
     #[error("port {} on {} is in use; stop the other program, or choose another with {flag} ADDRESS:PORT", .addr.port(), .addr.ip())]
     InUse { addr: SocketAddr, flag: &'static str },
+    #[error(
+        "can't listen at {addr}: ports below 1024 need CAP_NET_BIND_SERVICE (systemd: \
+         AmbientCapabilities=CAP_NET_BIND_SERVICE, and the same in CapabilityBoundingSet); or choose another with \
+         {flag} ADDRESS:PORT"
+    )]
+    Privileged { addr: SocketAddr, flag: &'static str },
     #[error("can't listen at {addr}; choose another with {flag} ADDRESS:PORT")]
     Other {
         addr: SocketAddr,
@@ -60,7 +67,7 @@ pub(crate) fn bind(listen: &Listen, flag: &'static str) -> Result<Vec<TcpListene
             // Somebody else would answer to half of all `localhost`s.
             Err(error @ ListenError::InUse { .. }) => return Err(error),
             // A machine without IPv6.
-            Err(ListenError::Other { .. }) => {}
+            Err(ListenError::Other { .. } | ListenError::Privileged { .. }) => {}
         }
     }
     Ok(listeners)
@@ -81,6 +88,7 @@ fn bind_one(addr: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenE
     };
     listen().map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { addr, flag },
+        io::ErrorKind::PermissionDenied if addr.port() < 1024 => ListenError::Privileged { addr, flag },
         _ => ListenError::Other { addr, flag, source },
     })
 }
@@ -100,7 +108,7 @@ pub(crate) struct Bounds {
 /// Accepts and serves connections.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    router: Router,
+    served: Arc<RwLock<Router>>,
     bounds: Bounds,
     room: Arc<Room>,
     listeners: TaskTracker,
@@ -114,7 +122,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(router: Router, bounds: Bounds) -> Self {
         Self {
-            router,
+            served: Arc::new(RwLock::new(router)),
             bounds,
             room: Arc::new(Room::new(bounds.capacity)),
             listeners: TaskTracker::new(),
@@ -122,6 +130,11 @@ impl Acceptor {
             closing: CancellationToken::new(),
             cutting: CancellationToken::new(),
         }
+    }
+
+    /// Answers all further requests with this router, on connections that are open too.
+    pub(crate) fn serve(&self, router: Router) {
+        *self.served.write() = router;
     }
 
     /// Accepts from `listener` until [`Acceptor::close`].
@@ -153,7 +166,8 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let seat = self.room.enter(SILENT).await;
-                    let host = Host { router: self.router.clone(), bounds: self.bounds, closing: self.closing.clone() };
+                    let (served, closing) = (self.served.clone(), self.closing.clone());
+                    let host = Host { served, bounds: self.bounds, closing };
                     let arrival = Arrival { peer: peer.ip(), on_loopback };
                     let connection = connection::serve(stream, arrival, seat, host);
                     let cutting = self.cutting.clone();

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -32,7 +32,7 @@ struct Inner {
     supervisor: Supervisor,
     /// What it is called, and what people who choose a model should know.
     about: Listed,
-    default_max_tokens: u32,
+    default_max_tokens: AtomicU32,
     continues: Continues,
     /// The engine shortens a conversation to its context itself. `llama-server` refuses one that is too long.
     fits_history: bool,
@@ -46,11 +46,17 @@ impl LocalModel {
     /// `default_max_tokens` bounds an answer where nobody else does.
     pub(crate) fn new(supervisor: Supervisor, about: Listed, default_max_tokens: u32, engine: LocalEngine) -> Self {
         let (used, client) = (AtomicBool::new(false), Mutex::new(None));
+        let default_max_tokens = AtomicU32::new(default_max_tokens);
         let (continues, fits_history) = match engine {
             LocalEngine::Builtin => (Continues::Vllm, true),
             LocalEngine::LlamaServer => (Continues::Plain, false),
         };
         Self(Arc::new(Inner { supervisor, about, default_max_tokens, continues, fits_history, used, client }))
+    }
+
+    /// Bounds further answers where nobody else does.
+    pub(crate) fn set_default_max_tokens(&self, tokens: u32) {
+        self.0.default_max_tokens.store(tokens, Ordering::Relaxed);
     }
 
     /// Loads the model in the background.
@@ -105,6 +111,7 @@ impl Inner {
                 detail: None,
                 retryable: false,
                 retry_after: None,
+                status: None,
             });
         }
         self.used.store(true, Ordering::Relaxed);
@@ -146,7 +153,7 @@ impl LocalProvider for LocalModel {
     }
 
     fn default_max_tokens(&self) -> u32 {
-        self.0.default_max_tokens
+        self.0.default_max_tokens.load(Ordering::Relaxed)
     }
 
     fn warm(&self) {
@@ -170,5 +177,12 @@ fn refused(error: &SupervisorError) -> ProviderError {
 }
 
 fn unavailable(message: String, retry_after: Option<Duration>) -> ProviderError {
-    ProviderError { code: ProviderErrorCode::Unavailable, message, detail: None, retryable: true, retry_after }
+    ProviderError {
+        code: ProviderErrorCode::Unavailable,
+        message,
+        detail: None,
+        retryable: true,
+        retry_after,
+        status: None,
+    }
 }

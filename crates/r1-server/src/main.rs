@@ -15,10 +15,13 @@ mod metrics;
 mod migrate_command;
 mod model_command;
 mod models;
+mod reload;
 mod revocation;
 mod rotate_key_command;
 mod serve;
+mod service_manager;
 mod shutdown;
+mod signals;
 mod telemetry;
 #[cfg(feature = "otel")]
 mod traces;
@@ -31,11 +34,13 @@ use clap::Parser;
 use r1_auth::{Auth, key::SigningKey};
 use r1_domain::time::SystemClock;
 use r1_local_model::{ChildOptions, run_child};
+use r1_providers::catalog::CatalogError;
 
 use crate::{
     cli::{Cli, Command, ConfigCommand, LocalModelArgs, UserCommand},
-    config::{Config, Loaded},
+    config::{Config, Loaded, Source},
     database::Guest,
+    serve::Start,
     telemetry::Telemetry,
 };
 
@@ -45,22 +50,32 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The exit status of a configuration that can't be used (sysexits.h). A command line that can't be read has 2, and
+/// all else 1.
+const EX_CONFIG: u8 = 78;
+
 /// The key's file in the data directory, where none is given.
 const SIGNING_KEY: &str = "signing-key";
 
 fn main() -> ExitCode {
-    let Cli { options, command } = Cli::parse();
-    match run(&options.into(), command.unwrap_or(Command::Serve)) {
+    let (flags, command) = Cli::parse().parts().unwrap_or_else(|error| error.exit());
+    match run(flags, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The chain of causes in one line each; no backtrace: these are errors for people.
             let _ = writeln!(std::io::stderr(), "gpt-r1: {error:#}");
-            ExitCode::FAILURE
+            status_of(&error)
         }
     }
 }
 
-fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
+/// What a start comes to nothing with: a manager of services need not try again where the configuration is at fault.
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    let is_configuration = error.is::<config::Faults>() || error.is::<CatalogError>();
+    if is_configuration { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
+}
+
+fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
     match command {
         // Neither looks at the configuration.
         Command::LocalModel(args) => return run_local_model(args),
@@ -70,13 +85,20 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    let Loaded { config, warnings, effective } = config::load(flags, &environment())?;
+    let source = Source { flags, environment: environment() };
+    let loaded = config::load(&source)?;
+    if matches!(command, Command::Serve(_)) {
+        return run_server(source, loaded);
+    }
+    let Loaded { config, warnings, effective, .. } = loaded;
     match command {
-        Command::Config { command: ConfigCommand::Check } => {
+        Command::Config { command: ConfigCommand::Check { quiet: true, .. } } => Ok(()),
+        Command::Config { command: ConfigCommand::Check { quiet: false, online, .. } } => {
             for warning in &warnings {
                 writeln!(std::io::stderr(), "warning: {warning}")?;
             }
-            Ok(std::io::stdout().write_all(effective.as_bytes())?)
+            std::io::stdout().write_all(effective.as_bytes())?;
+            if online { runtime()?.block_on(model_command::look(&config, &mut std::io::stdout())) } else { Ok(()) }
         }
         Command::Model { command } => runtime()?.block_on(model_command::run(command, &config)),
         Command::User { command } => runtime()?.block_on(run_user(command, config)),
@@ -86,20 +108,24 @@ fn run(flags: &config::Flags, command: Command) -> anyhow::Result<()> {
         Command::RotateKey { forget } => {
             runtime()?.block_on(rotate_key_command::rotate(forget, &config, &mut std::io::stdout()))
         }
-        Command::Serve | Command::LocalModel(_) | Command::Openapi => {
-            let telemetry = Telemetry::start(&config.log, std::env::var("RUST_LOG").ok().as_deref())?;
-            for warning in &warnings {
-                tracing::warn!("{warning}");
-            }
-            let workers = runtime()?;
-            let keeper = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let served = keeper.block_on(serve::serve(config, workers.handle()));
-            // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
-            workers.shutdown_background();
-            telemetry.end();
-            served
-        }
+        // They have left above.
+        Command::Serve(_) | Command::LocalModel(_) | Command::Openapi => Ok(()),
     }
+}
+
+fn run_server(source: Source, loaded: Loaded) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let workers = runtime()?;
+    let keeper = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let start = Start { source, loaded, level: telemetry.level() };
+    let served = keeper.block_on(serve::serve(start, workers.handle()));
+    // Whatever hangs in there by now, a read of a dead disk say, is not waited for.
+    workers.shutdown_background();
+    telemetry.end();
+    served
 }
 
 /// The variables of this process that are text.

@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
-use r1_http::HostLayer;
+use r1_http::{App, HostLayer};
 
 use crate::listen::{Acceptor, Bounds, Capacity};
 
@@ -32,11 +32,20 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// An acceptor that answers `GET /metrics`, asked for by a name that `host` lets through, with what is in a registry, and what is looked up.
-pub(crate) fn acceptor(mut registry: Registry, sources: Sources, bounds: Bounds, host: HostLayer) -> Acceptor {
+/// An acceptor that answers `GET /metrics` with what is in a registry, and what is looked up, and `GET /health` with
+/// how all parts are; both asked for by a name that `host` lets through.
+pub(crate) fn acceptor(
+    mut registry: Registry,
+    sources: Sources,
+    app: App,
+    bounds: Bounds,
+    host: HostLayer,
+) -> Acceptor {
     registry.register("gpt_r1_build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))].to_vec()));
     registry.register_collector(Box::new(sources));
-    let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(registry)).layer(host);
+    let health = get(async || r1_http::full_health(app).await);
+    let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(registry));
+    let router = router.route("/health", health).layer(host);
     let capacity = Capacity { connections: MOST_CONNECTIONS, ..bounds.capacity };
     Acceptor::new(router, Bounds { capacity, header_time: HEADER_TIME, ..bounds })
 }

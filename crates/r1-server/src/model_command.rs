@@ -2,11 +2,20 @@
 
 use std::io::Write;
 
-use r1_domain::provider::{Abilities, ModelInfo, Models};
+use anyhow::ensure;
+use r1_domain::{
+    near::nearest,
+    provider::{Abilities, ModelInfo, Models},
+};
 use r1_local_model::fetch::{self, FetchOptions, ProgressDisplay};
+use r1_providers::catalog::Catalog;
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::ModelCommand, config::Config, models::Wired};
+use crate::{
+    cli::ModelCommand,
+    config::{Config, DefaultModel},
+    models::Wired,
+};
 
 /// Carries a command out.
 pub(crate) async fn run(command: ModelCommand, config: &Config) -> anyhow::Result<()> {
@@ -38,18 +47,11 @@ const PATIENCE: usize = 5;
 
 async fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
-    let catalog = Wired::new(config, Vec::new(), &closing)?.catalog;
+    let catalog = Wired::new(config, Vec::new(), &closing)?.catalog();
     catalog.look_for_servers_once().await;
-    let mut models = catalog.list().await;
-    let is_open = |models: &[ModelInfo], name: &str| {
-        !models.iter().any(|model| model.provider == name) && catalog.list_fault(name).is_none()
-    };
-    for _ in 1..PATIENCE {
-        if !config.providers.iter().any(|provider| is_open(&models, &provider.name)) {
-            break;
-        }
-        models = catalog.list().await;
-    }
+    look_patiently(config, &catalog).await;
+    let models = catalog.list().await;
+    let is_open = |models: &[ModelInfo], name: &str| !models.iter().any(|model| model.provider == name);
     closing.cancel();
     catalog.close().await;
 
@@ -60,6 +62,7 @@ async fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
     }
     for provider in &config.providers {
         if let Some(fault) = catalog.list_fault(&provider.name) {
+            // Its models may be configured, and it may answer all the same.
             writeln!(out, "{}/…\tcan't be listed: {fault} ({})", provider.name, provider.base_url)?;
         } else if is_open(&models, &provider.name) {
             writeln!(out, "{}/…\tlists no model ({})", provider.name, provider.base_url)?;
@@ -79,6 +82,54 @@ async fn list(config: &Config, options: &FetchOptions) -> anyhow::Result<()> {
         writeln!(out, "{}\t{} MB, {state}", model.path.display(), model.size / 1_000_000)?;
     }
     Ok(())
+}
+
+/// Asks each configured provider for its list, and says how it is.
+///
+/// # Errors
+/// Some can't be asked.
+pub(crate) async fn look(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let closing = CancellationToken::new();
+    let catalog = Wired::new(config, Vec::new(), &closing)?.catalog();
+    look_patiently(config, &catalog).await;
+    closing.cancel();
+    catalog.close().await;
+    writeln!(out, "\n# How providers are now:")?;
+    let mut failed = Vec::new();
+    for health in catalog.health() {
+        let Some(provider) = config.providers.iter().find(|provider| provider.name == health.name) else { continue };
+        let said = match (health.status, catalog.listed(&health.name), health.detail) {
+            ("ok", Some(models), _) => format!("answers, and lists {} models", models.len()),
+            (_, _, Some(detail)) => detail,
+            _ => "has not answered in time".to_owned(),
+        };
+        if health.status == "degraded" || (health.status == "unknown" && catalog.list_fault(&health.name).is_none()) {
+            failed.push(health.name.clone());
+        }
+        let place = provider.key_place.as_ref().map(|place| format!(", key: {place}")).unwrap_or_default();
+        writeln!(out, "#   {:<15} {said} ({}{place})", health.name, provider.base_url)?;
+    }
+    let DefaultModel { provider, model } = &config.default_model;
+    if let (Some(model), Some(listed)) = (model, catalog.listed(provider))
+        && !listed.contains(model)
+    {
+        let near = nearest(model, listed.iter().map(String::as_str));
+        let near = near.map(|near| format!("; did you mean {provider}/{near}?")).unwrap_or_default();
+        writeln!(out, "#   default model   {model} is not among those that {provider} lists{near}")?;
+    }
+    ensure!(failed.is_empty(), "these providers can't be asked: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Asks each for its list, and waits some seconds for those that take their time.
+async fn look_patiently(config: &Config, catalog: &Catalog) {
+    let is_open = |name: &str| catalog.listed(name).is_none() && catalog.list_fault(name).is_none();
+    for _ in 0..PATIENCE {
+        catalog.look_at_providers().await;
+        if !config.providers.iter().any(|provider| is_open(&provider.name)) {
+            break;
+        }
+    }
 }
 
 /// What is known of a model, for people.

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use r1_domain::provider::Abilities;
+use futures::future::BoxFuture;
+use parking_lot::{Mutex, RwLock};
+use r1_domain::provider::{Abilities, ModelInfo, Models, ProviderHealth, ResolvedModel, UnknownModel};
 use r1_local_model::{
     fetch::FetchOptions,
     fetch::ModelSource,
@@ -13,7 +15,7 @@ use r1_providers::{
     local_servers::{self, LocalAddress},
     openai::{self, OpenAiConfig},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Continues, LocalEngine, LocalModelConfig, LocalServersConfig, ProviderConfig},
@@ -34,10 +36,24 @@ const TINY: &str = "A tiny demonstration model on this machine's processor: quic
 /// The same for a file of their own.
 const OWN: &str = "A model on this machine's processor.";
 
-/// The catalog, and the local model behind it.
+/// The catalog, and the local model behind it. Both can be exchanged while answers run: each answer has its
+/// provider's client, and goes on with that.
 pub(crate) struct Wired {
-    pub(crate) catalog: Arc<Catalog>,
-    local: Option<Arc<LocalModel>>,
+    current: RwLock<Current>,
+    /// Made when it is first offered; it stays for answers that run, whether it is still offered or not.
+    local: Mutex<Option<Arc<LocalModel>>>,
+    own: Vec<SocketAddr>,
+    /// Providers are asked for their lists before anybody wants one.
+    first_look: bool,
+    background: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// A catalog, and the end of what goes on for it in the background.
+#[derive(Clone)]
+struct Current {
+    catalog: Arc<Catalog>,
+    closing: CancellationToken,
 }
 
 impl Wired {
@@ -48,32 +64,112 @@ impl Wired {
             Some(local) => Some(Arc::new(local_model(config, local, closing)?)),
             None => None,
         };
-        let catalog = Catalog::new(CatalogConfig {
-            providers: config.providers.iter().map(provider).collect(),
-            local_servers: config.local_servers.as_ref().map(|servers| places(servers, own)),
-            local: local.clone().map(|provider| LocalEntry { name: LOCAL.to_owned(), provider }),
-            default_provider: Some(config.default_model.provider.clone()),
-            default_model: config.default_model.model.clone(),
-        })?;
-        Ok(Self { catalog: Arc::new(catalog), local })
+        let catalog = Arc::new(catalog(config, local.clone(), own.clone())?);
+        let current = Current { catalog, closing: closing.child_token() };
+        Ok(Self {
+            current: RwLock::new(current),
+            local: Mutex::new(local),
+            own,
+            first_look: config.server.first_look,
+            background: TaskTracker::new(),
+            closing: closing.clone(),
+        })
     }
 
-    /// Loads the local model in the background if it is what most people will ask.
+    /// What is in force now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.current.read().catalog.clone()
+    }
+
+    /// Makes all clients anew, for what is asked from now on. The local model is the one of before, where there is
+    /// one, with its settings.
+    ///
+    /// # Errors
+    /// A catalog can't be made of it; the one of before stays.
+    pub(crate) fn rewire(&self, config: &Config) -> anyhow::Result<()> {
+        let mut local = self.local.lock();
+        let offered = match (&config.local_model, &*local) {
+            (None, _) => None,
+            (Some(_), Some(local)) => Some(local.clone()),
+            (Some(new), None) => Some(Arc::new(local_model(config, new, &self.closing)?)),
+        };
+        let catalog = Arc::new(catalog(config, offered.clone(), self.own.clone())?);
+        if let Some(offered) = offered {
+            offered.set_default_max_tokens(config.limits.max_tokens);
+            *local = Some(offered);
+        }
+        drop(local);
+        let new = Current { catalog, closing: self.closing.child_token() };
+        let old = std::mem::replace(&mut *self.current.write(), new);
+        old.closing.cancel();
+        self.background.spawn(async move { old.catalog.close().await });
+        self.start();
+        Ok(())
+    }
+
+    /// Loads the local model in the background if it is what most people will ask, looks whether the providers are
+    /// there, and looks for servers on this machine.
     pub(crate) fn start(&self) {
-        if let Some(local) = &self.local
-            && self.catalog.is_local_default()
+        let Current { catalog, closing } = self.current.read().clone();
+        if let Some(local) = &*self.local.lock()
+            && catalog.is_local_default()
         {
             local.start();
         }
+        if self.first_look {
+            let (catalog, closing) = (catalog.clone(), closing.clone());
+            self.background.spawn(async move {
+                closing.run_until_cancelled(catalog.look_at_providers()).await;
+            });
+        }
+        self.background.spawn(async move { catalog.look_for_servers(&closing).await });
     }
 
     /// Ends the local model's process, and what is asked of providers in the background.
     pub(crate) async fn shutdown(&self) {
-        self.catalog.close().await;
-        if let Some(local) = &self.local {
+        let Current { catalog, closing } = self.current.read().clone();
+        closing.cancel();
+        self.background.close();
+        catalog.close().await;
+        self.background.wait().await;
+        let local = self.local.lock().clone();
+        if let Some(local) = local {
             local.shutdown().await;
         }
     }
+}
+
+impl Models for Wired {
+    fn resolve(&self, name: Option<&str>) -> Result<ResolvedModel, UnknownModel> {
+        self.catalog().resolve(name)
+    }
+
+    fn resolve_stored(&self, name: &str) -> Result<ResolvedModel, UnknownModel> {
+        self.catalog().resolve_stored(name)
+    }
+
+    fn list(&self) -> BoxFuture<'_, Vec<ModelInfo>> {
+        let catalog = self.catalog();
+        Box::pin(async move { catalog.list().await })
+    }
+
+    fn health(&self) -> Vec<ProviderHealth> {
+        self.catalog().health()
+    }
+
+    fn warm(&self) {
+        self.catalog().warm();
+    }
+}
+
+fn catalog(config: &Config, local: Option<Arc<LocalModel>>, own: Vec<SocketAddr>) -> anyhow::Result<Catalog> {
+    Ok(Catalog::new(CatalogConfig {
+        providers: config.providers.iter().map(provider).collect(),
+        local_servers: config.local_servers.as_ref().map(|servers| places(servers, own)),
+        local: local.map(|provider| LocalEntry { name: LOCAL.to_owned(), provider }),
+        default_provider: Some(config.default_model.provider.clone()),
+        default_model: config.default_model.model.clone(),
+    })?)
 }
 
 /// Where servers of models are looked for.
@@ -90,6 +186,7 @@ pub(crate) fn places(config: &LocalServersConfig, own: Vec<SocketAddr>) -> local
 pub(crate) fn provider(config: &ProviderConfig) -> OpenAiConfig {
     let mut provider = OpenAiConfig::new(&config.name, &config.base_url);
     provider.api_key = config.api_key.clone();
+    provider.key_place = config.key_place.clone();
     provider.models = config.models.clone();
     provider.abilities = config.abilities.clone();
     provider.idle_timeout = config.idle_timeout;

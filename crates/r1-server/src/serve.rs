@@ -24,44 +24,59 @@ use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
     runtime::Handle,
-    signal::unix::{SignalKind, signal},
+    sync::Notify,
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Listen},
+    config::{Config, Listen, Loaded, LogFormat, Source},
     database, housekeeping,
     listen::{Acceptor, Bounds, bind, capacity, raise_open_files},
     metrics::{self, Counted, Sources},
     models::Wired,
+    reload::Reload,
     revocation,
+    service_manager::ServiceManager,
     shutdown::Schedule,
-    telemetry,
+    signals::Signals,
+    telemetry::{self, LogLevel},
 };
+
+/// What a server begins with.
+pub(crate) struct Start {
+    /// What the configuration was read from, to be read again.
+    pub(crate) source: Source,
+    pub(crate) loaded: Loaded,
+    /// The running log's.
+    pub(crate) level: LogLevel,
+}
 
 /// Runs the server on `workers` until SIGTERM or SIGINT, and ends it within `server.shutdown_deadline`
 /// of that. To be awaited on a runtime that nothing else blocks.
 ///
 /// # Errors
 /// Why it can't start, or that not all was stored and closed when it left.
-pub(crate) async fn serve(config: Config, workers: &Handle) -> anyhow::Result<()> {
+pub(crate) async fn serve(start: Start, workers: &Handle) -> anyhow::Result<()> {
     // Before anybody can know that we are here.
     let mut signals = Signals::new()?;
-    let deadline = config.server.shutdown_deadline;
-    let shutdown = CancellationToken::new();
-    let mut life = TaskTracker::new().spawn_on(live(config, shutdown.clone()), workers);
+    let deadline = start.loaded.config.server.shutdown_deadline;
+    let (shutdown, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let manager = Arc::new(ServiceManager::of_environment(|name| std::env::var_os(name)));
+    let living = live(start, shutdown.clone(), reload.clone(), manager.clone());
+    let mut life = TaskTracker::new().spawn_on(living, workers);
     let name = tokio::select! {
         ended = &mut life => return ended.context("the server panicked")?,
-        name = signals.next() => name,
+        name = signals.end(&reload) => name,
     };
     tracing::info!("{name}: shutting down");
+    manager.stopping();
     shutdown.cancel();
     tokio::select! {
         biased;
         ended = &mut life => ended.context("the server panicked")?,
         // What readers saw is stored; what is not stored nobody saw.
-        name = signals.next() => {
+        name = signals.end(&reload) => {
             tracing::warn!("{name} again: ending at once");
             Ok(())
         }
@@ -73,7 +88,13 @@ pub(crate) async fn serve(config: Config, workers: &Handle) -> anyhow::Result<()
 }
 
 /// From the first look at the data directory to the last byte, which `shutdown` brings about.
-async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn live(
+    start: Start,
+    shutdown: CancellationToken,
+    reload: Arc<Notify>,
+    manager: Arc<ServiceManager>,
+) -> anyhow::Result<()> {
+    let Start { source, loaded: Loaded { config, warnings, values, .. }, level } = start;
     raise_open_files();
     let room_for_clients = capacity(config.server.connections)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -86,12 +107,12 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
     let closing = CancellationToken::new();
     let background = TaskTracker::new();
     let own = api.iter().chain(&web).chain(&scraped).filter_map(|listener| listener.local_addr().ok()).collect();
-    let models = Wired::new(&config, own, &closing)?;
+    let models = Arc::new(Wired::new(&config, own, &closing)?);
     let mut registry = Registry::default();
     let counted = Arc::new(Counted::new(&mut registry));
     let engine = Arc::new(Engine::new(
         store.clone(),
-        models.catalog.clone(),
+        models.clone(),
         clock.clone(),
         node_id,
         bus.clone(),
@@ -123,9 +144,9 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
         }
         let app = App::new(
             engine.clone(),
-            auth,
+            auth.clone(),
             store.clone(),
-            models.catalog.clone() as Arc<dyn Models>,
+            models.clone() as Arc<dyn Models>,
             clock.clone(),
             settings(&config, instance),
         );
@@ -135,28 +156,35 @@ async fn live(config: Config, shutdown: CancellationToken) -> anyhow::Result<()>
             header_time: config.server.request_timeout,
             write_timeout: config.stream.write_timeout,
         };
-        let observer = telemetry::observer(counted, &config.server.trusted_proxies);
+        let observer = telemetry::observer(counted.clone(), &config.server.trusted_proxies);
         let clients = Acceptor::new(r1_http::router(app.clone(), observer), bounds);
-        let sources = Sources::new(engine.clone(), store.clone(), app, clients.clone());
+        let sources = Sources::new(engine.clone(), store.clone(), app.clone(), clients.clone());
         let host = HostLayer::new(config.server.public_url.clone());
-        let scrapers = metrics::acceptor(registry, sources, bounds, host);
+        let scrapers = metrics::acceptor(registry, sources, app.clone(), bounds, host);
         for listener in api.into_iter().chain(web) {
             clients.listen(listener);
         }
         for listener in scraped {
             scrapers.listen(listener);
         }
-        acceptors = Some((clients, scrapers));
+        acceptors = Some((clients.clone(), scrapers));
         let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
         background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
         models.start();
-        let (catalog, until) = (models.catalog.clone(), closing.clone());
-        background.spawn(async move { catalog.look_for_servers(&until).await });
+        let source = Arc::new(source);
+        let (engine, models) = (engine.clone(), models.clone());
+        let (dog, fed, until) = (manager.clone(), engine.clone(), closing.clone());
+        background.spawn(async move { dog.feed_watchdog(&fed, &until).await });
+        let again = Reload { source, values, warnings, level, models, engine, auth, app, clients, counted };
+        background.spawn(again.run(reload, manager.clone(), shutdown.clone()));
 
-        if let Err(error) = addresses.announce(setup_code.as_ref().map(ExposeSecret::expose_secret)) {
+        let setup_code = setup_code.as_ref().map(ExposeSecret::expose_secret);
+        if let Err(error) = addresses.announce(setup_code, config.log.format) {
             tracing::warn!("nobody reads standard output: {error}");
         }
-        tracing::info!(api = %addresses.api, web = %addresses.web, "ready");
+        let Addresses { api, web, metrics } = &addresses;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), api, web, metrics, "ready");
+        manager.ready();
         anyhow::Ok(())
     };
     // A signal before it is ready ends it where it has come to.
@@ -221,7 +249,7 @@ pub(crate) fn engine_options(config: &Config) -> Options {
     }
 }
 
-fn settings(config: &Config, instance: String) -> Settings {
+pub(crate) fn settings(config: &Config, instance: String) -> Settings {
     Settings {
         public_url: config.server.public_url.clone(),
         cors_origins: config.server.cors_origins.clone(),
@@ -235,6 +263,7 @@ fn settings(config: &Config, instance: String) -> Settings {
         requests_per_minute: config.limits.requests_per_minute,
         request_timeout: config.server.request_timeout,
         heartbeat: config.stream.heartbeat,
+        log_access: config.log.access,
         show_details: config.generation.show_details,
     }
 }
@@ -242,6 +271,7 @@ fn settings(config: &Config, instance: String) -> Settings {
 /// Where people find the server.
 struct Addresses {
     api: String,
+    /// Empty if it is off.
     web: String,
     /// Empty if they are off.
     metrics: String,
@@ -256,9 +286,17 @@ impl Addresses {
         }
     }
 
-    /// A few lines on standard output, for people and for scripts. The API's is the last.
-    fn announce(&self, setup_code: Option<&str>) -> std::io::Result<()> {
+    /// A few lines on standard output, for people and for scripts. The API's is the last. Where the log is JSON, all
+    /// that stands in the log; only the setup code, which no log may keep, is a line of JSON here.
+    fn announce(&self, setup_code: Option<&str>, format: LogFormat) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
+        if format == LogFormat::Json {
+            if let Some(code) = setup_code {
+                let message = "the setup code makes the first administrator at registration";
+                writeln!(out, "{}", serde_json::json!({ "message": message, "setup_code": code }))?;
+            }
+            return out.flush();
+        }
         writeln!(out, "GPT.R1 {}", env!("CARGO_PKG_VERSION"))?;
         if let Some(code) = setup_code {
             writeln!(out, "  setup code, makes the first administrator at registration: {code}")?;
@@ -266,7 +304,9 @@ impl Addresses {
         if !self.metrics.is_empty() {
             writeln!(out, "  metrics  {}/metrics", self.metrics)?;
         }
-        writeln!(out, "  page  {}", self.web)?;
+        if !self.web.is_empty() {
+            writeln!(out, "  page  {}", self.web)?;
+        }
         writeln!(out, "  API   {}/api/v1", self.api)?;
         out.flush()
     }
@@ -279,25 +319,5 @@ fn url(listeners: &[TcpListener], wanted: &Listen) -> String {
         Some(addr) if wanted.optional.is_some() => format!("http://localhost:{}", addr.port()),
         Some(addr) => format!("http://{}", SocketAddr::new(addr.ip(), addr.port())),
         None => String::new(),
-    }
-}
-
-/// The two signals that ask for an end.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals can't be received");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

@@ -119,6 +119,7 @@ impl r1_http::Observer for Traced {
         let span = tracing::error_span!(
             "request",
             request_id,
+            user_id = Empty,
             otel.name = format!("{method} {route}"),
             otel.kind = "server",
             http.request.method = method,

@@ -7,6 +7,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
+use r1_domain::near::nearest;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{
     Config,
@@ -19,6 +20,30 @@ use crate::tls::{Tls, Verify};
 const SOCKET_TIME: Duration = Duration::from_secs(5);
 /// A peer that does not acknowledge for so long is gone.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// What may stand behind a URL's question mark: the driver's, and `sslrootcert`.
+const PARAMETERS: [&str; 20] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
 
 /// Where the database is.
 #[derive(Clone)]
@@ -36,6 +61,14 @@ pub enum AddressError {
     /// It has another form, or an option that nobody knows.
     #[error("is no URL such as postgres://user:password@host:5432/name")]
     NotAnAddress,
+    /// A parameter that is near one of those that there are. Its name is one that was mistyped, so it is no secret.
+    #[error("knows no parameter {name}; did you mean {meant}?")]
+    Parameter {
+        /// As it was written.
+        name: String,
+        /// As it is called.
+        meant: &'static str,
+    },
     /// An unknown `sslmode`.
     #[error("has an sslmode other than disable, prefer, require, verify-ca and verify-full")]
     SslMode,
@@ -63,7 +96,13 @@ impl Address {
                 // As libpq has it: the system's are meant, and looked at in full.
                 "sslrootcert" if value == "system" => mode = Some("verify-full".to_owned()),
                 "sslrootcert" => authorities = Some(PathBuf::from(&*value)),
-                _ => drop(rest.append_pair(&key, &value)),
+                name => {
+                    let meant = nearest(name, PARAMETERS).filter(|meant| *meant != name);
+                    if let Some(meant) = meant.filter(|_| !PARAMETERS.contains(&name)) {
+                        return Err(AddressError::Parameter { name: name.to_owned(), meant });
+                    }
+                    rest.append_pair(name, &value);
+                }
             }
         }
         // The library reads %20, not the plus sign that forms have for it.
@@ -156,6 +195,13 @@ mod tests {
             assert!(matches!(error, AddressError::NotAnAddress), "{url}");
             assert!(!format!("{error:?} {error}").contains("hunter2"));
         }
+        for (name, near) in
+            [("sslmod", "sslmode"), ("aplication_name", "application_name"), ("sslrootcrt", "sslrootcert")]
+        {
+            let error = parse(&format!("postgres://db/x?{name}=hunter2")).err().unwrap().to_string();
+            assert_eq!(error, format!("knows no parameter {name}; did you mean {near}?"));
+        }
+        assert!(parse("postgres://db/x?keepalives_idle=5&options=-cwork_mem%3D1MB").is_ok());
         assert!(matches!(parse("postgres://db/x?sslmode=allow").err(), Some(AddressError::SslMode)));
         let missing = parse("postgres://db/x?sslmode=verify-full&sslrootcert=/nowhere").err();
         assert!(matches!(missing, Some(AddressError::Authorities(_))));

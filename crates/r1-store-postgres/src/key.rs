@@ -13,7 +13,7 @@ use r1_domain::store::StoreResult;
 const IN_FORCE: &str = "secret_key_fingerprint";
 /// The setting that holds that of the key before, and since when it is that.
 const BEFORE: &str = "secret_key_before";
-/// Whoever has the key before only is let in for so long.
+/// Whoever has the key before only is let in for this time.
 const DAY: i64 = 86_400_000_000;
 
 const KEEP_FIRST: &str = "INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";

@@ -60,8 +60,14 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The server has no such database.
+    #[error("the server has no database of the name in {shown}; make it (CREATE DATABASE), or name another")]
+    NoDatabase {
+        /// Where.
+        shown: String,
+    },
     /// The server does not let us in.
-    #[error("the database at {shown} refuses this user or password, or there is no database of that name")]
+    #[error("the database at {shown} refuses this user or password")]
     Refused {
         /// Where.
         shown: String,
@@ -193,11 +199,11 @@ async fn connect(options: &PostgresOptions) -> Result<(Connector, Db), OpenError
     let connector = Connector::new(Address::parse(&options.url)?);
     let shown = || connector.address.shown.clone();
     let db = connector.connect(Purpose::Patient).await.map_err(|fault| match &fault {
-        Fault::Server { code, .. }
-            if [SqlState::INVALID_PASSWORD, SqlState::INVALID_CATALOG_NAME].contains(code)
-                || code.code().starts_with("28") =>
-        {
+        Fault::Server { code, .. } if *code == SqlState::INVALID_PASSWORD || code.code().starts_with("28") => {
             OpenError::Refused { shown: shown(), source: Box::new(fault) }
+        }
+        Fault::Server { code, .. } if *code == SqlState::INVALID_CATALOG_NAME => {
+            OpenError::NoDatabase { shown: shown() }
         }
         // As the client has it: why a handshake failed, or what the server wants to know.
         Fault::Lost(_) | Fault::Late(_) | Fault::Value(_) => {

@@ -69,6 +69,9 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
+    /// Nowhere to write.
+    #[error("there is no directory {0}")]
+    NoDirectory(PathBuf),
     /// A file.
     #[error("{path} can't be read or written; check permissions, and the room on the disk")]
     File {
@@ -85,7 +88,12 @@ pub enum BackupError {
 
 fn on(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     let path = path.to_owned();
-    move |source| BackupError::File { path, source }
+    move |source| match (source.kind(), path.parent()) {
+        (io::ErrorKind::NotFound, Some(parent)) if !parent.as_os_str().is_empty() && !parent.exists() => {
+            BackupError::NoDirectory(parent.to_owned())
+        }
+        _ => BackupError::File { path, source },
+    }
 }
 
 /// Copies the database of a data directory, in use or not, into a new file.

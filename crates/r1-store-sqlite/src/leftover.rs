@@ -41,9 +41,7 @@ pub(crate) fn check(database: &Path) -> Result<(), OpenError> {
     let damage = File::open(&wal).and_then(|file| commits_behind_damage(&file)).map_err(failed)?;
     if let Some(commits) = damage {
         let aside = keep_aside(&wal).map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                OpenError::NoRoom { path: wal.clone(), source: Box::new(source) }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::NoRoom { path: wal.clone() },
             _ => failed(source),
         })?;
         tracing::error!(

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi::SQLITE_IOERR_SHMSIZE};
 
 use crate::{
     connection::{self, Purpose},
@@ -143,10 +143,17 @@ pub enum OpenError {
     },
     /// It can't be written.
     #[error(
-        "{path} can't be written: its disk is full, or fails; make room there, or choose another directory with \
-         --data-dir"
+        "{path} can't be written: there is no room on its disk; make some, or choose another directory with --data-dir"
     )]
     NoRoom {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The disk says that it failed.
+    #[error(
+        "{path} can't be written: its disk fails; look at the system's log, or choose another directory with --data-dir"
+    )]
+    Disk {
         /// Which.
         path: PathBuf,
         /// Why.
@@ -230,7 +237,7 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), OpenError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(|source| match is_no_room(&source) {
-        true => OpenError::NoRoom { path: path.to_owned(), source: Box::new(source) },
+        true => OpenError::NoRoom { path: path.to_owned() },
         false => OpenError::Directory { path: path.to_owned(), source },
     })
 }
@@ -242,7 +249,7 @@ pub(crate) fn open_private(path: &Path) -> Result<File, OpenError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|source| match is_no_room(&source) {
-        true => OpenError::NoRoom { path: path.to_owned(), source: Box::new(source) },
+        true => OpenError::NoRoom { path: path.to_owned() },
         false => OpenError::File { path: path.to_owned(), source: Box::new(source) },
     })
 }
@@ -289,7 +296,18 @@ pub(crate) fn of_sqlite(path: PathBuf, error: rusqlite::Error) -> OpenError {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             OpenError::File { path, source: Box::new(error) }
         }
-        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => OpenError::NoRoom { path, source: Box::new(error) },
+        // What SQLite says where its shared memory, a file, can't grow.
+        Some(ErrorCode::SystemIoFailure)
+            if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) =>
+        {
+            tracing::debug!("{} can't be written: {error}", path.display());
+            OpenError::NoRoom { path }
+        }
+        Some(ErrorCode::DiskFull) => {
+            tracing::debug!("{} can't be written: {error}", path.display());
+            OpenError::NoRoom { path }
+        }
+        Some(ErrorCode::SystemIoFailure) => OpenError::Disk { path, source: Box::new(error) },
         _ => OpenError::Failed { path, source: Box::new(error) },
     }
 }

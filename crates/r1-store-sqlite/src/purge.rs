@@ -14,7 +14,7 @@ use crate::{
     search, usage,
 };
 
-/// A transaction that removes rows begins no other row after so long: commits of chunks wait for it.
+/// A transaction that removes rows begins no other row after this time: commits of chunks wait for it.
 const SLICE_TIME: Duration = Duration::from_millis(4);
 
 /// What one transaction may remove.
@@ -26,7 +26,7 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// At most so many rows from now on.
+    /// At most this many rows from now on.
     pub(crate) fn begin(rows: usize) -> Self {
         Self { rows: rows.max(1), taken: 0, until: Instant::now() + SLICE_TIME }
     }

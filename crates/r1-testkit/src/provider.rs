@@ -222,7 +222,7 @@ impl ScriptedRun {
         self.item(Ok(Delta::Text { text: text.to_owned(), ids: ids.to_vec() })).await
     }
 
-    /// Says that so many of the oldest turns were left out.
+    /// Says that this many of the oldest turns were left out.
     ///
     /// # Errors
     /// [`NobodyListens`].
@@ -297,6 +297,7 @@ fn truncated() -> ProviderError {
         detail: None,
         retryable: true,
         retry_after: None,
+        status: None,
     }
 }
 

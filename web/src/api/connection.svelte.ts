@@ -14,7 +14,7 @@ async function probe(signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** After so long without a word from the server, a page that is looked at asks whether it is there. */
+/** After this time without a word from the server, a page that is looked at asks whether it is there. */
 const QUIET_MS = 10_000;
 /** The pauses between two questions to a server that does not answer: they double from the first to the longest. */
 const FIRST_MS = 500;

@@ -293,7 +293,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How the server and its parts are. */
+        /** How the server is; to a signed-in administrator how its parts are, too. */
         get: operations["get_health"];
         put?: never;
         post?: never;
@@ -523,13 +523,16 @@ export interface components {
             remembers_from?: string | null;
         };
         /** @description How the server is. */
-        Health: {
+        Health: (components["schemas"]["HealthParts"] | null) & {
+            /** @description `ok`, `draining` or `failed`. Providers don't count: history and sign-in work without them. */
+            status: string;
+        };
+        /** @description What is nobody's business but an administrator's. */
+        HealthParts: {
             /** @description The database. */
             database: components["schemas"]["Part"];
             /** @description Each provider by name, the local model among them. */
             providers: components["schemas"]["NamedPart"][];
-            /** @description `ok`, `draining` or `failed`. Providers don't count: history and sign-in work without them. */
-            status: string;
             /** @description Version of the server. */
             version: string;
         };
@@ -630,7 +633,7 @@ export interface components {
             detail?: string | null;
             /** @description Its name in the configuration. */
             name: string;
-            /** @description `ok` or `degraded`; the local model: `idle`, `fetching`, `starting`, `ready`, `failed`. */
+            /** @description `ok`, `degraded`, or `unknown` until it was asked for something; the local model: `idle`, `fetching`, `starting`, `ready`, `failed`. */
             status: string;
         };
         /** @description How one part is. */

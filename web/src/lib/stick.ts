@@ -19,7 +19,7 @@ export interface StickOptions {
 }
 
 /**
- * A list that has been left alone for so long (ms) gives a browser no reason to move it by itself: then a search that
+ * A list that has been left alone for this time (ms) gives a browser no reason to move it by itself: then a search that
  * was begun in the browser's menu, or a screen reader, is taken for the reader it works for.
  */
 const CALM_MS = 2000;
@@ -90,7 +90,7 @@ export class Stick {
     this.#stir();
   }
 
-  /** From now on the list grows below `element`: it is followed until that stands so many px below the upper edge. */
+  /** From now on the list grows below `element`: it is followed until that stands this many px below the upper edge. */
   followUntil(element: Element, offset: number): void {
     if (!this.following || this.#asked) return;
     this.#until = { element, offset };

@@ -1,12 +1,10 @@
 /**
  * Tells the style sheets, as `--visible-height`, how much of the window is not covered by an on-screen keyboard. Only
  * where the browser lays the keyboard over the page and leaves `dvh` as it is (iOS); elsewhere nothing is set.
- * Returns what ends that.
  */
-export function watchVisibleHeight(): () => void {
+export function watchVisibleHeight(): void {
   const { visualViewport: visible } = window;
-  if (!visible) return () => undefined;
-  const end = new AbortController();
+  if (!visible) return;
   const changed = () => {
     // Zoomed in by two fingers, what is seen is a part of the page: nothing is covered.
     const covered = visible.scale === 1 && window.innerHeight - visible.height > 1;
@@ -16,9 +14,5 @@ export function watchVisibleHeight(): () => void {
     // What the browser has moved up to show the cursor is in sight by itself now.
     if (covered) window.scrollTo(0, 0);
   };
-  visible.addEventListener('resize', changed, { signal: end.signal });
-  return () => {
-    end.abort();
-    document.documentElement.style.removeProperty('--visible-height');
-  };
+  visible.addEventListener('resize', changed);
 }

@@ -17,7 +17,7 @@ interface Row {
   readonly cells: Cell[];
 }
 
-/** From so many columns on the first one stays in sight. */
+/** From this many columns on the first one stays in sight. */
 const STICKY_FROM = 4;
 
 /** A table in a box of its own that scrolls, so that a wide one does not widen the answer. */

@@ -10,15 +10,8 @@ import { lastModel } from './branches';
 import { conversations, generationOf, readConversation } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import { type History, readHistory } from './history';
-import {
-  type Fault,
-  type Link,
-  questionOf,
-  type Refusal,
-  type ThreadHost,
-  tellOfKeptTurns,
-  type Undo,
-} from './link';
+import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
+import { questionOf, tellOfKeptTurns } from './link';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { titleOf } from './title';

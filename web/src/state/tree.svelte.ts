@@ -1,6 +1,6 @@
 import type { Message } from '$/api/client';
 import { uuid } from '$/lib/uuid';
-import { BranchChoice } from './branch_choice';
+import type { BranchChoice } from './branch_choice';
 import { branchTo, newestTip, siblingsOf } from './branches';
 import { mergeMessages } from './merge';
 import { MessageView } from './message.svelte';
@@ -25,7 +25,8 @@ export class MessageTree {
   /** The shown branch was chosen by hand, and isn't the one that ends in `head`. */
   #chosen = false;
   #clock = 0;
-  readonly #choice = new BranchChoice((head) => this.#keep(head));
+  /** Loaded with the first choice: most chats have none. */
+  #choice: Promise<BranchChoice> | null = null;
   #changed = new WeakMap<MessageView, number>();
 
   get path(): readonly MessageView[] {
@@ -57,23 +58,35 @@ export class MessageTree {
   choose(message: MessageView, conversationId: string | null): void {
     this.#tip = newestTip(this.#nodes, message);
     this.#chosen = this.#tip.id !== this.head;
-    if (conversationId !== null && message.stored) this.#choice.keep(conversationId, message.id);
+    if (conversationId === null || !message.stored) return;
+    const { id } = message;
+    this.#choice ??= import('./branch_choice').then(
+      ({ BranchChoice }) => new BranchChoice((head) => this.#keep(head)),
+    );
+    this.#tell((choice) => choice.keep(conversationId, id));
   }
 
   /** The server has accepted an answer, which is the end of the shown branch by that. */
   asked(conversationId: string, answerId: string): void {
     this.#keep(answerId);
-    this.#choice.asked(conversationId, answerId);
+    this.#tell((choice) => choice.asked(conversationId, answerId));
   }
 
   /** Signed in again: what the server has not heard of is told. */
   resume(): void {
-    this.#choice.resume();
+    this.#tell((choice) => choice.resume());
   }
 
   /** Nothing more is told. */
   drop(): void {
-    this.#choice.drop();
+    this.#tell((choice) => choice.drop());
+  }
+
+  #tell(what: (choice: BranchChoice) => void): void {
+    // Where it can't be loaded, the next choice tries again.
+    this.#choice?.then(what, () => {
+      this.#choice = null;
+    });
   }
 
   /** The server keeps this as the end of the branch that is shown. */

@@ -70,7 +70,7 @@ impl Auth {
         if setup_code.is_none() && !self.config.registration_open {
             return Err(AuthError::RegistrationClosed);
         }
-        if let Some(attempts) = &self.attempts {
+        if let Some(attempts) = self.attempts() {
             attempts
                 .registration(address, self.clock.monotonic())
                 .map_err(|retry_after| AuthError::Limited { retry_after })?;

@@ -65,12 +65,12 @@ impl Auth {
         address: Option<IpAddr>,
         trial: impl Future<Output = Result<T, AuthError>>,
     ) -> Result<T, AuthError> {
-        if let Some(attempts) = &self.attempts {
+        if let Some(attempts) = self.attempts() {
             let counted = attempts.from(address, self.clock.monotonic());
             counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let result = trial.await;
-        if let Some(attempts) = &self.attempts
+        if let Some(attempts) = self.attempts()
             && !matches!(result, Err(AuthError::BadCredentials))
         {
             attempts.forgive_from(address);
@@ -84,12 +84,12 @@ impl Auth {
         target: Target<'_>,
         trial: impl Future<Output = Result<T, AuthError>>,
     ) -> Result<T, AuthError> {
-        if let Some(attempts) = &self.attempts {
+        if let Some(attempts) = self.attempts() {
             let counted = attempts.at(target, self.clock.monotonic());
             counted.map_err(|retry_after| AuthError::Limited { retry_after })?;
         }
         let result = trial.await;
-        if let Some(attempts) = &self.attempts
+        if let Some(attempts) = self.attempts()
             && !matches!(result, Err(AuthError::BadCredentials))
         {
             attempts.forgive_at(target);

@@ -119,13 +119,7 @@ impl Run {
             let may_retry = error.retryable && failures < RETRIES && nothing_said && !too_long;
             self.observer.provider_failed(self.model.provider_name(), error.code, may_retry);
             if !may_retry {
-                tracing::warn!(
-                    code = error.code.as_str(),
-                    failures,
-                    "generation {} failed: {}",
-                    self.generation_id,
-                    error.code.as_str()
-                );
+                self.say(&error, failures, None);
                 return Ending::Failed(Failure {
                     retry_after: error.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
                     detail: error.detail.filter(|_| self.request.shows_details),
@@ -133,8 +127,38 @@ impl Run {
                 });
             }
             failures += 1;
-            tracing::info!(code = error.code.as_str(), failures, "generation {} is tried again", self.generation_id);
-            tokio::time::sleep(pause_before(failures, error.retry_after)).await;
+            let pause = pause_before(failures, error.retry_after);
+            self.say(&error, failures, Some(pause));
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Says in the log that a request failed, with all by which an administrator finds provider, model and user; and
+    /// after which pause it is sent again, if it is. As an error where nobody but the administrator can mend it.
+    fn say(&self, error: &ProviderError, failures: u32, again: Option<Duration>) {
+        let ProviderError { code, message: cause, status, .. } = error;
+        let (provider, model, code) = (self.model.provider_name(), &*self.model.upstream_name, code.as_str());
+        let id = self.generation_id;
+        let answered = status.map(|status| format!(" answered {status}")).unwrap_or_default();
+        let place = self.model.provider.key_place().filter(|_| error.code == ProviderErrorCode::Auth);
+        let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+        let what = format!("{code}: {provider} (model {model}){answered}: {cause}{place}");
+        // An invalid key that was asked for is nobody's fault.
+        let must_act = matches!(error.code, ProviderErrorCode::Auth | ProviderErrorCode::NoCredit)
+            && !self.request.use_invalid_key;
+        match again {
+            Some(pause) => tracing::info!(
+                provider,
+                model,
+                status,
+                code,
+                failures,
+                "generation {id} is tried again in {pause:.1?}: {what}"
+            ),
+            None if must_act => {
+                tracing::error!(provider, model, status, code, failures, "generation {id} failed: {what}");
+            }
+            None => tracing::warn!(provider, model, status, code, failures, "generation {id} failed: {what}"),
         }
     }
 
@@ -228,6 +252,7 @@ impl Run {
             detail: None,
             retryable: true,
             retry_after: None,
+            status: None,
         })
     }
 

@@ -155,6 +155,7 @@ pub(crate) fn error(how: Finish) -> ProviderError {
         detail: None,
         retryable,
         retry_after: after_ms.map(|ms| Duration::from_millis(ms.into())),
+        status: None,
     }
 }
 

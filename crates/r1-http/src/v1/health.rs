@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::{app::App, session::IsAdmin};
 
 /// The database has so long to answer.
 const PING_TIME: Duration = Duration::from_secs(2);
@@ -17,6 +20,15 @@ const PING_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct HealthBody {
     /// `ok`, `draining` or `failed`. Providers don't count: history and sign-in work without them.
     status: &'static str,
+    /// To administrators alone.
+    #[serde(flatten)]
+    parts: Option<Parts>,
+}
+
+/// What is nobody's business but an administrator's.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = HealthParts)]
+pub(crate) struct Parts {
     /// Version of the server.
     version: &'static str,
     /// The database.
@@ -37,7 +49,7 @@ pub(crate) struct Part {
 pub(crate) struct NamedPart {
     /// Its name in the configuration.
     name: String,
-    /// `ok` or `degraded`; the local model: `idle`, `fetching`, `starting`, `ready`, `failed`.
+    /// `ok`, `degraded`, or `unknown` until it was asked for something; the local model: `idle`, `fetching`, `starting`, `ready`, `failed`.
     status: &'static str,
     /// What a person should know.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,39 +60,51 @@ async fn database_works(app: &App) -> bool {
     match tokio::time::timeout(PING_TIME, app.store.ping()).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            tracing::warn!("the database fails its health check: {error}");
+            tracing::error!("the database fails its health check: {error}");
             false
         }
         Err(_) => {
-            tracing::warn!("the database did not answer its health check in time");
+            tracing::error!("the database did not answer its health check in time");
             false
         }
     }
 }
 
-/// How the server and its parts are.
+/// How the server is; to a signed-in administrator how its parts are, too.
 #[utoipa::path(
-    get, path = "/health", tag = "health", security(()),
+    get, path = "/health", tag = "health", security((), ("bearer" = []), ("cookie" = [])),
     responses(
         (status = 200, description = "Process and database work.", body = HealthBody),
         (status = 503, description = "The database does not.", body = HealthBody),
     )
 )]
-pub(crate) async fn get_health(State(app): State<App>) -> impl IntoResponse {
-    let works = database_works(&app).await;
+pub(crate) async fn get_health(State(app): State<App>, IsAdmin(is_admin): IsAdmin) -> Response {
+    health_of(&app, is_admin).await
+}
+
+/// How the server and its parts are, for a listener that asks nobody who they are.
+pub async fn full_health(app: App) -> Response {
+    health_of(&app, true).await
+}
+
+async fn health_of(app: &App, in_full: bool) -> Response {
+    let works = database_works(app).await;
     let (code, status) = match (works, app.engine.is_draining()) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
         (true, true) => (StatusCode::OK, "draining"),
         (true, false) => (StatusCode::OK, "ok"),
     };
-    let providers = app.models.health().into_iter();
-    let body = HealthBody {
-        status,
+    let parts = in_full.then(|| Parts {
         version: env!("CARGO_PKG_VERSION"),
         database: Part { status: if works { "ok" } else { "failed" } },
-        providers: providers.map(|p| NamedPart { name: p.name, status: p.status, detail: p.detail }).collect(),
-    };
-    (code, axum::Json(body))
+        providers: app
+            .models
+            .health()
+            .into_iter()
+            .map(|part| NamedPart { name: part.name, status: part.status, detail: part.detail })
+            .collect(),
+    });
+    (code, axum::Json(HealthBody { status, parts })).into_response()
 }
 
 /// The process runs.

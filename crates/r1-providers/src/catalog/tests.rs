@@ -65,12 +65,39 @@ fn names_are_found() {
     let catalog = Catalog::new(config(vec![remote("router", &["meta/llama"]), remote("b", &[])], true)).unwrap();
     assert_eq!(resolve(&catalog, None), pair("router/meta/llama", "meta/llama"));
     assert_eq!(resolve(&catalog, Some("b/x/y")), pair("b/x/y", "x/y"));
-    assert_eq!(resolve(&catalog, Some("nobody/knows")), pair("router/nobody/knows", "nobody/knows"));
+    assert_eq!(resolve(&catalog, Some("meta/llama")), pair("router/meta/llama", "meta/llama"));
+    assert_eq!(resolve(&catalog, Some("meta/llama:free")), pair("router/meta/llama:free", "meta/llama:free"));
     assert_eq!(resolve(&catalog, Some("bare")), pair("router/bare", "bare"));
     assert_eq!(resolve(&catalog, Some("local/tiny")), pair("local/tiny", "tiny"));
     for unknown in ["local/huge", "", "b/", "a\nb", &"x".repeat(300)] {
         assert_eq!(resolve(&catalog, Some(unknown)), Err(UnknownModel::NoModel { name: unknown.to_owned() }));
     }
+}
+
+#[test]
+fn a_mistyped_provider_is_nobodys_model() {
+    let refused = |catalog: &Catalog, name: &str| match catalog.resolve(Some(name)).err() {
+        Some(UnknownModel::Mistyped { near, .. }) => near,
+        other => panic!("{name}: {other:?}"),
+    };
+    // What the default provider has is configured.
+    let catalog =
+        Catalog::new(config(vec![remote("echo", &["echo", "big/echo"]), remote("mistral", &[])], true)).unwrap();
+    assert_eq!(refused(&catalog, "ecko/echo").as_deref(), Some("echo/echo"));
+    assert_eq!(refused(&catalog, "big/ecko").as_deref(), Some("echo/big/echo"));
+    assert_eq!(refused(&catalog, "nope/gone"), None);
+    assert_eq!(resolve(&catalog, Some("big/echo")), pair("echo/big/echo", "big/echo"));
+    assert_eq!(resolve(&catalog, Some("echo/gone")), pair("echo/gone", "gone"), "only its provider knows");
+    assert_eq!(resolve(&catalog, Some("gone")), pair("echo/gone", "gone"));
+    // What a router has is not known before it has listed it.
+    let catalog = Catalog::new(config(vec![remote("openrouter", &[]), remote("mistral", &[])], true)).unwrap();
+    for vendors in ["openai/gpt-4o", "meta-llama/llama-3", "mistralai/mistral-large", "x-ai/grok:free"] {
+        assert_eq!(resolve(&catalog, Some(vendors)), pair(&format!("openrouter/{vendors}"), vendors));
+    }
+    assert_eq!(refused(&catalog, "mistrall/m").as_deref(), Some("mistral/m"));
+    assert_eq!(refused(&catalog, "opnrouter/openai/gpt-4o").as_deref(), Some("openrouter/openai/gpt-4o"));
+    let message = catalog.resolve(Some("mistrall/m")).err().unwrap().to_string();
+    assert!(message.contains("no provider 'mistrall'") && message.contains("did you mean 'mistral/m'?"), "{message}");
 }
 
 #[test]
@@ -138,5 +165,5 @@ fn the_local_model_is_warmed_and_asked_for_its_health() {
     catalog.warm();
     assert_eq!(local.warmed.load(Ordering::SeqCst), 1);
     let health: Vec<_> = catalog.health().into_iter().map(|health| (health.name, health.status)).collect();
-    assert_eq!(health, [("a".to_owned(), "ok"), ("local".to_owned(), "idle")]);
+    assert_eq!(health, [("a".to_owned(), "unknown"), ("local".to_owned(), "idle")]);
 }

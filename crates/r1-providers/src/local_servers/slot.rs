@@ -251,15 +251,17 @@ impl Slot {
         let health = self.client.get(format!("http://{}/api/v1/health", self.address));
         let ask = async {
             let response = health.send().await.ok()?;
+            let has_id = response.headers().contains_key("x-request-id");
             let body = crate::listing::read_up_to(response, HEALTH_BYTES).await.ok()?;
-            serde_json::from_slice::<Value>(&body).ok()
+            Some((serde_json::from_slice::<Value>(&body).ok()?, has_id))
         };
         let health = tokio::time::timeout(LAST_LOOK, ask).await.map_err(|_| Other::NoList(ListFault::Late))?;
-        let is_gpt_r1 = health.is_some_and(|health| {
-            health["status"].is_string()
-                && health["version"].is_string()
-                && health["database"].is_object()
-                && health["providers"].is_array()
+        let is_gpt_r1 = health.is_some_and(|(health, has_id)| {
+            let tells_all =
+                health["version"].is_string() && health["database"].is_object() && health["providers"].is_array();
+            // To strangers it says whether it works, and nothing else.
+            let tells_little = has_id && health.as_object().is_some_and(|health| health.len() == 1);
+            health["status"].is_string() && (tells_all || tells_little)
         });
         if is_gpt_r1 { Err(Other::GptR1) } else { Ok(()) }
     }
@@ -311,7 +313,10 @@ impl Found {
     /// How it is; none where it has never been there.
     pub(crate) fn health(&self) -> Option<ProviderHealth> {
         if let Some(client) = self.slot.client(self.is_named) {
-            return Some(client.health());
+            let health = client.health();
+            // It has given its list to whoever looks for servers.
+            let status = if health.status == "unknown" { "ok" } else { health.status };
+            return Some(ProviderHealth { status, ..health });
         }
         let seen = self.slot.seen.lock();
         let client = if self.is_named { &seen.named } else { &seen.by_port };
@@ -355,6 +360,7 @@ impl Found {
             detail: None,
             retryable: true,
             retry_after: None,
+            status: None,
         })
     }
 }

@@ -48,6 +48,8 @@ pub struct OpenAiConfig {
     pub unix_socket: Option<PathBuf>,
     /// Sent as `Authorization: Bearer`, or in the header that [`Self::api_key_header`] names.
     pub api_key: Option<SecretString>,
+    /// Where the key is set, in words for the log; never the key.
+    pub key_place: Option<String>,
     /// Models to list; where empty, the provider is asked (`GET /models`).
     pub models: Vec<String>,
     /// What the administrator says of its models, by their names. Beats all that is known otherwise.
@@ -95,6 +97,7 @@ impl OpenAiConfig {
             base_url: base_url.into(),
             unix_socket: None,
             api_key: None,
+            key_place: None,
             models: Vec::new(),
             abilities: BTreeMap::new(),
             continues: Continues::None,

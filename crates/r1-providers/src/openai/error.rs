@@ -61,7 +61,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// A failure in our words.
 pub(crate) fn fault(code: Code, retryable: bool, message: String) -> ProviderError {
-    ProviderError { code, message, detail: None, retryable, retry_after: None }
+    ProviderError { code, message, detail: None, retryable, retry_after: None, status: None }
 }
 
 pub(crate) fn key_rejected(name: &str) -> ProviderError {
@@ -203,6 +203,7 @@ pub(crate) fn of_status(
             fault(Code::Rejected, false, format!("The provider '{name}' refused the request (status {status})."))
         }
     };
+    error.status = Some(status.as_u16());
     if error.retryable {
         error.retry_after = retry_after(headers, now);
     }

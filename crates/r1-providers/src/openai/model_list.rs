@@ -49,8 +49,7 @@ impl ModelList {
         self.seen.lock().fault
     }
 
-    /// Adds to a report what came of asking for the list. That alone makes nobody unhealthy: who
-    /// does not list may answer.
+    /// Adds to a report what came of asking for the list.
     pub(super) fn mention(&self, mut report: ProviderHealth) -> ProviderHealth {
         if let Some(fault) = self.fault() {
             let said = format!("its models can't be listed: {fault}");
@@ -108,7 +107,11 @@ impl ModelList {
                 seen.next = Some(now + FRESH);
             }
             Err(fault) => {
-                if seen.fault.replace(fault) != Some(fault) {
+                let is_new = seen.fault.replace(fault) != Some(fault);
+                // Nobody but the administrator can mend a key.
+                if is_new && fault.is_about_the_key() {
+                    tracing::error!(provider = name, "the models of provider {name} can't be listed: {fault}");
+                } else if is_new {
                     tracing::warn!(provider = name, "the models of provider {name} can't be listed: {fault}");
                 }
                 seen.next = Some(now + LEFT_ALONE);

@@ -51,7 +51,32 @@ impl OpenAi {
     /// How it is, from what came of the last request.
     #[must_use]
     pub fn health(&self) -> ProviderHealth {
-        self.inner.list.mention(self.inner.health.report(&self.inner.name))
+        let list = &self.inner.list;
+        let came = match list.fault() {
+            Some(fault) if fault.is_grave() => Some(false),
+            Some(_) => None,
+            None => list.known().map(|_| true),
+        };
+        list.mention(self.inner.health.report(&self.inner.name, came))
+    }
+
+    /// Asks for its list, whether its models are configured or not, to learn whether it is there and takes the key.
+    /// That costs nothing, and is waited for as [`OpenAi::models`] is.
+    pub async fn look(&self) {
+        let inner = self.inner.clone();
+        self.inner.list.refresh(&self.inner.name, || async move { inner.ask_for_models().await }).await;
+    }
+
+    /// The models that it listed last.
+    pub(crate) fn listed_models(&self) -> Option<Vec<String>> {
+        Some(self.inner.list.known()?.iter().map(|model| model.id.clone()).collect())
+    }
+
+    /// What it is known to have: as configured, and as it listed it last. None where neither says anything.
+    pub(crate) fn known_models(&self) -> Option<Vec<String>> {
+        let (configured, listed) = (self.configured_models(), self.listed_models());
+        (!configured.is_empty() || listed.is_some())
+            .then(|| configured.iter().cloned().chain(listed.unwrap_or_default()).collect())
     }
 
     /// Ends what it does in the background.

@@ -82,5 +82,5 @@ pub(super) fn wants_password(name: &str) -> ProviderError {
         "The proxy on the way to the provider '{name}' wants a name and password, or others than it was given: they \
          have to be corrected in the server's configuration."
     );
-    fault(Code::Unreachable, false, message)
+    ProviderError { status: Some(407), ..fault(Code::Unreachable, false, message) }
 }

@@ -106,7 +106,7 @@ pub(super) fn find(glyphs: &[Glyph], hosts: &HashSet<String>, spans: &mut Vec<Ra
 }
 
 fn next(chars: &[char], from: usize, is: impl Fn(char) -> bool) -> Option<usize> {
-    chars.iter().skip(from).position(|c| is(*c)).map(|at| from + at)
+    chars.get(from..)?.iter().position(|c| is(*c)).map(|at| from + at)
 }
 
 /// What no address goes on behind.

@@ -182,7 +182,7 @@ fn standard(glyph: Glyph) -> Glyph {
 
 /// Hexadecimal digits alone, whatever separates them: `73 6b`, `73:6b`, `0x73, 0x6b`.
 fn hex_digits(glyphs: &[Glyph]) -> Vec<Glyph> {
-    let next = glyphs.iter().map(|glyph| glyph.char).skip(1).chain(['\0']);
+    let next = glyphs.get(1..).unwrap_or_default().iter().map(|glyph| glyph.char).chain(['\0']);
     let digits = glyphs.iter().zip(next).filter(|(glyph, next)| glyph.char.is_ascii_hexdigit() && *next != 'x');
     digits.map(|(glyph, _)| *glyph).collect()
 }

@@ -42,7 +42,7 @@ fn escape(glyphs: &[Glyph]) -> Option<(char, usize)> {
         ('%', _) => number(glyphs, 1, 2, 16),
         ('\\', 'x') => number(glyphs, 2, 2, 16),
         ('\\', 'u') if at(2) == Some('{') => {
-            let digits = glyphs.iter().skip(3).position(|glyph| glyph.char == '}').filter(|digits| *digits <= 6)?;
+            let digits = glyphs.get(3..)?.iter().position(|glyph| glyph.char == '}').filter(|digits| *digits <= 6)?;
             number(glyphs, 3, digits, 16).map(|(char, taken)| (char, taken + 1))
         }
         ('\\', 'u') => number(glyphs, 2, 4, 16),
@@ -55,7 +55,7 @@ fn escape(glyphs: &[Glyph]) -> Option<(char, usize)> {
     }
 }
 
-/// The character whose number stands in so many digits from `from` on.
+/// The character whose number stands in this many digits from `from` on.
 fn number(glyphs: &[Glyph], from: usize, digits: usize, radix: u32) -> Option<(char, usize)> {
     let digits = glyphs.get(from..from + digits).filter(|digits| !digits.is_empty())?;
     let value = digits

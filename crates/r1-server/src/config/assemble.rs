@@ -15,8 +15,8 @@ use r1_auth::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, Database, DatabaseConfig, GenerationConfig, LimitsConfig, LocalEngine, LocalModelConfig, LogConfig,
-    LogFormat, Postgres, ServerConfig, StreamConfig, listen, local_servers,
+    Config, Database, DatabaseConfig, GenerationConfig, LimitsConfig, LocalEngine, LocalModelConfig, Postgres,
+    ServerConfig, StreamConfig, listen, local_servers, log,
     providers::{self, ProviderConfig},
     reader::{Reader, Wrong},
 };
@@ -65,7 +65,7 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
         },
         local_model,
         local_servers,
-        log: log(reader),
+        log: log::read(reader, environment),
         data_dir,
         providers,
     }
@@ -109,7 +109,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
     let (api, web, metrics) = listen::read(reader);
     let public_url = reader.read("server.public_url", |value| match value.text().map(str::trim) {
         Some("") => Ok(None),
-        Some(text) => match providers::web_url(text)? {
+        Some(text) => match providers::web_url(text, "https://chat.example.com")? {
             url if url.path() == "/" => Ok(Some(url)),
             _ => Err(Wrong::new(
                 "has a path, and GPT.R1 can't be served below one",
@@ -120,7 +120,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
     });
     let mut cors_origins = Vec::new();
     for text in reader.list("server.cors_origins") {
-        let origin = providers::web_url(&text).ok().filter(|uri| uri.path() == "/" && !text.ends_with('/'));
+        let origin = providers::web_url(&text, "").ok().filter(|uri| uri.path() == "/" && !text.ends_with('/'));
         match origin.and_then(|uri| http::HeaderValue::from_str(&as_browsers_say(&uri)).ok()) {
             Some(origin) => cors_origins.push(origin),
             None => {
@@ -154,6 +154,7 @@ fn server(reader: &mut Reader) -> ServerConfig {
         shutdown_deadline,
         connections,
         request_timeout,
+        first_look: reader.switch("server.first_look"),
     }
 }
 
@@ -191,8 +192,15 @@ fn database(reader: &mut Reader, data_dir: &Path, has_secret_key: bool) -> Datab
                 "remove it (or unset DATABASE_URL) and set data_dir, or give --data-dir: SQLite lives in there";
             reader.fault(key, "can't choose SQLite's file", remedy);
         } else if !text.is_empty() {
-            let remedy = "remove it, or unset DATABASE_URL: everything is kept in SQLite, in data_dir";
-            reader.fault(key, "is of no database that this version can use", remedy);
+            let remedy = "write postgres://user:password@host/name, or remove it (or unset DATABASE_URL): then everything \
+                          is kept in SQLite, in data_dir";
+            let problem = match providers::scheme(text) {
+                Some(scheme) => {
+                    format!("begins with {scheme}://; only postgres:// is possible, or nothing, for SQLite")
+                }
+                None => "is no URL such as postgres://user:password@host/name".to_owned(),
+            };
+            reader.fault(key, problem, remedy);
         }
         Database::Sqlite(data_dir.to_owned())
     };
@@ -325,15 +333,4 @@ fn local_model(
         reader.fault("local_model.llama_server_path", "is empty", "write \"llama-server\", or the path of the program");
     }
     offered.then_some(config)
-}
-
-fn log(reader: &mut Reader) -> LogConfig {
-    let level = reader.read("log.level", |value| {
-        let text = value.text().map(str::trim).filter(|text| !text.is_empty());
-        let filter = text.filter(|text| tracing_subscriber::EnvFilter::try_new(text).is_ok());
-        let remedy = "write \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
-        filter.map(str::to_owned).ok_or_else(|| Wrong::not("a level or a filter", value, remedy))
-    });
-    let format = reader.word("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-    LogConfig { level, format }
 }

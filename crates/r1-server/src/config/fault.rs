@@ -29,6 +29,19 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
+impl Faults {
+    /// In the order in which one reads: the file's by line, then those of the environment and the command line.
+    pub(crate) fn new(mut faults: Vec<Fault>) -> Self {
+        faults.sort_by_key(|fault| match &fault.origin {
+            Origin::File(_, line) => (0, *line),
+            Origin::Environment(_) => (1, 0),
+            Origin::Flag(_) => (2, 0),
+            Origin::Default(line) => (3, *line),
+        });
+        Self(faults)
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
@@ -37,46 +50,5 @@ impl fmt::Display for Faults {
             write!(f, "\n  {fault}")?;
         }
         Ok(())
-    }
-}
-
-/// The candidate that was probably meant, if any is near.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).max(2);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Insertions, deletions and substitutions between two words (Levenshtein), by one row of the table.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_word_is_found_if_it_is_near() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        let keys = ["log.level", "log.format", "server.host"];
-        assert_eq!(nearest("log.levl", keys), Some("log.level"));
-        assert_eq!(nearest("serverhost", keys), Some("server.host"));
-        assert_eq!(nearest("completely.different", keys), None);
     }
 }

@@ -9,10 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use r1_domain::near::nearest;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    fault::{Fault, nearest},
+    fault::Fault,
     keys,
     providers::PROVIDER_KEYS,
     value::{Entry, Origin, Value},
@@ -23,7 +24,7 @@ pub(crate) const DEFAULT_FILE: &str = include_str!("../../../../config.default.t
 /// The file that is read where no other is named.
 pub(crate) const FILE_NAME: &str = "gpt-r1.toml";
 /// What starts the environment variables that are ours.
-const PREFIX: &str = "GPT_R1__";
+pub(super) const PREFIX: &str = "GPT_R1__";
 /// The names people know, and the settings that they stand for.
 const KNOWN_NAMES: [(&str, &str); 6] = [
     ("DATABASE_URL", "database.url"),
@@ -61,6 +62,8 @@ pub(crate) struct Layers {
     pub(crate) given: Entries,
     /// Unknown keys, unreadable files.
     pub(crate) faults: Vec<Fault>,
+    /// The file can't be read as one: what it would say is not known.
+    pub(crate) is_broken: bool,
 }
 
 /// The default file's settings.
@@ -95,21 +98,34 @@ impl Layers {
             Some(path) => (path.as_path(), true),
             None => (Path::new(FILE_NAME), false),
         };
-        match std::fs::read_to_string(path) {
-            Ok(text) => layers.add_file(defaults, path, &text),
+        match std::fs::read(path) {
+            Ok(bytes) => match str::from_utf8(&bytes) {
+                Ok(text) => layers.add_file(defaults, path, text),
+                Err(error) => {
+                    layers.is_broken = true;
+                    let place = error.valid_up_to();
+                    let line = bytes[..place].iter().filter(|byte| **byte == b'\n').count() + 1;
+                    let problem = format!("is not UTF-8 (byte {}, line {line})", place + 1);
+                    let origin = Origin::File(path.to_owned(), line);
+                    layers.fault(origin, "", problem, "save it as UTF-8".to_owned());
+                }
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {}
-            Err(error) => layers.faults.push(Fault {
-                origin: Origin::File(path.to_owned(), 0),
-                key: String::new(),
-                problem: format!("can't be read: {error}"),
-                remedy: if asked_for {
-                    "check the path given to --config and that this user may read the file".to_owned()
-                } else {
-                    "let this user read it, start gpt-r1 in a directory that this user may look into, or name \
+            Err(error) => {
+                layers.is_broken = true;
+                layers.faults.push(Fault {
+                    origin: Origin::File(path.to_owned(), 0),
+                    key: String::new(),
+                    problem: format!("can't be read: {error}"),
+                    remedy: if asked_for {
+                        "check the path given to --config and that this user may read the file".to_owned()
+                    } else {
+                        "let this user read it, start gpt-r1 in a directory that this user may look into, or name \
                      another file with --config"
-                        .to_owned()
-                },
-            }),
+                            .to_owned()
+                    },
+                });
+            }
         }
         layers.add_environment(defaults, environment);
         layers.add_flags(flags);
@@ -126,7 +142,9 @@ impl Layers {
 
     pub(crate) fn add_file(&mut self, defaults: &Entries, path: &Path, text: &str) {
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
+        // What comes after the first is of its making, and so is what the rest of the file seems to say.
+        if let Some(error) = errors.first() {
+            self.is_broken = true;
             let line = error.span().map_or(0, |span| line_of(text, span.start));
             let problem = format!("is not TOML: {}", error.message());
             self.fault(
@@ -135,13 +153,14 @@ impl Layers {
                 problem,
                 "see https://toml.io for the format".to_owned(),
             );
+            return;
         }
         for (key, value) in table.get_ref() {
             let name = key.get_ref().as_ref();
             let origin = |offset| Origin::File(path.to_owned(), line_of(text, offset));
             match value.get_ref() {
                 DeValue::Table(providers) if name == "providers" => {
-                    self.add_providers(providers, &origin);
+                    self.add_providers(defaults, providers, &origin);
                 }
                 DeValue::Table(section) if is_section(defaults, name) => {
                     for (inner, value) in section {
@@ -174,7 +193,8 @@ impl Layers {
         let near = nearest(&key, defaults.keys().map(String::as_str)).or(elsewhere.map(String::as_str));
         let sections = sections(defaults).chain(["providers"]);
         let near = near.or_else(|| nearest(&key, sections));
-        let remedy = meant(near, "config.default.toml lists all settings");
+        let above = above_sections(defaults, last).filter(|_| key.contains('.'));
+        let remedy = above.unwrap_or_else(|| meant(near, "config.default.toml lists all settings"));
         self.fault(origin, &key, "is not a setting".to_owned(), remedy);
     }
 
@@ -197,7 +217,7 @@ impl Layers {
                 self.set(key, Value::Untyped(value.clone()), origin);
             } else {
                 let near = nearest(&key, defaults.keys().map(String::as_str));
-                let near = near.map(|near| format!("{PREFIX}{}", near.replace('.', "__").to_uppercase()));
+                let near = near.map(variable_of);
                 let remedy = meant(near.as_deref(), "config.default.toml lists all settings");
                 self.fault(origin, "", "stands for no setting".to_owned(), remedy);
             }
@@ -219,6 +239,16 @@ impl Layers {
             }
         }
     }
+}
+
+/// What to do with a setting in a section that stands in none.
+pub(super) fn above_sections(defaults: &Entries, setting: &str) -> Option<String> {
+    defaults.contains_key(setting).then(|| format!("{setting} belongs above the first [section]"))
+}
+
+/// The variable of a setting.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 pub(super) fn meant(near: Option<&str>, otherwise: &str) -> String {

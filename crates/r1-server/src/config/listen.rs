@@ -10,8 +10,9 @@ use super::{
 /// None is `localhost`.
 type Host = Option<IpAddr>;
 
-/// The one address that may be left out.
 const METRICS: &str = "server.metrics_addr";
+/// The addresses that may be left out.
+const MAY_BE_OFF: [&str; 2] = ["server.web_addr", METRICS];
 
 fn parse_host(text: &str) -> Option<Host> {
     if text.eq_ignore_ascii_case("localhost") {
@@ -71,19 +72,25 @@ pub(crate) fn read(reader: &mut Reader) -> (Listen, Listen, Listen) {
     });
     let api = address(reader, "server.api_addr", host);
     let web = address(reader, "server.web_addr", host);
-    if api.collides(&web) {
-        let problem = format!("is at {web}, where server.api_addr is already");
-        reader.fault("server.web_addr", problem, "give each its own port; both serve the page and the API");
-    }
     // Not at `host`: what opens the server to others need not open this.
     let metrics = address(reader, METRICS, None);
-    for (other, key) in [(&api, "server.api_addr"), (&web, "server.web_addr")] {
-        if metrics.collides(other) {
-            let problem = format!("is at {metrics}, where {key} is already");
-            reader.fault(METRICS, problem, "give it a port of its own");
-        }
-    }
+    one_port_each(reader, [("server.api_addr", &api), ("server.web_addr", &web), (METRICS, &metrics)]);
     (api, web, metrics)
+}
+
+/// Notes one fault for all that would be at the same port.
+fn one_port_each(reader: &mut Reader, all: [(&str, &Listen); 3]) {
+    let collides = |(key, listen): &&(&str, &Listen)| {
+        all.iter().any(|(other, other_listen)| other != key && listen.collides(other_listen))
+    };
+    let sharing: Vec<&(&str, &Listen)> = all.iter().filter(collides).collect();
+    let [rest @ .., (last, listen)] = &sharing[..] else { return };
+    let short = |key: &str| key.trim_start_matches("server.").to_owned();
+    let rest: Vec<String> = rest.iter().map(|(key, _)| short(key)).collect();
+    let port = listen.addresses().next().map_or(0, |address| address.port());
+    let problem = format!("{} and {} share :{port}", rest.join(", "), short(last));
+    let given = sharing.iter().map(|(key, _)| *key).rfind(|key| reader.is_given(key)).unwrap_or(last);
+    reader.fault_at(given, problem, "give each its own port; API and page are served at both of theirs");
 }
 
 /// Reads `host:port`, or `:port` at `host`.
@@ -91,7 +98,7 @@ fn address(reader: &mut Reader, key: &str, host: Host) -> Listen {
     reader.read(key, |value| {
         let parsed = value.text().and_then(|text| {
             let text = text.trim();
-            if text.is_empty() && key == METRICS {
+            if MAY_BE_OFF.contains(&key) && (text.is_empty() || text.eq_ignore_ascii_case("off")) {
                 return Some(Listen::default());
             }
             if let Ok(address) = text.parse::<SocketAddr>() {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use r1_domain::near::nearest;
 use r1_providers::openai::{MaxTokensField, OPTIONAL_PARAMETERS, Parameters, SystemRole};
 
 use super::{
-    fault::nearest,
     keys,
     reader::{Reader, Wrong},
     value::Value,

@@ -1,18 +1,23 @@
 //! `[providers.NAME]` in a file, and the tables within: its headers, and its models' own settings.
 
+use r1_domain::near::nearest;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    fault::nearest,
     keys,
-    layers::{Layers, meant},
+    layers::{Entries, Layers, above_sections, meant},
     model_settings::{self, MODEL_KEYS},
     providers::{PROVIDER_KEYS, PROVIDER_TABLES},
     value::{Origin, Value},
 };
 
 impl Layers {
-    pub(super) fn add_providers(&mut self, providers: &DeTable<'_>, origin: &impl Fn(usize) -> Origin) {
+    pub(super) fn add_providers(
+        &mut self,
+        defaults: &Entries,
+        providers: &DeTable<'_>,
+        origin: &impl Fn(usize) -> Origin,
+    ) {
         for (name, value) in providers {
             let full = keys::join(["providers", name.get_ref()]);
             let DeValue::Table(settings) = value.get_ref() else {
@@ -20,7 +25,7 @@ impl Layers {
                 continue;
             };
             let before = self.given.len();
-            self.add_provider(name.get_ref(), settings, origin);
+            self.add_provider(defaults, name.get_ref(), settings, origin);
             if self.given.len() == before {
                 // The bare header makes the provider, which then lacks what it lacks.
                 let key = keys::join(["providers", name.get_ref(), "api_key"]);
@@ -29,7 +34,13 @@ impl Layers {
         }
     }
 
-    fn add_provider(&mut self, provider: &str, settings: &DeTable<'_>, origin: &impl Fn(usize) -> Origin) {
+    fn add_provider(
+        &mut self,
+        defaults: &Entries,
+        provider: &str,
+        settings: &DeTable<'_>,
+        origin: &impl Fn(usize) -> Origin,
+    ) {
         for (inner, value) in settings {
             let setting = inner.get_ref().as_ref();
             let (key, at) = (keys::join(["providers", provider, setting]), origin(inner.span().start));
@@ -55,7 +66,8 @@ impl Layers {
                 _ => {
                     let all = || PROVIDER_KEYS.into_iter().chain(PROVIDER_TABLES);
                     let listed = all().collect::<Vec<_>>().join(", ");
-                    let remedy = meant(nearest(setting, all()), &listed);
+                    let remedy = above_sections(defaults, setting);
+                    let remedy = remedy.unwrap_or_else(|| meant(nearest(setting, all()), &listed));
                     self.fault(at, &key, "is not a setting of a provider".to_owned(), remedy);
                 }
             }

@@ -71,6 +71,8 @@ pub(crate) struct ProviderConfig {
     pub(crate) base_url: String,
     /// The key, if it needs one.
     pub(crate) api_key: Option<SecretString>,
+    /// Where that is set, for the log: `api_key, gpt-r1.toml:4`.
+    pub(crate) key_place: Option<String>,
     /// The models to list; empty: ask it.
     pub(crate) models: Vec<String>,
     /// What is said of its models, by their names.
@@ -118,11 +120,11 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
         first.or_else(|| reader.given().keys().find(|key| key.starts_with(&within)).cloned()).unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
-        let remedy = "name it with lower-case letters, digits, \"-\" and \"_\"";
-        reader.fault(&first, "belongs to a provider whose name can't stand before a model's", remedy);
+        let problem = format!("'{}' is no provider's name", name.escape_debug());
+        reader.fault_at(&first, problem, "name it with lower-case letters, digits, \"-\" and \"_\"");
     } else if name == LOCAL {
         let remedy = "give the provider another name; the local model is set in [local_model]";
-        reader.fault(&first, "belongs to a provider named \"local\", which is the local model's name", remedy);
+        reader.fault_at(&first, "[providers.local] has the local model's name", remedy);
     }
     let base_url = if reader.is_given(&key("base_url")) {
         reader.read(&key("base_url"), |value| {
@@ -137,11 +139,13 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
                     "take that off: it is put there again",
                 ));
             }
-            web_url(url).map(|_| url.to_owned())
+            web_url(url, "https://api.example.com/v1").map(|_| url.to_owned())
         })
     } else {
         if name != OPENAI {
-            reader.fault(&first, "belongs to a provider without a base_url", format!("set providers.{name}.base_url"));
+            let section = keys::join(["providers", &name]);
+            let remedy = format!("set {section}.base_url, such as \"https://api.example.com/v1\"");
+            reader.fault_at(&first, format!("[{section}] has no base_url"), remedy);
         }
         OPENAI_BASE_URL.to_owned()
     };
@@ -164,8 +168,9 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
     let model_parameters = parameters::of_models(reader, &name);
     let abilities = model_settings::abilities(reader, &name);
     ProviderConfig {
-        name,
         base_url,
+        key_place: api_key.is_some().then(|| key_place(reader, &name)),
+        name,
         api_key,
         models,
         abilities,
@@ -179,6 +184,15 @@ fn provider(reader: &mut Reader, environment: &[(String, String)], name: String)
 
 fn optional<T>(reader: &mut Reader, key: &str, otherwise: T, read: impl FnOnce(&mut Reader, &str) -> T) -> T {
     if reader.is_given(key) { read(reader, key) } else { otherwise }
+}
+
+fn key_place(reader: &Reader, name: &str) -> String {
+    let given = ["api_key", "api_key_env"].into_iter().find(|setting| {
+        let key = keys::join(["providers", name, setting]);
+        reader.given().get(&key).is_some_and(|entry| entry.value.text() != Some(""))
+    });
+    let setting = given.unwrap_or("api_key");
+    format!("{setting}, {}", reader.origin(&keys::join(["providers", name, setting])))
 }
 
 fn api_key(reader: &mut Reader, environment: &[(String, String)], name: &str) -> Option<SecretString> {
@@ -223,13 +237,27 @@ fn find_api_key(reader: &mut Reader, environment: &[(String, String)], name: &st
     }
 }
 
-/// Reads an http(s) URL with a host, and without what does not belong into one.
-pub(crate) fn web_url(text: &str) -> Result<http::Uri, Wrong> {
+/// The scheme of a URL, if it begins with one: a word that holds no secret.
+pub(crate) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once("://")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.len() <= 20 && scheme.chars().all(plain))
+        .then_some(scheme)
+}
+
+/// Reads an http(s) URL with a host, and without what does not belong into one. `example` is shown where it is none.
+pub(crate) fn web_url(text: &str, example: &str) -> Result<http::Uri, Wrong> {
     // Never repeated: people put keys into URLs.
-    let wrong = |problem: &str| Wrong::new(problem, "write it like \"https://api.example.com/v1\"");
+    let wrong = |problem: &str| Wrong::new(problem, format!("write it like \"{example}\""));
+    match scheme(text).map(str::to_ascii_lowercase).as_deref() {
+        Some("http" | "https") => {}
+        _ if text.is_empty() => return Err(wrong("is empty")),
+        Some(scheme) => return Err(wrong(&format!("begins with {scheme}://; only http:// and https:// are possible"))),
+        None => return Err(wrong("lacks http:// or https://")),
+    }
     let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
-        return Err(wrong("must be a URL with http:// or https:// and a host"));
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(wrong("has no host"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(wrong("must not hold a user name or password"));

@@ -16,8 +16,8 @@ use super::{
 
 /// Why a value does not fit.
 pub(crate) struct Wrong {
-    problem: String,
-    remedy: String,
+    pub(crate) problem: String,
+    pub(crate) remedy: String,
 }
 
 impl Wrong {
@@ -31,6 +31,16 @@ impl Wrong {
         Self { problem: problem.into(), remedy: remedy.into() }
     }
 }
+
+/// What `limits.enabled = false` switches off: 0, which elsewhere means "none", is no number of these.
+const SWITCHED: [&str; 6] = [
+    "limits.attaches_per_user",
+    "limits.failed_sign_ins_per_address",
+    "limits.failed_sign_ins_per_name",
+    "limits.registrations_per_address",
+    "limits.requests_per_minute",
+    "limits.runs_per_user",
+];
 
 /// All layers, and what has been asked for so far.
 pub(crate) struct Reader {
@@ -70,6 +80,12 @@ impl Reader {
     pub(crate) fn fault(&mut self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) {
         let (problem, remedy) = (problem.into(), remedy.into());
         self.faults.push(Fault { origin: self.origin(key), key: key.to_owned(), problem, remedy });
+    }
+
+    /// Notes a fault of what stands around a setting: its place is shown, its name is not.
+    pub(crate) fn fault_at(&mut self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) {
+        let (problem, remedy) = (problem.into(), remedy.into());
+        self.faults.push(Fault { origin: self.origin(key), key: String::new(), problem, remedy });
     }
 
     /// A setting, as `parse` understands it; where it does not, the default.
@@ -134,7 +150,14 @@ impl Reader {
             let fits =
                 number.filter(|number| (least..=most).contains(number)).and_then(|number| N::try_from(number).ok());
             let expected = format!("a whole number from {least} to {most}");
-            fits.ok_or_else(|| Wrong::not(&expected, value, "write the number without quotation marks or unit"))
+            fits.ok_or_else(|| {
+                let remedy = match number {
+                    Some(0) if SWITCHED.contains(&key) => "to have none of these limits, set limits.enabled = false",
+                    Some(_) => "write a number within these bounds",
+                    None => "write the number without quotation marks or unit",
+                };
+                Wrong::not(&expected, value, remedy)
+            })
         })
     }
 

@@ -82,7 +82,7 @@ fn conclusions(config: &Config) -> String {
          #   default model   {}/{model}\n",
         config.data_dir.display(),
         config.server.api,
-        config.server.web,
+        if config.server.web.required.is_some() { config.server.web.to_string() } else { "off".to_owned() },
         config.default_model.provider,
     );
     let local = if config.local_model.is_some() { "offered" } else { "not offered" };

@@ -22,7 +22,7 @@ fn load_with(file: &str, environment: &[(&str, &str)], mut flags: Flags) -> Resu
     let mut environment: Vec<(String, String)> =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     environment.push(("HOME".to_owned(), "/people/demo".to_owned()));
-    load(&flags, &environment)
+    load(&Source { flags, environment })
 }
 
 fn good(file: &str, environment: &[(&str, &str)]) -> Config {
@@ -31,7 +31,7 @@ fn good(file: &str, environment: &[(&str, &str)]) -> Config {
 
 #[test]
 fn nothing_has_to_be_set() {
-    let Loaded { config, warnings, effective } = load_from("", &[]).unwrap();
+    let Loaded { config, warnings, effective, .. } = load_from("", &[]).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(config.data_dir, PathBuf::from("/people/demo/.local/share/gpt-r1"));
     assert_eq!(config.server.api.to_string(), "127.0.0.1:8000 and [::1]:8000");
@@ -39,6 +39,11 @@ fn nothing_has_to_be_set() {
     assert!(config.server.public_url.is_none() && config.server.cors_origins.is_empty());
     assert!(config.server.trusted_proxies.is_empty());
     assert_eq!(config.server.metrics, Listen::default(), "off");
+    for off in ["off", ""] {
+        let loaded = load_from(&format!("[server]\nweb_addr = '{off}'\n"), &[]).unwrap();
+        assert_eq!(loaded.config.server.web, Listen::default());
+        assert!(loaded.effective.contains("page            off"), "{}", loaded.effective);
+    }
     assert!(
         matches!(&config.database.database, Database::Sqlite(path) if *path == config.data_dir)
             && !config.database.sync_all
@@ -206,6 +211,36 @@ fn risky_combinations_are_said() {
     let far = warnings("", &[("OPENAI_BASE_URL", "http://models.example.com/v1"), ("OPENAI_API_KEY", "sk-secret")]);
     assert!(has(&far, "crosses the network") && !has(&far, "sk-secret"), "{far:?}");
     assert!(has(&warnings("", &[("OPENAI_MODEL", "m")]), "OPENAI_MODEL is set"));
+    for (name, meant) in [
+        ("GPT_R1_LOG_LEVEL", "did you mean GPT_R1__LOG__LEVEL?"),
+        ("gpt_r1__log__level", "did you mean GPT_R1__LOG__LEVEL?"),
+        ("GPTR1__DATA_DIR", "did you mean GPT_R1__DATA_DIR?"),
+        ("GPT_R1_PUBLIC", "settings begin with GPT_R1__"),
+    ] {
+        let said = warnings("", &[(name, "x")]);
+        assert!(said.len() == 1 && has(&said, &format!("the variable {name} stands for no setting")), "{said:?}");
+        assert!(has(&said, meant), "{said:?}");
+    }
+    for name in
+        ["GPT_R1_SERVICE_HOST", "GPT_R1_A_SERVICE_PORT_API", "GPT_R1_PORT_8000_TCP_ADDR", "GPT_R1_PORT", "GPT_R12"]
+    {
+        assert_eq!(warnings("", &[(name, "x")]), Vec::<String>::new(), "{name}");
+    }
+    let echo = "[providers.echo]\nbase_url = 'http://localhost:1'\nmodels = ['echo']\n";
+    for (model, part) in [
+        (
+            "ecko/echo",
+            "no provider \"ecko\", so echo is asked for the model \"ecko/echo\"; did you mean \"echo/echo\"?",
+        ),
+        ("echo/ecko", "\"ecko\" is not among providers.echo.models; did you mean \"echo/echo\"?"),
+        ("echo/something", "\"something\" is not among providers.echo.models"),
+    ] {
+        let said = warnings(&format!("default_model = '{model}'\n{echo}"), &[]);
+        assert!(said.len() == 1 && has(&said, part), "{model}: {said:?}");
+    }
+    assert_eq!(warnings(&format!("default_model = 'echo/echo'\n{echo}"), &[]), Vec::<String>::new());
+    let router = "default_model = 'meta-llama/llama-3'\n[providers.router]\nbase_url = 'http://localhost:1'\n";
+    assert_eq!(warnings(router, &[]), Vec::<String>::new());
     assert!(has(&warnings("[auth]\npassword_memory = '1MiB'\n", &[]), "OWASP"));
 }
 
@@ -219,7 +254,8 @@ fn a_readable_file_with_a_secret_is_said() {
     let flags = Flags { config: Some(path.clone()), data_dir: Some("d".into()), ..Flags::default() };
     for (mode, count) in [(0o644, 1), (0o600, 0)] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(load(&flags, &[]).unwrap().warnings.len(), count, "{mode:o}");
+        let source = Source { flags: flags.clone(), ..Source::default() };
+        assert_eq!(load(&source).unwrap().warnings.len(), count, "{mode:o}");
     }
 }
 

@@ -45,6 +45,14 @@ impl Value {
         }
     }
 
+    /// The same without regard to where it was given: text from the environment is that of a file.
+    pub(crate) fn typed(&self) -> Self {
+        match self {
+            Self::Untyped(text) => Self::Text(text.clone()),
+            other => other.clone(),
+        }
+    }
+
     /// The text, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {

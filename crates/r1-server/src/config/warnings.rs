@@ -1,12 +1,20 @@
 //! What is allowed but risky. Said at every start, and by `config check`.
 
-use super::{Config, providers::ProviderConfig, reader::Reader, value::Origin};
+use r1_domain::near::{nearest, slip_of};
+
+use super::{
+    Config,
+    layers::{PREFIX, variable_of},
+    providers::ProviderConfig,
+    reader::Reader,
+    value::Origin,
+};
 
 /// OWASP's least for Argon2id, as memory in KiB times passes: all of its pairs are about this much.
 const PASSWORD_COST: u64 = 35 * 1024;
 
 /// One sentence each; names no secret.
-pub(crate) fn warnings(config: &Config, reader: &Reader) -> Vec<String> {
+pub(crate) fn warnings(config: &Config, reader: &Reader, environment: &[(String, String)]) -> Vec<String> {
     let mut warnings = Vec::new();
     let public = config.server.api.is_public() || config.server.web.is_public();
     let url = config.server.public_url.as_ref();
@@ -49,9 +57,58 @@ pub(crate) fn warnings(config: &Config, reader: &Reader) -> Vec<String> {
     {
         warnings.push("OPENAI_MODEL is set, but neither OPENAI_API_KEY nor OPENAI_BASE_URL: it is not used".to_owned());
     }
+    warnings.extend(mistyped_default(config, reader));
+    warnings.extend(environment.iter().filter_map(|(name, _)| mistyped_variable(name, reader)));
     warnings.extend(config.providers.iter().filter_map(readable_key));
     warnings.extend(readable_file(reader));
     warnings
+}
+
+/// A variable that was meant for this program, and is not read. One with the right beginning is a fault instead.
+fn mistyped_variable(name: &str, reader: &Reader) -> Option<String> {
+    let name_as_ours = name.to_ascii_uppercase();
+    let looks_so = ["GPT_R1_", "GPTR1_", "GPT-R1_"].iter().any(|beginning| name_as_ours.starts_with(beginning));
+    if !looks_so || name.starts_with(PREFIX) || is_of_kubernetes(&name_as_ours) {
+        return None;
+    }
+    let known: Vec<String> = reader.defaults().keys().map(|key| variable_of(key)).collect();
+    let flat = |name: &str| name.replace(['-', '_'], "");
+    let same = known.iter().find(|known| flat(known) == flat(&name_as_ours)).map(String::as_str);
+    let meant = same.or_else(|| nearest(&name_as_ours, known.iter().map(String::as_str)));
+    let meant = meant.map_or_else(|| format!("settings begin with {PREFIX}"), |meant| format!("did you mean {meant}?"));
+    Some(format!("the variable {name} stands for no setting, and is not read: {meant}"))
+}
+
+/// What Kubernetes tells every container of a service that is called gpt-r1, or gpt-r1-a.
+fn is_of_kubernetes(name: &str) -> bool {
+    let is_port = |rest: &str| rest.is_empty() || rest.starts_with('_');
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"]
+        .iter()
+        .any(|word| name.find(word).is_some_and(|at| is_port(&name[at + word.len()..])))
+}
+
+/// A default model whose provider, or name, was probably mistyped: the default provider is asked for it all the same.
+fn mistyped_default(config: &Config, reader: &Reader) -> Option<String> {
+    let model = config.default_model.model.as_deref().filter(|_| reader.is_given("default_model"))?;
+    let name = &config.default_model.provider;
+    let provider = config.providers.iter().find(|provider| provider.name == *name)?;
+    if provider.models.iter().any(|known| known == model) {
+        return None;
+    }
+    let names = config.providers.iter().map(|provider| provider.name.as_str());
+    let slip = model.split_once('/').and_then(|(first, rest)| Some((first, slip_of(first, names)?, rest)));
+    if let Some((first, meant, rest)) = slip {
+        return Some(format!(
+            "default_model: there is no provider \"{first}\", so {name} is asked for the model \"{model}\"; did you \
+             mean \"{meant}/{rest}\"?"
+        ));
+    }
+    if provider.models.is_empty() {
+        return None;
+    }
+    let near = nearest(model, provider.models.iter().map(String::as_str));
+    let near = near.map(|near| format!("; did you mean \"{name}/{near}\"?")).unwrap_or_default();
+    Some(format!("default_model: \"{model}\" is not among providers.{name}.models{near}"))
 }
 
 fn is_local(url: &http::Uri) -> bool {

@@ -40,6 +40,13 @@ pub(crate) struct Way {
     pub(crate) api_version: Option<String>,
 }
 
+impl Way {
+    /// Whether some of it was read from files, which may change by themselves.
+    pub(crate) fn reads_files(&self) -> bool {
+        self.ca_certificate.is_some() || self.client_certificate.is_some()
+    }
+}
+
 /// Reads it for the provider of this name at this address.
 pub(crate) fn read(
     reader: &mut Reader,

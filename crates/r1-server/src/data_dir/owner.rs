@@ -7,7 +7,7 @@ use rustix::{
     process::{Gid, Uid},
 };
 
-/// Users are looked for in so much of the list of them, and else go by their number.
+/// Users are looked for in at most this much of the list of them, and else go by their number.
 const PASSWD_BYTES: usize = 1 << 20;
 
 /// As whom this process acts.

@@ -7,7 +7,7 @@ fn config(directory: &Path, environment: &[(&str, &str)]) -> Config {
     let flags = Flags { data_dir: Some(directory.to_owned()), ..Flags::default() };
     let environment: Vec<_> =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    config::load(&flags, &environment).unwrap().config
+    config::load(&config::Source { flags, environment }).unwrap().config
 }
 
 fn on_postgres(directory: &Path) -> Config {

@@ -20,6 +20,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::RwLock;
 use r1_http::Arrival;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
@@ -54,7 +55,7 @@ const HEALTH: &str = "/api/v1/health";
 /// What a connection is served with.
 #[derive(Clone)]
 pub(super) struct Host {
-    pub(super) router: Router,
+    pub(super) served: Arc<RwLock<Router>>,
     pub(super) bounds: Bounds,
     /// Cancelled = idle connections close, busy ones after their answer.
     pub(super) closing: CancellationToken,
@@ -80,7 +81,7 @@ pub(super) async fn serve(mut stream: TcpStream, arrival: Arrival, seat: Seat, h
 }
 
 async fn speak_http(stream: TcpStream, head: Bytes, arrival: Arrival, seat: Arc<Seat>, host: Host) {
-    let Host { router, bounds, closing } = host;
+    let Host { served, bounds, closing } = host;
     let stream = WriteTimeout::new(stream, bounds.write_timeout, reset);
     let io = TokioIo::new(Counted { stream: stream.take(0), head, seat: seat.clone(), read: 0, lingering: None });
     let seated = seat.clone();
@@ -91,7 +92,7 @@ async fn speak_http(stream: TcpStream, head: Bytes, arrival: Arrival, seat: Arc<
             _ => Body::empty(),
         });
         request.extensions_mut().insert(arrival);
-        let mut router = router.clone();
+        let mut router = served.read().clone();
         async move {
             let Some(exchange) = exchange else {
                 return Ok(r1_http::too_full(&request).map(|body| Given { body, _exchange: None }));

@@ -106,7 +106,7 @@ async fn another_gpt_r1_is_none_whatever_it_lists() -> Result<()> {
     let later = Upstream::start().await?;
     lists(&later, "gpt-r1", "its-own");
     let health = other.anonymous().read("/health").await?;
-    later.route("/api/v1/health", move |_| Script::json(StatusCode::OK, &health));
+    later.route("/api/v1/health", move |_| Script::json(StatusCode::OK, &health).header("x-request-id", "1"));
     let vllm = Upstream::start().await?;
     lists(&vllm, "vllm", "qwen");
     let addresses = [
@@ -116,7 +116,7 @@ async fn another_gpt_r1_is_none_whatever_it_lists() -> Result<()> {
         place("vllm", &vllm.base_url()),
     ];
     let server = looking(&addresses.join(","))?.start().await?;
-    let client = server.user("ada").await?;
+    let client = server.admin("ada").await?;
     wait_ids(&client, &["nobody/nothing", "vllm/qwen"]).await?;
     later.wait_until("a second look", |counters| counters.model_lists >= 2).await?;
     assert_eq!(ids(&client).await?, ["nobody/nothing", "vllm/qwen"]);

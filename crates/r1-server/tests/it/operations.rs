@@ -14,9 +14,20 @@ async fn health_tells_the_parts_apart() -> Result<()> {
     let upstream = Upstream::start().await?;
     let server = Setup::with_upstream(&upstream)?.start().await?;
     let client = server.anonymous();
-    let health = client.read("/health").await?;
+    // Strangers and users learn whether it works, and nothing else.
+    for client in [&client, &server.user("bob").await?] {
+        assert_eq!(client.read("/health").await?, json!({"status": "ok"}));
+    }
+    let admin = server.admin("ada").await?;
+    let health = admin.read("/health").await?;
     assert_eq!((health["status"].as_str(), health["database"]["status"].as_str()), (Some("ok"), Some("ok")));
-    assert_eq!(health["providers"][0]["name"], "openai");
+    assert_eq!(
+        (&health["providers"][0]["name"], &health["providers"][0]["status"]),
+        (&json!("openai"), &json!("unknown"))
+    );
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    admin.ask_to_end(&json!({"message": "go"})).await?;
+    assert_eq!(admin.read("/health").await?["providers"][0]["status"], "ok");
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(client.get(path).await?.status(), StatusCode::NO_CONTENT, "{path}");
     }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use crate::manager::Manager;
 use anyhow::{Context, Result, bail, ensure};
 use r1_auth::key::SigningKey;
 use r1_domain::store::Store;
@@ -76,6 +77,8 @@ impl Setup {
             .set("LIMITS__ENABLED", "false")
             .set("LOCAL_MODEL__ENABLED", "off")
             .set(LOOK, "off")
+            // Tests count what a provider is asked.
+            .set("SERVER__FIRST_LOOK", "off")
             .set("PROVIDERS__NOBODY__BASE_URL", "http://127.0.0.1:9/v1")
             .set("DEFAULT_MODEL", "nobody/nothing"))
     }
@@ -250,13 +253,20 @@ impl Server {
             Some(namespace) => format!("{}:0", namespace.cables()[1].there()),
             None => "127.0.0.1:0".to_owned(),
         };
-        let mut child = setup
-            .command(&["serve", "--api-addr", &api, "--web-addr", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&log)?)
-            .spawn()?;
+        let is_json = setup.settings.iter().any(|(key, value)| key == "GPT_R1__LOG__FORMAT" && value == "json");
+        let manager = is_json.then(Manager::new).transpose()?;
+        let mut command = setup.command(&["serve", "--api-addr", &api, "--web-addr", "127.0.0.1:0"]);
+        if let Some(manager) = &manager {
+            command.env("NOTIFY_SOCKET", &manager.address);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(std::fs::File::create(&log)?).spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("stdout is piped")?);
         let mut banner = String::new();
+        if let Some(manager) = manager {
+            manager.hears("READY=1").await.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
+            let (api, web) = said(&log)?;
+            return Ok(Self { setup, child, stdout, log, api, web, banner });
+        }
         let ready = async {
             loop {
                 let before = banner.len();
@@ -326,13 +336,33 @@ impl Server {
 
     /// Registers a user with this name and signs in.
     pub(crate) async fn user(&self, name: &str) -> Result<Client> {
+        self.register(name, None).await
+    }
+
+    /// The same for the first administrator.
+    pub(crate) async fn admin(&self, name: &str) -> Result<Client> {
+        let line = self.banner.lines().find(|line| line.contains("setup code")).context("a setup code")?;
+        self.register(name, line.split_whitespace().last()).await
+    }
+
+    async fn register(&self, name: &str, setup_code: Option<&str>) -> Result<Client> {
         let mut client = self.anonymous();
-        let form = json!({"username": name, "email": format!("{name}@example.com"), "password": "correct horse"});
+        let email = format!("{name}@example.com");
+        let form = json!({"username": name, "email": email, "password": "correct horse", "setup_code": setup_code});
         let registered = client.post("/auth/register", &form).await?;
         ensure!(registered.status() == StatusCode::CREATED, "registered: {}", registered.text().await?);
         client.sign_in(name, "correct horse").await?;
         Ok(client)
     }
+}
+
+/// Where a server whose log is JSON says that its API and its page are.
+fn said(log: &Path) -> Result<(String, String)> {
+    let log = std::fs::read_to_string(log)?;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ready = lines.into_iter().find(|line| line["message"] == "ready").context("a line that it is ready")?;
+    let address = |name: &str| ready[name].as_str().map(str::to_owned).context("an address");
+    Ok((address("api")?, address("web")?))
 }
 
 fn http() -> reqwest::Client {

@@ -10,7 +10,7 @@ const MARGIN = '150% 0px';
 
 /** Time (ms) after which a slice of idle work makes room for what else the page has to do. */
 const SLICE_MS = 8;
-/** While the reader scrolls, the others wait: so long (ms) until the next look. */
+/** While the reader scrolls, the others wait: this long (ms) until the next look. */
 const PAUSE_MS = 200;
 
 /**

@@ -26,7 +26,7 @@ export function offsetOf(tab: Tab, words: string): Promise<number> {
   }, words);
 }
 
-/** Waits until so many frames have been painted. */
+/** Waits until this many frames have been painted. */
 export function frames(tab: Tab, count: number): Promise<void> {
   return tab.page.evaluate(async (left) => {
     for (let n = 0; n < left; n += 1) await new Promise((frame) => requestAnimationFrame(frame));

@@ -20,6 +20,12 @@ async function versions(): Promise<Thread> {
   return opened('c1');
 }
 
+/** Until what is loaded with the first choice is there, and has been told of it. */
+async function told(): Promise<void> {
+  await vi.dynamicImportSettled();
+  await settle();
+}
+
 function choose(thread: Thread, id: string): void {
   const shown = thread.path.flatMap((message) => thread.siblings(message));
   const message = shown.find((one) => one.id === id);
@@ -37,6 +43,7 @@ describe('a chosen version', () => {
     const release = server.hold('chooseBranch');
     choose(thread, 'a1c1');
     expect(ids(thread), 'before the server has heard of it').toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
+    await told();
     release();
     await settle();
     expect(head()).toBe('a2');
@@ -50,7 +57,7 @@ describe('a chosen version', () => {
     const heard: unknown[] = [];
     other.addEventListener('message', (event) => heard.push((event as MessageEvent).data));
     choose(thread, 'a1c1');
-    await settle();
+    await told();
     expect(heard).toContainEqual({ type: 'conversation', id: 'c1', change: 'chosen' });
     // The other way round: chosen elsewhere.
     server.row('c1').head_message_id = 'a1b';
@@ -68,7 +75,7 @@ describe('a chosen version', () => {
     choose(thread, 'a1b');
     choose(thread, 'a1c1');
     choose(thread, 'a1b');
-    await settle();
+    await told();
     expect(choices()).toEqual(['chooseBranch a1c1']);
     release();
     await settle();
@@ -80,7 +87,7 @@ describe('a chosen version', () => {
     const thread = await versions();
     server.fail('chooseBranch', new NetworkError('gone'));
     choose(thread, 'a1c1');
-    await settle();
+    await told();
     // The first one is repeated at once, later ones wait.
     server.fail('chooseBranch', problem(503, 'unavailable'));
     await vi.advanceTimersByTimeAsync(5_000);
@@ -94,6 +101,7 @@ describe('a chosen version', () => {
     const thread = await versions();
     server.fail('chooseBranch', problem(422, 'invalid'));
     choose(thread, 'a1c1');
+    await told();
     await vi.advanceTimersByTimeAsync(600_000);
     expect(choices()).toHaveLength(1);
     expect(ids(thread)).toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
@@ -103,6 +111,7 @@ describe('a chosen version', () => {
     const thread = await versions();
     server.fail('chooseBranch', problem(401, 'unauthenticated'));
     choose(thread, 'a1c1');
+    await told();
     await vi.advanceTimersByTimeAsync(600_000);
     expect(choices()).toHaveLength(1);
     threads.resume();
@@ -128,6 +137,7 @@ describe('a chosen version', () => {
     const thread = await versions();
     const release = server.hold('chooseBranch');
     choose(thread, 'a1c1');
+    await told();
     void thread.send('More?');
     accepted('c1', 'q3', 'a3', 'g3', 'More?');
     server.stream.start('c1', 'a3', 'g3');
@@ -156,7 +166,7 @@ describe('a new answer in mid-chat', () => {
     expect(toastTexts()).toEqual(['The turns after it are kept with version 1 of 2.']);
     toasts.items[0]?.action?.run();
     expect(ids(thread)).toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
-    await settle();
+    await told();
     expect(head()).toBe('a2');
   });
 

@@ -8,7 +8,7 @@ use r1_domain::session::SessionKind;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::user::UserBody;
+use super::{say_failed, user::UserBody};
 use crate::{
     app::{App, Settings},
     body::JsonOrForm,
@@ -114,6 +114,7 @@ pub(crate) async fn login(
         (Some(Proof::Cookie), _) | (None, Site::Same) => SessionKind::Cookie,
         (Some(Proof::Token), _) | (None, _) => SessionKind::Bearer,
     };
-    let login = app.auth.login(&request.username, request.password, kind, address).await?;
+    let login = app.auth.login(&request.username, request.password, kind, address).await;
+    let login = login.inspect_err(|error| say_failed("sign-in", address, error))?;
     Ok(session_response(login, &app.settings))
 }

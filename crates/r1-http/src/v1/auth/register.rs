@@ -4,7 +4,7 @@ use r1_auth::Registration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::user::UserBody;
+use super::{say_failed, user::UserBody};
 use crate::{
     app::App,
     body::Json,
@@ -49,6 +49,7 @@ pub(crate) async fn register(
     Json(request): Json<RegisterRequest>,
 ) -> ApiResult<impl IntoResponse> {
     let registration = Registration { username: request.username, email: request.email, password: request.password };
-    let user = app.auth.register(registration, request.setup_code.as_deref(), address).await?;
+    let user = app.auth.register(registration, request.setup_code.as_deref(), address).await;
+    let user = user.inspect_err(|error| say_failed("registration", address, error))?;
     Ok((StatusCode::CREATED, axum::Json(UserBody::from(&user))))
 }

@@ -64,6 +64,7 @@ fn files_of_the_wrong_shape_are_refused() {
     assert!(fault("[providers]\nopenai = 'key'\n").starts_with("providers.openai: must be a table"));
     assert!(fault("providers = 1\n").starts_with("providers: is a section"));
     let faults = load_from("[log]\nlevel = \n", &[]).unwrap_err().0;
+    assert_eq!(faults.len(), 1, "what comes after it is of its making: {faults:?}");
     assert!(faults[0].problem.starts_with("is not TOML"), "{faults:?}");
     assert!(matches!(&faults[0].origin, Origin::File(_, 2)), "{faults:?}");
 }
@@ -122,8 +123,10 @@ fn bad_addresses_and_urls_are_refused() {
     for (url, problem) in [
         ("postgres://user:hidden@db:port/chat", "is no URL such as postgres://"),
         ("postgresql://user:hidden@db/chat?sslmode=hidden", "has an sslmode other than"),
-        ("mysql://user:hidden@db", "is of no database that this version can use"),
-        ("/a/path", "is of no database that this version can use"),
+        ("mysql://user:hidden@db", "begins with mysql://; only postgres:// is possible"),
+        ("Postgres://user:hidden@db", "begins with Postgres://; only postgres:// is possible"),
+        ("/a/path", "is no URL such as postgres://"),
+        ("user:hidden@db", "is no URL such as postgres://"),
         ("sqlite:", "can't choose SQLite's file"),
         ("sqlite:/a.db", "can't choose SQLite's file"),
     ] {
@@ -143,10 +146,14 @@ fn bad_addresses_and_urls_are_refused() {
 #[test]
 fn contradictions_are_refused() {
     for (file, part) in [
-        ("[server]\napi_addr = ':8000'\nweb_addr = ':8000'\n", "where server.api_addr is already"),
-        ("[server]\napi_addr = '0.0.0.0:8000'\nweb_addr = '127.0.0.1:8000'\n", "where server.api_addr is already"),
-        ("[server]\nmetrics_addr = ':8000'\n", "where server.api_addr is already"),
-        ("[server]\nmetrics_addr = '0.0.0.0:3000'\n", "where server.web_addr is already"),
+        ("[server]\napi_addr = ':8000'\nweb_addr = ':8000'\n", ": api_addr and web_addr share :8000"),
+        ("[server]\napi_addr = '0.0.0.0:8000'\nweb_addr = '127.0.0.1:8000'\n", ": api_addr and web_addr share :8000"),
+        ("[server]\nmetrics_addr = ':8000'\n", ": api_addr and metrics_addr share :8000"),
+        ("[server]\nmetrics_addr = '0.0.0.0:3000'\n", ": web_addr and metrics_addr share :3000"),
+        (
+            "[server]\napi_addr = ':9901'\nweb_addr = ':9901'\nmetrics_addr = ':9901'\n",
+            ": api_addr, web_addr and metrics_addr share :9901",
+        ),
         ("[auth]\naccess_token_ttl = '2h'\nrefresh_ttl = '1h'\n", "is shorter than access_token_ttl"),
         ("[auth]\nsecret_key = 'short'\n", "must have at least 32 characters"),
         ("[auth]\npassword_memory = '8KiB'\npassword_parallelism = 2\n", "too small for password_parallelism"),
@@ -162,10 +169,13 @@ fn contradictions_are_refused() {
             "default_model = 'local/m'\n[local_model]\nenabled = 'off'\n[providers.openai]\n",
             "names the local model, which is off",
         ),
-        ("[providers.a]\napi_key = 'k'\n", "belongs to a provider without a base_url"),
-        ("[providers.a]\n", "belongs to a provider without a base_url"),
-        ("[providers.local]\nbase_url = 'http://a'\n", "named \"local\""),
-        ("[providers.'A b']\nbase_url = 'http://a'\n", "whose name can't stand before a model's"),
+        ("[providers.a]\napi_key = 'k'\n", ": [providers.a] has no base_url / set providers.a.base_url"),
+        ("[providers.a]\n", ": [providers.a] has no base_url"),
+        ("[providers.local]\nbase_url = 'http://a'\n", ": [providers.local] has the local model's name"),
+        (
+            "[providers.'A b']\nbase_url = 'http://a'\n",
+            ": 'A b' is no provider's name / name it with lower-case letters",
+        ),
         ("[providers.a]\nbase_url = 'http://a'\napi_key_env = 'NOT_SET'\n", "names NOT_SET, which is not set"),
         ("[providers.a]\nbase_url = 'http://a'\napi_key = 'k'\napi_key_env = 'HOME'\n", "is set beside api_key"),
         ("[providers.a]\nbase_url = 'http://a'\n[providers.b]\nbase_url = 'http://b'\n", "which of 2 providers"),
@@ -177,4 +187,85 @@ fn contradictions_are_refused() {
         let found = fault(file);
         assert!(found.contains(part), "{file}{found}");
     }
+}
+
+#[test]
+fn messages_say_what_helps() {
+    let key = "k".repeat(32);
+    for (file, message) in [
+        (
+            "[limits]\nrequests_per_minute = 0\n",
+            "limits.requests_per_minute: must be a whole number from 1 to 100000000, not 0 / to have none of these \
+             limits, set limits.enabled = false",
+        ),
+        (
+            "[limits]\nmax_tokens = 0\n",
+            "limits.max_tokens: must be a whole number from 1 to 10000000, not 0 / write a number within these bounds",
+        ),
+        (
+            "[limits]\nruns_per_user = '3'\n",
+            "limits.runs_per_user: must be a whole number from 1 to 1000000, not \"3\" / write the number without \
+             quotation marks or unit",
+        ),
+        (
+            "[server]\npublic_url = 'chat.example.com'\n",
+            "server.public_url: lacks http:// or https:// / write it like \"https://chat.example.com\"",
+        ),
+        (
+            "[server]\npublic_url = 'ftp://chat.example.com'\n",
+            "server.public_url: begins with ftp://; only http:// and https:// are possible / write it like \
+             \"https://chat.example.com\"",
+        ),
+        (
+            "[providers.echo]\nbase_url = 'localhost:9990/v1'\n",
+            "providers.echo.base_url: lacks http:// or https:// / write it like \"https://api.example.com/v1\"",
+        ),
+        (
+            "[providers.echo]\nbase_url = 'http://a'\ndefault_model = 'echo/m'\n",
+            "providers.echo.default_model: is not a setting of a provider / default_model belongs above the first \
+             [section]",
+        ),
+        ("[log]\ndata_dir = '/d'\n", "log.data_dir: is not a setting / data_dir belongs above the first [section]"),
+        (
+            "[providers.Echo2]\nbase_url = 'http://a'\n",
+            ": 'Echo2' is no provider's name / name it with lower-case letters, digits, \"-\" and \"_\"",
+        ),
+        (
+            "[log]\nlevel = 'warning'\n",
+            "log.level: must be a level or a filter, not \"warning\" / did you mean \"warn\"?",
+        ),
+    ] {
+        assert_eq!(fault(file), message, "{file}");
+    }
+    assert_eq!(
+        fault_in("", &[("RUST_LOG", "verbose")]),
+        ": must be a level or a filter, not \"verbose\" / did you mean \"debug\"?"
+    );
+    let url = format!("[database]\nurl = 'postgres://db/chat?sslmod=disable'\n[auth]\nsecret_key = '{key}'\n");
+    assert!(
+        fault(&url).starts_with("database.url: knows no parameter sslmod; did you mean sslmode?"),
+        "{}",
+        fault(&url)
+    );
+}
+
+#[test]
+fn a_broken_file_is_the_only_fault_and_others_come_in_order() {
+    let faults = load_from("default_model = 'a/b'\n[server\nhost = 'x'\nfoo = 1\n", &[]).unwrap_err();
+    assert_eq!(faults.0.len(), 1, "{faults}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, b"[server]\nhost = 'M\xfcnchen'\n").unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let faults = load(&Source { flags, environment: Vec::new() }).unwrap_err();
+    let text = faults.to_string();
+    assert!(text.contains("c.toml:2: is not UTF-8 (byte 19, line 2)\n      save it as UTF-8"), "{text}");
+    assert_eq!(faults.0.len(), 1, "{text}");
+
+    let file = "[stream]\nheartbeat = 1\n[log]\nlevel = 1\nlevl = 1\n[auth]\nsecret_key = 1\n";
+    let environment = [("GPT_R1__LOG__FORMAT", "xml")];
+    let faults = load_from(file, &environment).unwrap_err();
+    let lines: Vec<String> = faults.0.iter().map(|fault| fault.origin.to_string()).collect();
+    let ends: Vec<&str> = lines.iter().map(|line| line.rsplit(':').next().unwrap()).collect();
+    assert_eq!(ends, ["2", "4", "5", "7", "GPT_R1__LOG__FORMAT"]);
 }

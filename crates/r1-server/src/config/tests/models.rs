@@ -70,10 +70,7 @@ fn what_is_said_of_a_model_is_checked() {
     assert_eq!(of("model.\"\".context = 5"), "providers.a.model has a table of \"\", which is no model's name");
     let zero_width = "providers.a.model has a table of \"\\u{200b}\", which is no model's name";
     assert_eq!(of("model.\"\\u200b\".context = 5"), zero_width);
-    assert_eq!(
-        problem("[providers.a.model.x]\ncontext = 5"),
-        "providers.a.model.x.context belongs to a provider without a base_url"
-    );
+    assert_eq!(problem("[providers.a.model.x]\ncontext = 5"), " [providers.a] has no base_url");
 }
 
 #[test]

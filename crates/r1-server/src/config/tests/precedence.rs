@@ -75,10 +75,10 @@ fn the_environment_writes_every_type() {
 
 #[test]
 fn the_file_in_the_working_directory_need_not_exist_but_a_named_one_must() {
-    let environment = [("HOME".to_owned(), "/people/demo".to_owned())];
-    assert!(load(&Flags::default(), &environment).is_ok());
+    let environment = vec![("HOME".to_owned(), "/people/demo".to_owned())];
+    assert!(load(&Source { environment: environment.clone(), ..Source::default() }).is_ok());
     let flags = Flags { config: Some("/nonexistent/gpt-r1.toml".into()), ..Flags::default() };
-    let faults = load(&flags, &environment).unwrap_err();
+    let faults = load(&Source { flags, environment }).unwrap_err();
     assert_eq!(faults.0[0].origin, Origin::File("/nonexistent/gpt-r1.toml".into(), 0));
 }
 
@@ -89,7 +89,7 @@ fn directories_follow_the_environment() {
     assert_eq!(with(&[("XDG_DATA_HOME", "relative")], ""), PathBuf::from("/people/demo/.local/share/gpt-r1"));
     assert_eq!(with(&[], "data_dir = '~/chat'\n"), PathBuf::from("/people/demo/chat"));
     assert_eq!(with(&[], "data_dir = 'here'\n"), PathBuf::from("here"));
-    assert_eq!(load(&Flags::default(), &[]).unwrap_err().0[0].key, "data_dir");
+    assert_eq!(load(&Source::default()).unwrap_err().0[0].key, "data_dir");
 }
 
 #[test]

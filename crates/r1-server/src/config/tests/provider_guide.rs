@@ -60,7 +60,7 @@ fn every_block_of_the_guide_is_a_configuration_and_makes_a_client() {
         let block = block.replace("/etc/gpt-r1", &folder.path().display().to_string());
         // Several providers in one block leave open which of them answers.
         let block = if block.matches(".base_url").count() + block.matches("\nbase_url").count() > 1 {
-            format!("default_model = 'together/m'\n{block}")
+            format!("default_model = 'together/meta-llama/Llama-3.3-70B-Instruct-Turbo'\n{block}")
         } else {
             block
         };

@@ -263,7 +263,7 @@ fn a_provider_may_begin_with_a_table() {
     assert_eq!(config.providers[0].model_parameters["gpt-4.1"].max_tokens, Some(9));
     assert_eq!(good("[providers.openai.headers]\n", &[]).providers.len(), 1, "an empty one");
     let lacking = load_from("[providers.b.headers]\nx = 'y'\n", &[]).unwrap_err();
-    assert!(lacking.to_string().contains("belongs to a provider without a base_url"), "{lacking}");
+    assert!(lacking.to_string().contains("[providers.b] has no base_url"), "{lacking}");
     let dotted = load_from("[providers.'a.b']\nbase_url = 'http://a'\n", &[]).unwrap_err();
-    assert!(dotted.to_string().contains("providers.\"a.b\".base_url belongs to a provider whose name"), "{dotted}");
+    assert!(dotted.to_string().contains("'a.b' is no provider's name"), "{dotted}");
 }
