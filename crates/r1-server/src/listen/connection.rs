@@ -17,6 +17,7 @@ use std::{
 
 use axum::{Router, body::Body, response::Response};
 use bytes::{Buf, Bytes};
+use http::{HeaderValue, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -88,7 +89,9 @@ async fn speak_http(stream: TcpStream, head: Bytes, arrival: Arrival, seat: Arc<
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let exchange = seated.begin(request.uri().path().starts_with(HEALTH)).map(Arc::new);
         let mut request = request.map(|body| match &exchange {
-            Some(exchange) if !body.is_end_stream() => Body::new(Arriving { body, exchange: exchange.clone() }),
+            Some(exchange) if !body.is_end_stream() => {
+                Body::new(Arriving { body, ended: false, exchange: exchange.clone() })
+            }
             _ => Body::empty(),
         });
         request.extensions_mut().insert(arrival);
@@ -100,7 +103,11 @@ async fn speak_http(stream: TcpStream, head: Bytes, arrival: Arrival, seat: Arc<
             if request.body().is_end_stream() {
                 exchange.is_whole();
             }
-            let answer: Response = router.call(request).await?;
+            let mut answer: Response = router.call(request).await?;
+            if exchange.has_body_left() {
+                // The connection ends with this answer. A client that is not told may send its next request into it.
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             exchange.is_whole();
             Ok::<_, Infallible>(answer.map(|body| Given { body, _exchange: Some(exchange) }))
         }
@@ -212,12 +219,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<S> {
 /// A request's body, which says when it is whole.
 struct Arriving {
     body: Incoming,
+    /// Read to its end: a body in pieces does not say so by itself.
+    ended: bool,
     exchange: Arc<Exchange>,
 }
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        if !self.body.is_end_stream() {
+        if !self.ended && !self.body.is_end_stream() {
             self.exchange.leaves_body();
         }
     }
@@ -233,6 +242,7 @@ impl http_body::Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if frame.is_none() || self.body.is_end_stream() {
+            self.ended = true;
             self.exchange.is_whole();
         }
         Poll::Ready(frame)

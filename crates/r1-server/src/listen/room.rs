@@ -236,6 +236,11 @@ impl Exchange {
         self.seat.has_body_left.store(true, Ordering::Relaxed);
     }
 
+    /// Whether its request was answered without its body having been read to its end.
+    pub(super) fn has_body_left(&self) -> bool {
+        self.seat.has_body_left()
+    }
+
     /// The whole request is there, or its answer is. From now on it is not cut for anybody.
     pub(super) fn is_whole(&self) {
         let mut state = self.seat.room.state.lock();
