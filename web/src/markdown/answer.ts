@@ -1,8 +1,9 @@
 import { Budget, Pace } from './budget';
 import { Notes } from './notes';
 
-/** Formulas of an answer that are drawn, and diagrams: more are shown as their source. */
+/** Formulas of an answer that are drawn, their elements, and diagrams: more are shown as their source. */
 const MAX_FORMULAS = 700;
+const MAX_FORMULA_ELEMENTS = 50_000;
 const MAX_DIAGRAMS = 24;
 
 /** What the parts of one answer share. */
@@ -12,6 +13,7 @@ export class Answer {
   readonly #root: HTMLElement;
   readonly #pace: Pace;
   #formulas = 0;
+  #formulaElements = 0;
   #diagrams = 0;
 
   constructor(root: HTMLElement, pace = new Pace()) {
@@ -28,6 +30,12 @@ export class Answer {
 
   mayDrawFormula(): boolean {
     return ++this.#formulas <= MAX_FORMULAS;
+  }
+
+  /** Whether the page can bear a formula of so many elements more. */
+  mayShowFormula(elements: number): boolean {
+    this.#formulaElements += elements;
+    return this.#formulaElements <= MAX_FORMULA_ELEMENTS;
   }
 
   mayDrawDiagram(): boolean {

@@ -1,3 +1,4 @@
+import type { Answer } from './answer';
 import { hasBidiControl, setCodeText } from './bidi';
 import { element } from './element';
 import type { MarkdownToken } from './lex';
@@ -35,6 +36,7 @@ export class MathPart implements Part {
   readonly #display: boolean;
   #tex: string | null = null;
   #raw = '';
+  #answer: Answer | undefined;
 
   constructor(node: HTMLElement, display: boolean) {
     this.node = node;
@@ -48,6 +50,7 @@ export class MathPart implements Part {
     if (tex !== null && tex === this.#tex) return;
     this.#tex = tex;
     this.#raw = token.text;
+    this.#answer = place.answer;
     const drawable = tex !== null && tex.length <= MAX_MATH && !hasBidiControl(tex) && isDrawable(tex);
     if (!drawable || !place.answer.mayDrawFormula()) {
       this.#showSource();
@@ -79,7 +82,9 @@ export class MathPart implements Part {
       this.#showSource();
       return;
     }
-    if (isShowable(drawing)) this.node.replaceChildren(...drawing.childNodes);
+    const elements = drawing.getElementsByTagName('*').length;
+    if (isShowable(drawing) && this.#answer?.mayShowFormula(elements) === true)
+      this.node.replaceChildren(...drawing.childNodes);
     else this.#showSource();
   }
 
