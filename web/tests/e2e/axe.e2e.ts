@@ -41,11 +41,11 @@ async function check(tab: Tab, show: (width: number) => Promise<void>) {
     await show(width);
     for (const colorScheme of THEMES) {
       await setTheme(tab, colorScheme);
-      // A colour on its way to another one is neither.
+      // A colour on its way to another one is neither. What scrolling moves ends with no time.
       await tab.page.evaluate(() => {
-        const finite = document
-          .getAnimations()
-          .filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
+        const finite = document.getAnimations().filter(({ effect, timeline }) => {
+          return timeline instanceof DocumentTimeline && effect?.getComputedTiming().endTime !== Infinity;
+        });
         return Promise.all(finite.map((each) => each.finished.catch(() => {}))).then(() => {});
       });
       expect(await findings(tab), `${colorScheme} at ${width}`).toEqual([]);

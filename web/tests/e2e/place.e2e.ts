@@ -41,6 +41,8 @@ test('a question goes to the top and stays there while its answer grows past the
   await jump(tab).waitFor();
   const question = 'words 1500 hold 700 top';
   await expect.poll(() => offsetOf(tab, question)).toBeLessThan(60);
+  // It has risen, and rests.
+  await frames(tab, 30);
   const before = await offsetOf(tab, question);
   expect(before, 'it is in sight').toBeGreaterThanOrEqual(0);
   const { top } = await scrollOf(tab);

@@ -28,7 +28,7 @@ async fn each_obstacle_has_its_words() -> Result<()> {
     let database = support::database().await?;
     let name = database.url().rsplit('/').next().unwrap_or_default().to_owned();
     let unknown = refused(&changed(&database, &name, "no_such_database")).await?;
-    assert!(matches!(unknown, OpenError::Refused { .. }), "{unknown:?}");
+    assert!(matches!(unknown, OpenError::NoDatabase { .. }), "{unknown:?}");
     let nobody =
         refused(&changed(&database, "postgres://postgres", "postgres://nobody-of-that-name:secret-pw")).await?;
     assert!(matches!(nobody, OpenError::Refused { .. }), "{nobody:?}");
