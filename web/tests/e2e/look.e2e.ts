@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
 import { PASSWORD } from './support/api';
+import { inChromium } from './support/in_chromium';
 import { say, saying } from './support/say';
 import type { Tab } from './support/tab';
 import { useWorld } from './support/world';
 
 const world = useWorld();
+const MOTION = 'the first question moves the composer in one motion; without motion where none is wanted';
 
 /** The composer's box. */
 const box = (tab: Tab) => tab.page.locator('form .box');
@@ -100,7 +102,7 @@ test('on a phone a new chat has its composer at the bottom and two starters abov
   await tab.articles.first().waitFor();
 });
 
-test('the first question moves the composer in one motion; without motion where none is wanted', async () => {
+inChromium('its driver asks for less motion', MOTION, async () => {
   const user = await world.user();
   for (const reducedMotion of ['no-preference', 'reduce'] as const) {
     const tab = await world.tab('/', { user, reducedMotion });

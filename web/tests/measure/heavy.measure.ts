@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import type { Tab } from '../e2e/support/tab';
+import { longestTask } from '../e2e/support/tasks';
+import { useWorld } from '../e2e/support/world';
 import { HOSTILE } from '../fixtures/hostile';
-import type { Tab } from './support/tab';
-import { longestTask } from './support/tasks';
-import { useWorld } from './support/world';
 
 const world = useWorld();
 
