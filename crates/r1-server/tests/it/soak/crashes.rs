@@ -150,8 +150,11 @@ fn logs_are_quiet(directory: &Path) -> Result<()> {
             let log = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
             // Requests that are broken off in the middle, by a second signal, may say so.
             let log = log.split("ending at once").next().unwrap_or_default();
-            for word in ["ERROR", "panicked"] {
-                ensure!(!log.contains(word), "{}: {log}", path.display());
+            // A key that the scripted provider rejects is an error for an administrator, and no fault of the server's.
+            let scripted =
+                |line: &&str| line.contains("failed: provider_auth") || line.contains("failed: provider_no_credit");
+            for line in log.lines().filter(|line| !scripted(line)) {
+                ensure!(!line.contains("ERROR") && !line.contains("panicked"), "{}: {line}", path.display());
             }
         }
     }
