@@ -35,6 +35,8 @@ struct Bench {
     raw: HashMap<usize, RawUpstream>,
     server: Server,
     client: Client,
+    /// Who may read of the providers how they are.
+    admin: Client,
     /// Ports that are taken and that nobody listens on.
     _nobodies: Vec<TcpSocket>,
     /// Whom the server trusts.
@@ -89,8 +91,8 @@ impl Bench {
             None => Script::text("unexpected"),
         });
         let server = setup.start().await?;
-        let client = server.admin("ada").await?;
-        Ok(Self { scripted, raw, server, client, _nobodies: nobodies, _certificates: certificates })
+        let (admin, client) = (server.admin("ada").await?, server.user("ben").await?);
+        Ok(Self { scripted, raw, server, client, admin, _nobodies: nobodies, _certificates: certificates })
     }
 
     async fn ask(&self, number: usize) -> Result<Vec<Frame>> {
@@ -156,7 +158,7 @@ async fn check(rows: Vec<Row>) -> Result<Bench> {
     }
     let bench = Bench::start(setup, sources).await?;
     let answers = try_join_all((0..wanted.len()).map(|number| bench.ask(number))).await?;
-    let health = bench.client.read("/health").await?;
+    let health = bench.admin.read("/health").await?;
     let mut shown = vec![health.to_string(), bench.client.read("/models").await?.to_string()];
     for (number, ((name, text, end, requests, healthy), frames)) in wanted.iter().zip(&answers).enumerate() {
         shown.extend(frames.iter().map(|frame| String::from_utf8_lossy(&frame.raw).into_owned()));
@@ -256,7 +258,7 @@ async fn the_limit_on_the_whole_answers_time_ends_what_goes_on_for_ever() -> Res
         assert_eq!(stored(&bench.client, frames).await?["content"], *text, "{name}");
         assert_eq!(bench.requests(number), 1, "{name}");
     }
-    let health = bench.client.read("/health").await?.to_string();
+    let health = bench.admin.read("/health").await?.to_string();
     let degraded = health.matches("degraded").count();
     ensure!(degraded == 1 && health.contains("provider_rate_limited"), "only what was said counts: {health}");
     bench.assert_discreet(&[])

@@ -87,7 +87,10 @@ async fn a_start_without_room_says_so() -> Result<()> {
     disk.fail("write.db", "ENOSPC")?;
     let serve = ["serve", "--api-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0"];
     let first = setup.run(&serve).await?;
-    ensure!(!first.ok && first.stderr.contains("make room") && first.stderr.contains("--data-dir"), "{first:?}");
+    ensure!(
+        !first.ok && first.stderr.contains("no room on its disk") && first.stderr.contains("--data-dir"),
+        "{first:?}"
+    );
 
     // With an answer to take over.
     disk.mend("write.db")?;
