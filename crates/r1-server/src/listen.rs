@@ -5,6 +5,7 @@
 //! a bounded number ([`room`]). A client that goes away is noticed: by its FIN or RST at once, without them by
 //! what it does not acknowledge.
 
+mod arriving;
 mod capacity;
 mod connection;
 mod head;

@@ -33,6 +33,7 @@ use tower::Service;
 
 use super::{
     Bounds,
+    arriving::Arriving,
     head::read_head,
     room::{Exchange, Seat},
     socket::{prepare, reset},
@@ -88,9 +89,14 @@ async fn speak_http(stream: TcpStream, head: Bytes, arrival: Arrival, seat: Arc<
     let seated = seat.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let exchange = seated.begin(request.uri().path().starts_with(HEALTH)).map(Arc::new);
+        // To read on would ask for the body.
+        let waits_to_be_asked = request.headers().contains_key(header::EXPECT);
+        let mut rest = None;
         let mut request = request.map(|body| match &exchange {
             Some(exchange) if !body.is_end_stream() => {
-                Body::new(Arriving { body, ended: false, exchange: exchange.clone() })
+                let (body, unread) = Arriving::new(body, exchange.clone());
+                rest = (!waits_to_be_asked).then_some(unread);
+                Body::new(body)
             }
             _ => Body::empty(),
         });
@@ -104,6 +110,9 @@ async fn speak_http(stream: TcpStream, head: Bytes, arrival: Arrival, seat: Arc<
                 exchange.is_whole();
             }
             let mut answer: Response = router.call(request).await?;
+            if let Some(rest) = rest {
+                rest.drain(&exchange).await;
+            }
             if exchange.has_body_left() {
                 // The connection ends with this answer. A client that is not told may send its next request into it.
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -213,47 +222,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<S> {
             *left = left.saturating_sub(into.filled().len());
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-/// A request's body, which says when it is whole.
-struct Arriving {
-    body: Incoming,
-    /// Read to its end: a body in pieces does not say so by itself.
-    ended: bool,
-    exchange: Arc<Exchange>,
-}
-
-impl Drop for Arriving {
-    fn drop(&mut self) {
-        if !self.ended && !self.body.is_end_stream() {
-            self.exchange.leaves_body();
-        }
-    }
-}
-
-impl http_body::Body for Arriving {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.ended = true;
-            self.exchange.is_whole();
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -147,6 +147,46 @@ async fn connection_close_closes() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_small_body_that_nobody_reads_costs_no_connection() -> Result<()> {
+    let server = Setup::new()?.start().await?;
+    let (client, stranger) = (server.user("ada").await?, server.anonymous());
+    let no_generation = "/chat/generations/0190f5c2-7c00-7000-8000-000000000000/stop";
+    let requests = [
+        (no_generation, &client, json!({}), "404"),
+        ("/chat/stream", &stranger, json!({"message": "x".repeat(10_000)}), "401"),
+        ("/nothing", &client, json!([1, 2]), "404"),
+        ("/health", &client, json!("post"), "405"),
+    ];
+    let mut raw = Raw::connect(&server).await?;
+    for (path, client, body, status) in &requests {
+        let request = post(path, client, body);
+        let (head, body) = request.split_once("\r\n\r\n").context("a body")?;
+        // In one piece, with the body in a packet of its own, and in pieces.
+        let (begin, end) = body.split_at(1);
+        for pieces in [vec![request.as_str()], vec![head, "\r\n\r\n", body], vec![head, "\r\n\r\n", begin, end]] {
+            for piece in pieces {
+                raw.send(piece).await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let answer = raw.read_answer().await?;
+            ensure!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+            assert_eq!(header(&answer, "connection"), None, "{path}");
+        }
+    }
+    // One that does not come is not waited for, and one that is long is not read: the client is told so.
+    for (sent, length) in [("{", 10_000), ("{", 100_000_000)] {
+        let mut raw = Raw::connect(&server).await?;
+        let head =
+            post(no_generation, &client, &json!({})).replace("content-length: 2", &format!("content-length: {length}"));
+        raw.send(head.replace("{}", sent)).await?;
+        let answer = raw.read_answer().await?;
+        ensure!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert_eq!(header(&answer, "connection"), Some("close"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_body_is_asked_for_when_it_is_wanted() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.push(Script::text("one two"));
