@@ -13,6 +13,14 @@ const focused = (tab: Tab) =>
     return element?.getAttribute('aria-label') ?? element?.id ?? element?.tagName;
   });
 const inComposer = (tab: Tab) => expect.poll(() => focused(tab)).toBe(say('composer.question'));
+/** Opens the focused button's menu by the keyboard, and chooses there. A menu takes the focus once it is shown. */
+const chooseByKey = async (tab: Tab, name: string) => {
+  await tab.page.keyboard.press('Enter');
+  await expect
+    .poll(() => tab.page.evaluate(() => document.activeElement?.getAttribute('role')))
+    .toBe('menuitem');
+  await tab.page.getByRole('menuitem', { name }).press('Enter');
+};
 const complaint = (tab: Tab) => tab.page.getByRole('alert');
 
 test('an empty box never complains, and a hint goes when it is true no more', async () => {
@@ -70,12 +78,10 @@ test('the focus is kept by menus, renaming, deleting and Undo', async () => {
   await tab.expectWords(user, 2);
   const menu = tab.page.getByRole('main').getByRole('button', { name: say('chat.menu') });
   await menu.focus();
-  await tab.page.keyboard.press('Enter');
-  await tab.page.getByRole('menuitem', { name: say('chat.rename') }).press('Enter');
+  await chooseByKey(tab, say('chat.rename'));
   await tab.page.keyboard.press('Escape');
   await expect.poll(() => focused(tab)).toBe(say('chat.menu'));
-  await tab.page.keyboard.press('Enter');
-  await tab.page.getByRole('menuitem', { name: say('chat.delete') }).press('Enter');
+  await chooseByKey(tab, say('chat.delete'));
   await inComposer(tab);
   await tab.page.getByRole('button', { name: say('toast.undo') }).focus();
   await tab.page.keyboard.press('Enter');
