@@ -83,7 +83,15 @@ const VIEWS = {
     user: true,
     show: (page) => button(page, 'chat.retry').waitFor(),
   },
-  history: { path: (chats) => `/c/${chats.rich}`, user: true, show: openSidebar },
+  history: {
+    path: (chats) => `/c/${chats.rich}`,
+    user: true,
+    show: async (page) => {
+      await openSidebar(page);
+      await page.locator('article .katex').first().waitFor();
+      await page.waitForFunction(() => document.fonts.check('1em KaTeX_Main'));
+    },
+  },
   account: {
     path: '/',
     user: true,
@@ -162,6 +170,8 @@ async function picture(name, view, { user, chats }) {
       const page = await context.newPage();
       await page.goto(server.web + (typeof view.path === 'function' ? view.path(chats) : view.path));
       await view.show(page, user);
+      // Nothing is on its way any more.
+      await page.waitForFunction(() => !document.querySelector('.skeleton'));
       await page.evaluate(() => document.fonts.ready.then(() => {}));
       const png = await page.screenshot({ animations: 'disabled', caret: 'hide' });
       writeFileSync(join(target, `${name}-${colorScheme}-${size.width}.png`), withPalette(png));
