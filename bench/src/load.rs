@@ -14,7 +14,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, oneshot},
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -123,6 +123,21 @@ pub(crate) async fn paced(
     rate: u32,
     length: Duration,
 ) -> anyhow::Result<Outcome> {
+    paced_beside(target, upstream, streams, rate, length, None).await
+}
+
+/// Does the same, and says when the window begins.
+///
+/// # Errors
+/// A stream that is not exact, or that ended within the window.
+pub(crate) async fn paced_beside(
+    target: &Target,
+    upstream: UpstreamAt,
+    streams: usize,
+    rate: u32,
+    length: Duration,
+    opened: Option<oneshot::Sender<()>>,
+) -> anyhow::Result<Outcome> {
     // Accepting a question is a commit with an fsync: some hundred a second.
     let apart = if target.token.is_some() { Duration::from_millis(5) } else { Duration::from_millis(1) };
     let ramp = apart * u32::try_from(streams)?;
@@ -135,7 +150,7 @@ pub(crate) async fn paced(
         Ok(Ask { request: target.ask(pace)?, count: pace.count })
     });
     let asks = asks.collect::<anyhow::Result<_>>()?;
-    window(target, upstream, Load { asks, ramp, window: length }).await
+    window(target, upstream, Load { asks, ramp, window: length, opened }).await
 }
 
 /// How long a stream that is there before the ramp has to be, so that it doesn't end in the window.
@@ -157,6 +172,8 @@ pub(crate) struct Load {
     pub(crate) ramp: Duration,
     /// How long is measured.
     pub(crate) window: Duration,
+    /// Told when that begins; where nothing is measured, the other side is dropped.
+    pub(crate) opened: Option<oneshot::Sender<()>>,
 }
 
 /// Opens streams and measures a window in which all of them run.
@@ -182,6 +199,8 @@ pub(crate) async fn window(target: &Target, upstream: UpstreamAt, load: Load) ->
     lateness(upstream).await?;
     let before = Snapshot::take(target, upstream, &window)?;
     window.open.store(true, Relaxed);
+    // Nobody may want to know.
+    let _ = load.opened.map(|opened| opened.send(()));
     sleep(load.window).await;
     window.open.store(false, Relaxed);
     let mut outcome = Snapshot::take(target, upstream, &window)?.since(&before);

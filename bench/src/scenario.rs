@@ -16,6 +16,7 @@ mod size;
 mod small_requests;
 mod start;
 mod stop;
+mod storm;
 
 use clap::ValueEnum;
 
@@ -34,6 +35,8 @@ pub(crate) enum Scenario {
     Gap,
     /// From a stop to the closing of the upstream's connection.
     Stop,
+    /// Running streams beside a thousand questions in a second.
+    Storm,
     /// Streams held at 50 chunks a second.
     Held,
     /// Many readers of slow generations.
@@ -66,6 +69,7 @@ pub(crate) async fn run(scenario: Scenario, bench: &mut Bench) -> anyhow::Result
         Scenario::FirstChunk => Box::pin(first_chunk::run(bench)).await,
         Scenario::Gap => Box::pin(gap::run(bench)).await,
         Scenario::Stop => Box::pin(stop::run(bench)).await,
+        Scenario::Storm => Box::pin(storm::run(bench)).await,
         Scenario::Held => Box::pin(held::run(bench)).await,
         Scenario::Followers => Box::pin(followers::run(bench)).await,
         Scenario::Silent => Box::pin(silent::run(bench)).await,

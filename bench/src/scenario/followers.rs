@@ -42,7 +42,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             let path = format!("/api/v1/chat/stream?generation_id={}", ids[number % ids.len()]);
             asks.push(Ask { request: request(&path, Some(&running.token), None)?, count: pace.count });
         }
-        let load = Load { asks, ramp, window: bench.window() };
+        let load = Load { asks, ramp, window: bench.window(), opened: None };
         let outcome = load::window(&target, bench.upstream, load).await?;
         bench.guard.saw(&outcome);
         open.push(SERVER, f64::from(followers));

@@ -58,7 +58,7 @@ async fn delivery(bench: &mut Bench) -> anyhow::Result<()> {
                 let path = format!("/api/v1/chat/stream?generation_id={}", start(&own, pace).await?);
                 asks.push(Ask { request: request(&path, target.token.as_deref(), None)?, count: pace.count });
             }
-            let load = Load { asks, ramp, window: bench.window() };
+            let load = Load { asks, ramp, window: bench.window(), opened: None };
             let outcome = load::window(&target, bench.upstream, load).await?;
             median.push(system, percentile(&outcome.latencies, 0.5));
             tail.push(system, percentile(&outcome.latencies, 0.99));

@@ -78,7 +78,7 @@ async fn measure(bench: &Bench, target: &Target, scale: &Scale, silent: usize) -
     let asks = (0..scale.readers as usize).map(|number| {
         Ok(Ask { request: request(&paths[number % paths.len()], target.token.as_deref(), None)?, count: pace.count })
     });
-    let load = Load { asks: asks.collect::<anyhow::Result<_>>()?, ramp, window: bench.window() };
+    let load = Load { asks: asks.collect::<anyhow::Result<_>>()?, ramp, window: bench.window(), opened: None };
     let outcome = load::window(target, bench.upstream, load).await?;
     for stream in &hanging {
         anyhow::ensure!(is_open(stream), "a silent reader was closed within the window");
