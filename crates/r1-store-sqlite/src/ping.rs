@@ -1,8 +1,8 @@
 //! Whether the database works: looked at once for all who ask at the same time, and not again for a
 //! while.
 //!
-//! Anybody may ask, as often as they like, and the look goes through the writer's queue, before the
-//! chunks of answers that come after it.
+//! Anybody may ask, as often as they like, and the look goes through the writer's queue, among the requests that
+//! wait there.
 //!
 //! **Invariant:** at most one look is in the queue or under way, whether or not anybody still waits
 //! for it, and at most one begins per [`KEPT`] while writes go well.

@@ -305,7 +305,7 @@ impl Store for SqliteStore {
 
     async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>> {
         let append = move |session: &mut _| log::append(session, &batch);
-        self.writer.run_and_wait(Wait::End, Synchronous::Normal, append).await
+        self.writer.run_and_wait(Wait::Append, Synchronous::Normal, append).await
     }
 
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {

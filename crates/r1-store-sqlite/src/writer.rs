@@ -1,8 +1,9 @@
-//! The one thread that writes, and the bounded queue to it.
+//! The one thread that writes, and the bounded queues to it.
 //!
 //! Jobs are carried out one after the other, in the order in which they were queued; each is its
-//! own transaction. No job is lost once it is in the queue: whoever asked may go away. A job that
-//! panics is rolled back and the thread goes on.
+//! own transaction. An append to the logs comes before all that waits: readers wait for its words, and there is
+//! never more than one. No job is lost once it is in the queue: whoever asked may go away. A job that panics is
+//! rolled back and the thread goes on.
 //!
 //! Who asks does not wait for ever ([`Wait`]). Whether a job is given up or carried out is decided
 //! between the two of them, once: by its asker, or by the thread just before the commit. So a job
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use futures::executor::block_on;
 use parking_lot::Mutex;
 use r1_domain::store::{StoreError, StoreResult};
 use rusqlite::{Connection, TransactionBehavior};
@@ -37,6 +39,8 @@ use asker::Asker;
 
 /// Jobs that may wait; who comes later waits for room.
 const QUEUE: usize = 256;
+/// Appends that may wait: there is one at a time.
+const APPENDS: usize = 1;
 /// A request waits so long for the commit to begin, then for it to end.
 const BEGIN_TIME: Duration = Duration::from_secs(10);
 const COMMIT_TIME: Duration = Duration::from_secs(5);
@@ -59,11 +63,18 @@ pub(crate) enum Wait {
     Request,
     /// The same until its commit begins; from then on to its end, whatever it takes.
     Outcome,
-    /// To its end.
-    End,
+    /// To its end, and before everybody else: an append to the logs.
+    Append,
 }
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
+
+/// One side of the two queues.
+#[derive(Debug)]
+struct Queues<T> {
+    appends: T,
+    others: T,
+}
 
 /// What jobs work on: the writer thread's own.
 pub(crate) struct Session {
@@ -194,7 +205,7 @@ impl Session {
 /// The way to the thread. Dropping it carries out what is queued, then ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
+    queues: Option<Queues<mpsc::Sender<Job>>>,
     failing: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -210,9 +221,10 @@ impl Writer {
             Ok(())
         }))?;
         let failing = Arc::clone(&session.failing);
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = thread::Builder::new().name("r1-writer".to_owned()).spawn(move || run(session, queue, &gate))?;
-        Ok(Self { jobs: Some(jobs), failing, thread: Some(thread) })
+        let ((appends, first), (others, then)) = (mpsc::channel(APPENDS), mpsc::channel(QUEUE));
+        let jobs = Queues { appends: first, others: then };
+        let thread = thread::Builder::new().name("r1-writer".to_owned()).spawn(move || run(session, jobs, &gate))?;
+        Ok(Self { queues: Some(Queues { appends, others }), failing, thread: Some(thread) })
     }
 
     /// Whether the newest job failed for want of room or of the database.
@@ -240,7 +252,7 @@ impl Writer {
         synchronous: Synchronous,
         work: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
     ) -> StoreResult<T> {
-        let asker = (wait != Wait::End).then(Arc::<Asker>::default);
+        let asker = (wait != Wait::Append).then(Arc::<Asker>::default);
         let (answer, answered) = oneshot::channel();
         let waits = asker.clone();
         let job: Job = Box::new(move |session| {
@@ -257,7 +269,9 @@ impl Writer {
             let _ = answer.send(result);
         });
         let mut done = std::pin::pin!(async {
-            self.jobs.as_ref().ok_or_else(ended)?.send(job).await.map_err(|_| ended())?;
+            let queues = self.queues.as_ref().ok_or_else(ended)?;
+            let queue = if wait == Wait::Append { &queues.appends } else { &queues.others };
+            queue.send(job).await.map_err(|_| ended())?;
             answered.await.map_err(|_| StoreError::from(Fault::Broken("a job of the writer panicked")))?
         });
         let Some(asker) = asker else { return done.await };
@@ -276,7 +290,7 @@ impl Writer {
     /// Jobs that wait.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.jobs.as_ref().map_or(0, |jobs| QUEUE - jobs.capacity())
+        self.queues.as_ref().map_or(0, |queues| QUEUE - queues.others.capacity())
     }
 
     /// The same in a transaction that survives a power loss, for work that needs nothing else.
@@ -290,7 +304,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.queues = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -305,8 +319,8 @@ fn late() -> StoreError {
     StoreError::Unavailable("the writer did not come to it in time".into())
 }
 
-fn run(mut session: Session, mut queue: mpsc::Receiver<Job>, gate: &Gate) {
-    while let Some(job) = next(&mut session, &mut queue, gate) {
+fn run(mut session: Session, mut jobs: Queues<mpsc::Receiver<Job>>, gate: &Gate) {
+    while let Some(job) = next(&mut session, &mut jobs, gate) {
         let _checkpoint_waits = gate.lock();
         if panic::catch_unwind(panic::AssertUnwindSafe(|| job(&mut session))).is_err() {
             tracing::error!("a job of the database writer panicked and was rolled back");
@@ -321,20 +335,29 @@ fn run(mut session: Session, mut queue: mpsc::Receiver<Job>, gate: &Gate) {
     }
 }
 
-/// The next job; while there is none, what else there is to do.
-fn next(session: &mut Session, queue: &mut mpsc::Receiver<Job>, gate: &Gate) -> Option<Job> {
+/// The next job; while there is none, what else there is to do. None once nobody can ask any more.
+fn next(session: &mut Session, jobs: &mut Queues<mpsc::Receiver<Job>>, gate: &Gate) -> Option<Job> {
     loop {
-        match queue.try_recv() {
-            Ok(job) => return Some(job),
-            Err(mpsc::error::TryRecvError::Disconnected) => return None,
-            Err(mpsc::error::TryRecvError::Empty) => {}
+        if let Some(job) = jobs.appends.try_recv().or_else(|_| jobs.others.try_recv()).ok() {
+            return Some(job);
         }
         let pruned = session.prunable() > 0 && {
             let _checkpoint_waits = gate.lock();
             prune(session)
         };
         if !pruned {
-            return queue.blocking_recv();
+            return block_on(jobs.recv());
+        }
+    }
+}
+
+impl Queues<mpsc::Receiver<Job>> {
+    async fn recv(&mut self) -> Option<Job> {
+        tokio::select! {
+            biased;
+            Some(append) = self.appends.recv() => Some(append),
+            Some(other) = self.others.recv() => Some(other),
+            else => None,
         }
     }
 }
