@@ -2,7 +2,7 @@
 
 mod begin;
 
-pub(crate) use begin::{NewRow, accept, begin, insert};
+pub(crate) use begin::{Beginning, NewRow, begin, insert};
 
 use r1_domain::{
     generation::Generation,

@@ -19,6 +19,7 @@ use r1_domain::{
     time::Timestamp,
     user::{NewUser, User},
 };
+use rusqlite::Connection;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
 
@@ -28,7 +29,8 @@ use crate::{
     conversation,
     error::Fault,
     files::Files,
-    generation, idempotency, log, message,
+    generation::{self, Beginning},
+    idempotency, log, message,
     open::{self, DataDir, OpenError, SqliteOptions},
     ping::Ping,
     purge,
@@ -123,6 +125,16 @@ impl SqliteStore {
         let readers = Readers::new(database.clone(), options.readers, None);
         let guest_of = Some(options.data_dir.clone());
         Ok(Self { writer, _checkpointer: None, readers, ping: Ping::default(), tails: None, guest_of, _lock: lock })
+    }
+
+    /// Accepts a generation, in a commit that it may share with others.
+    async fn accept(
+        &self,
+        beginning: Beginning,
+        begin: impl FnMut(&Connection) -> Result<TurnOutcome, Fault> + Send + 'static,
+    ) -> StoreResult<TurnOutcome> {
+        let tails = self.tails()?;
+        self.writer.share(begin, move |outcome| beginning.committed(&tails, outcome)).await
     }
 
     fn tails(&self) -> StoreResult<Arc<Mutex<Tails>>> {
@@ -253,8 +265,8 @@ impl Store for SqliteStore {
     }
 
     async fn turn_begin(&self, turn: NewTurn) -> StoreResult<TurnOutcome> {
-        let begin = move |session: &mut _| turn::begin(session, &turn, |_| {});
-        self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin).await
+        let beginning = Beginning::of(turn.generation_id, &turn.start)?;
+        self.accept(beginning, move |db| turn::begin(db, &turn, beginning.next_seq, |_| {})).await
     }
 
     /// Reads while the commit waits for the disk.
@@ -276,12 +288,15 @@ impl Store for SqliteStore {
                 Err(_) => Err(StoreError::NotFound),
             }
         });
-        let begin = move |session: &mut _| {
-            turn::begin(session, &turn, |parent| {
-                let _ = tell.send(parent);
+        let beginning = Beginning::of(turn.generation_id, &turn.start)?;
+        let mut tell = Some(tell);
+        let begin = move |db: &_| {
+            turn::begin(db, &turn, beginning.next_seq, |parent| {
+                // Carried out again after a rollback, it follows the same message: nothing came in between.
+                let _ = tell.take().map(|tell| tell.send(parent));
             })
         };
-        let mut begin = pin!(self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin));
+        let mut begin = pin!(self.accept(beginning, begin));
         let outcome = tokio::select! {
             biased;
             outcome = &mut begin => outcome?,
@@ -295,8 +310,8 @@ impl Store for SqliteStore {
     }
 
     async fn generation_begin(&self, generation: NewGeneration) -> StoreResult<TurnOutcome> {
-        let begin = move |session: &mut _| generation::begin(session, &generation);
-        self.writer.run_and_wait(Wait::Outcome, Synchronous::Full, begin).await
+        let beginning = Beginning::of(generation.generation_id, &generation.start)?;
+        self.accept(beginning, move |db| generation::begin(db, &generation, beginning.next_seq)).await
     }
 
     async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<History> {

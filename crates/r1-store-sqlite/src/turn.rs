@@ -15,21 +15,12 @@ use crate::{
     generation, idempotency,
     message::{self, Written},
     search,
-    writer::Session,
 };
 
 /// Begins a turn. Looked at in this order: the key, how many run, the conversation, what runs in it, the
 /// parent. Before it is committed, `follows` is told which message the question follows: what precedes it is stored, and
 /// changes no more while this turn runs.
 pub(crate) fn begin(
-    session: &mut Session,
-    turn: &NewTurn,
-    follows: impl FnOnce(Option<MessageId>),
-) -> Result<TurnOutcome, Fault> {
-    generation::accept(session, turn.generation_id, &turn.start, |db, next_seq| write(db, turn, next_seq, follows))
-}
-
-fn write(
     db: &Connection,
     turn: &NewTurn,
     next_seq: u64,

@@ -1,7 +1,7 @@
 //! The one thread that writes, and the bounded queues to it.
 //!
 //! Jobs are carried out one after the other, in the order in which they were queued; each is its
-//! own transaction. An append to the logs comes before all that waits: readers wait for its words, and there is
+//! own transaction, but for those that can share one ([`together`]). An append to the logs comes before all that waits: readers wait for its words, and there is
 //! never more than one. No job is lost once it is in the queue: whoever asked may go away. A job that panics is
 //! rolled back and the thread goes on.
 //!
@@ -34,8 +34,10 @@ use crate::{
 };
 
 mod asker;
+mod together;
 
 use asker::Asker;
+use together::{Alike, Shareable};
 
 /// Jobs that may wait; who comes later waits for room.
 const QUEUE: usize = 256;
@@ -67,13 +69,24 @@ pub(crate) enum Wait {
     Append,
 }
 
-type Job = Box<dyn FnOnce(&mut Session) + Send>;
+enum Job {
+    Alone(Box<dyn FnOnce(&mut Session) + Send>),
+    Shareable(Box<dyn Shareable>),
+}
 
-/// One side of the two queues.
+/// The sending side of the two queues.
 #[derive(Debug)]
-struct Queues<T> {
-    appends: T,
-    others: T,
+struct Queues {
+    appends: mpsc::Sender<Job>,
+    others: mpsc::Sender<Job>,
+}
+
+/// The thread's side.
+struct Jobs {
+    appends: mpsc::Receiver<Job>,
+    others: mpsc::Receiver<Job>,
+    /// Of the others the next, where it was taken already.
+    taken: Option<Job>,
 }
 
 /// What jobs work on: the writer thread's own.
@@ -157,6 +170,12 @@ impl Session {
         self.failing.load(Ordering::Relaxed)
     }
 
+    /// Keeps in mind whether the newest job failed for want of room or of the database.
+    fn note<T>(&self, result: &StoreResult<T>) {
+        let failed = matches!(result, Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Unsynced(_)));
+        self.failing.store(failed, Ordering::Relaxed);
+    }
+
     /// The table of running logs.
     pub(crate) fn tails(&self) -> Result<Arc<Mutex<Tails>>, Fault> {
         self.tails.clone().ok_or(Fault::Broken("a guest of the data directory has no part in generations"))
@@ -205,7 +224,7 @@ impl Session {
 /// The way to the thread. Dropping it carries out what is queued, then ends the thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queues: Option<Queues<mpsc::Sender<Job>>>,
+    queues: Option<Queues>,
     failing: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -222,7 +241,7 @@ impl Writer {
         }))?;
         let failing = Arc::clone(&session.failing);
         let ((appends, first), (others, then)) = (mpsc::channel(APPENDS), mpsc::channel(QUEUE));
-        let jobs = Queues { appends: first, others: then };
+        let jobs = Jobs { appends: first, others: then, taken: None };
         let thread = thread::Builder::new().name("r1-writer".to_owned()).spawn(move || run(session, jobs, &gate))?;
         Ok(Self { queues: Some(Queues { appends, others }), failing, thread: Some(thread) })
     }
@@ -255,19 +274,41 @@ impl Writer {
         let asker = (wait != Wait::Append).then(Arc::<Asker>::default);
         let (answer, answered) = oneshot::channel();
         let waits = asker.clone();
-        let job: Job = Box::new(move |session| {
+        let job = Job::Alone(Box::new(move |session| {
             if waits.as_ref().is_some_and(|asker| asker.has_left()) {
                 return;
             }
             session.asker = waits;
             let result = session.attempt(synchronous, work);
             session.asker = None;
-            let failed =
-                matches!(result, Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Unsynced(_)));
-            session.failing.store(failed, Ordering::Relaxed);
+            session.note(&result);
             // Nobody there: done all the same.
             let _ = answer.send(result);
-        });
+        }));
+        self.queue(wait, asker, job, answered).await
+    }
+
+    /// Has work done in a transaction that survives a power loss and that others may share: one wait for the disk
+    /// for all of them. `work` may be called again after a rollback; `committed` is called on the thread, once what
+    /// `work` gave is stored. Waits for the outcome of a commit that has begun.
+    pub(crate) async fn share<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+        committed: impl FnOnce(&T) + Send + 'static,
+    ) -> StoreResult<T> {
+        let asker = Arc::<Asker>::default();
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Shareable(Box::new(Alike { asker: asker.clone(), work, value: None, committed, answer }));
+        self.queue(Wait::Outcome, Some(asker), job, answered).await
+    }
+
+    async fn queue<T>(
+        &self,
+        wait: Wait,
+        asker: Option<Arc<Asker>>,
+        job: Job,
+        answered: oneshot::Receiver<StoreResult<T>>,
+    ) -> StoreResult<T> {
         let mut done = std::pin::pin!(async {
             let queues = self.queues.as_ref().ok_or_else(ended)?;
             let queue = if wait == Wait::Append { &queues.appends } else { &queues.others };
@@ -319,10 +360,14 @@ fn late() -> StoreError {
     StoreError::Unavailable("the writer did not come to it in time".into())
 }
 
-fn run(mut session: Session, mut jobs: Queues<mpsc::Receiver<Job>>, gate: &Gate) {
+fn run(mut session: Session, mut jobs: Jobs, gate: &Gate) {
     while let Some(job) = next(&mut session, &mut jobs, gate) {
         let _checkpoint_waits = gate.lock();
-        if panic::catch_unwind(panic::AssertUnwindSafe(|| job(&mut session))).is_err() {
+        let carry_out = || match job {
+            Job::Alone(job) => job(&mut session),
+            Job::Shareable(first) => together::carry_out(jobs.like(first), &mut session),
+        };
+        if panic::catch_unwind(panic::AssertUnwindSafe(carry_out)).is_err() {
             tracing::error!("a job of the database writer panicked and was rolled back");
             if let Err(error) = session.reload() {
                 tracing::error!(%error, "the running logs can't be read back after a panic");
@@ -336,9 +381,9 @@ fn run(mut session: Session, mut jobs: Queues<mpsc::Receiver<Job>>, gate: &Gate)
 }
 
 /// The next job; while there is none, what else there is to do. None once nobody can ask any more.
-fn next(session: &mut Session, jobs: &mut Queues<mpsc::Receiver<Job>>, gate: &Gate) -> Option<Job> {
+fn next(session: &mut Session, jobs: &mut Jobs, gate: &Gate) -> Option<Job> {
     loop {
-        if let Some(job) = jobs.appends.try_recv().or_else(|_| jobs.others.try_recv()).ok() {
+        if let Some(job) = jobs.appends.try_recv().ok().or_else(|| jobs.other()) {
             return Some(job);
         }
         let pruned = session.prunable() > 0 && {
@@ -346,13 +391,33 @@ fn next(session: &mut Session, jobs: &mut Queues<mpsc::Receiver<Job>>, gate: &Ga
             prune(session)
         };
         if !pruned {
-            return block_on(jobs.recv());
+            return block_on(jobs.wait());
         }
     }
 }
 
-impl Queues<mpsc::Receiver<Job>> {
-    async fn recv(&mut self) -> Option<Job> {
+impl Jobs {
+    /// The next that is no append, if there is one.
+    fn other(&mut self) -> Option<Job> {
+        self.taken.take().or_else(|| self.others.try_recv().ok())
+    }
+
+    /// This one, and those behind it that can share its commit.
+    fn like(&mut self, first: Box<dyn Shareable>) -> Vec<Box<dyn Shareable>> {
+        let mut alike = vec![first];
+        while alike.len() < together::MOST {
+            match self.other() {
+                Some(Job::Shareable(job)) => alike.push(job),
+                other => {
+                    self.taken = other;
+                    break;
+                }
+            }
+        }
+        alike
+    }
+
+    async fn wait(&mut self) -> Option<Job> {
         tokio::select! {
             biased;
             Some(append) = self.appends.recv() => Some(append),

@@ -1,5 +1,6 @@
 //! Accepting generations: the first of a turn, or another one where one has ended.
 
+use parking_lot::Mutex;
 use r1_domain::{
     generation::{Generation, GenerationRequest, State},
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
@@ -16,27 +17,34 @@ use crate::{
     idempotency, journal, log,
     message::{self, Written},
     search,
-    tail::Tail,
-    writer::Session,
+    tail::{Tail, Tails},
 };
 
-/// Carries out `write`, which accepts a generation whose log begins with the records in `start` or
-/// does not, in a transaction. `write` is given the seq that comes after them.
-pub(crate) fn accept(
-    session: &mut Session,
+/// The log of a generation to be: it begins with its first records, in the commit that accepts the generation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning {
     id: GenerationId,
-    start: &[u8],
-    write: impl FnOnce(&Connection, u64) -> Result<TurnOutcome, Fault>,
-) -> Result<TurnOutcome, Fault> {
-    let tails = session.tails()?;
-    let span = journal::span(start, 1, 0).filter(|span| span.next_seq > 1);
-    let next_seq = span.ok_or(Fault::Broken("the start of a log is no record"))?.next_seq;
-    let outcome = session.transaction(|db| write(db, next_seq))?;
-    if outcome == TurnOutcome::Accepted {
-        let tail = Tail { epoch: 1, next_seq, folded_to: next_seq, oldest_row: None };
-        tails.lock().set(id, Some(tail));
+    /// The seq that comes after them.
+    pub(crate) next_seq: u64,
+}
+
+impl Beginning {
+    /// # Errors
+    /// The records are none.
+    pub(crate) fn of(id: GenerationId, records: &[u8]) -> Result<Self, Fault> {
+        let span = journal::span(records, 1, 0).filter(|span| span.next_seq > 1);
+        let next_seq = span.ok_or(Fault::Broken("the start of a log is no record"))?.next_seq;
+        Ok(Self { id, next_seq })
     }
-    Ok(outcome)
+
+    /// Takes the log into the table of running ones, once the commit is made.
+    pub(crate) fn committed(self, tails: &Mutex<Tails>, outcome: &TurnOutcome) {
+        if *outcome == TurnOutcome::Accepted {
+            let next_seq = self.next_seq;
+            let tail = Tail { epoch: 1, next_seq, folded_to: next_seq, oldest_row: None };
+            tails.lock().set(self.id, Some(tail));
+        }
+    }
 }
 
 /// A generation's row to be.
@@ -76,11 +84,7 @@ pub(crate) fn insert(db: &Connection, row: &NewRow<'_>, next_seq: u64, start: &[
 
 /// Accepts another generation. Looked at in this order: the key, how many run, the earlier one, what runs in its
 /// conversation, whether the earlier one is its message's newest where that is to go on.
-pub(crate) fn begin(session: &mut Session, new: &NewGeneration) -> Result<TurnOutcome, Fault> {
-    accept(session, new.generation_id, &new.start, |db, next_seq| write(db, new, next_seq))
-}
-
-fn write(db: &Connection, new: &NewGeneration, next_seq: u64) -> Result<TurnOutcome, Fault> {
+pub(crate) fn begin(db: &Connection, new: &NewGeneration, next_seq: u64) -> Result<TurnOutcome, Fault> {
     if let Some(key) = &new.idempotency
         && let Some(earlier) = idempotency::find(db, new.owner, key)?
     {

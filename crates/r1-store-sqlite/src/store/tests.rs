@@ -18,12 +18,11 @@ use r1_testkit::store_contract::{
 };
 
 use crate::{
-    SqliteOptions, SqliteStore, account, conversation,
-    error::Fault,
-    generation, message, recovery, search,
-    tail::Tails,
-    writer::{Session, Synchronous, Wait},
+    SqliteOptions, SqliteStore, account, conversation, error::Fault, generation, message, recovery, search,
+    tail::Tails, writer::Synchronous,
 };
+
+mod sharing;
 
 fn open() -> (tempfile::TempDir, Arc<SqliteStore>, SharedStore) {
     let dir = tempfile::tempdir().unwrap();
@@ -308,31 +307,6 @@ async fn a_flood_of_pings_is_one_job() {
     for ping in pings {
         ping.await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn words_come_before_the_requests_that_wait() {
-    let (_dir, store, _shared) = open();
-    let (busy, release) = keep_busy(&store).await;
-    let order = Arc::new(Mutex::new(Vec::new()));
-    let job = |name: &'static str| {
-        let order = order.clone();
-        move |_: &mut Session| {
-            order.lock().push(name);
-            Ok(())
-        }
-    };
-    let mut first = Box::pin(store.writer.run(Synchronous::Full, job("a request")));
-    let mut second = Box::pin(store.writer.run(Synchronous::Normal, job("another one")));
-    let mut words = Box::pin(store.writer.run_and_wait(Wait::Append, Synchronous::Normal, job("words")));
-    assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()) && is_pending(words.as_mut()));
-    release.send(()).unwrap();
-    busy.await.unwrap();
-    for job in [first.await, second.await] {
-        job.unwrap();
-    }
-    words.await.unwrap();
-    assert_eq!(*order.lock(), ["words", "a request", "another one"]);
 }
 
 #[tokio::test]
