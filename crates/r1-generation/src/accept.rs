@@ -64,9 +64,10 @@ pub(crate) struct Admitted {
 }
 
 impl Engine {
-    /// The key first, then the drain. Limits come later: a repeated request costs nothing and must
+    /// Its turn first ([`Turnstile`](crate::turnstile::Turnstile)), then the key, then the drain. Limits come later: a repeated request costs nothing and must
     /// not be refused for them.
     pub(crate) async fn admit(&self, owner: UserId, key: Option<&IdempotencyKey>) -> Result<Admission, EngineError> {
+        self.turnstile.pass().await?;
         let deciding = match key {
             Some(key) => {
                 let deciding = self.lock_key(owner, key).await?;

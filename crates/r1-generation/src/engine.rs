@@ -36,6 +36,7 @@ use crate::{
     registry::{Registry, Running},
     run::Run,
     start::whole_records,
+    turnstile::Turnstile,
     writer::{Queue, Writer},
 };
 
@@ -51,6 +52,7 @@ pub struct Engine {
     pub(crate) observer: Arc<dyn Observer>,
     options: RwLock<Options>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) turnstile: Turnstile,
     pub(crate) following: Following,
     pub(crate) queue: Arc<Queue>,
     /// Runs, from before their acceptance to their terminal event.
@@ -95,6 +97,7 @@ impl Engine {
             store: store.clone(),
             options: RwLock::new(options),
             registry: Arc::default(),
+            turnstile: Turnstile::default(),
             following: Following::default(),
             queue: Arc::default(),
             runs: TaskTracker::new(),

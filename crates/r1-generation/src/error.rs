@@ -31,6 +31,9 @@ pub enum EngineError {
         /// How many one may have.
         limit: usize,
     },
+    /// More requests wait to be accepted than are let wait, or this one has waited too long.
+    #[error("too many questions are waiting to be accepted")]
+    Crowded,
     /// The idempotency key came with another request before.
     #[error("this idempotency key was used for another request")]
     KeyReused,

@@ -34,6 +34,7 @@ mod registry;
 mod run;
 mod send;
 mod start;
+mod turnstile;
 mod writer;
 
 pub use accept::Accepted;

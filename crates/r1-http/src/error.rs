@@ -338,6 +338,12 @@ impl From<EngineError> for ApiError {
                 format!("{limit} answers are being written for this account already. Wait for one, or stop it."),
             )
             .retry_after(Duration::from_secs(5)),
+            EngineError::Crowded => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "crowded",
+                "More questions are coming in than the server can accept. Ask again in a moment: nothing was stored.",
+            )
+            .retry_after(Duration::from_secs(5)),
             EngineError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
