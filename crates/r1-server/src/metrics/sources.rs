@@ -95,9 +95,7 @@ impl Collector for Sources {
             (
                 "gpt_r1_local_model_resident_memory_bytes",
                 "Resident memory of the local model's process, 0 while it has none",
-                self.models
-                    .local()
-                    .map(|pid| pid.and_then(|pid| resident_memory(&pid.to_string())).unwrap_or_default()),
+                self.models.local().and_then(|pid| pid.map_or(Some(0), |pid| resident_memory(&pid.to_string()))),
             ),
             ("gpt_r1_tasks", "Tasks of the runtime that are alive", Some(runtime.metrics().num_alive_tasks())),
             ("process_resident_memory_bytes", "Resident memory", resident_memory("self")),

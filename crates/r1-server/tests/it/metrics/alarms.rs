@@ -80,7 +80,10 @@ fn each_alarm_says_what_to_do_and_is_tested() -> Result<()> {
         let severity = ["critical", "warning"].map(|severity| rule.contains(&format!("severity: {severity}\n")));
         ensure!(severity.contains(&true), "{name}: {rule}");
         // Among what is said to fire.
-        let fires = [format!("alertname=\"{name}\", alertstate=\"firing\""), format!("alertname: {name}\n")];
+        let fires = [
+            format!("alertname=\"{name}\", alertstate=\"firing\", job="),
+            format!("alertname: {name}\n        exp_alerts:"),
+        ];
         ensure!(fires.iter().any(|fires| tests.contains(fires)), "{name} does not fire in {TESTS}");
         ensure!(documentation.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
     }
