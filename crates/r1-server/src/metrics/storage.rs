@@ -2,7 +2,7 @@
 //! be asked for.
 //!
 //! **Invariant:** nobody is asked twice within [`KEPT`], nor again before the last look has ended; a page waits for it
-//! for at most [`PATIENCE`], and then says nothing of it rather than what was true once.
+//! for at most [`LONGEST_LOOK`], and then says nothing of it rather than what was true once.
 
 use std::{
     path::PathBuf,
@@ -12,13 +12,16 @@ use std::{
 
 use parking_lot::Mutex;
 use r1_domain::store::{Size, Store};
+use tokio::time::timeout;
 
 use crate::last_backup;
 
 /// For so long what was found is good enough.
 const KEPT: Duration = Duration::from_secs(5);
-/// A database that takes longer does not work, as for its health; and whoever scrapes waits some ten seconds.
+/// A database that takes longer does not work, as for its health.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Whoever scrapes waits some ten seconds.
+const LONGEST_LOOK: Duration = Duration::from_secs(3);
 
 /// What was found.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,7 +54,7 @@ impl Storage {
 
     /// Looks again, unless that was done just now.
     pub(super) async fn look(self: &Arc<Self>) {
-        if tokio::time::timeout(PATIENCE, self.look_to_the_end()).await.is_err() {
+        if timeout(LONGEST_LOOK, self.look_to_the_end()).await.is_err() {
             *self.found.lock() = Found::default();
         }
     }
@@ -61,12 +64,16 @@ impl Storage {
         if newest.is_some_and(|newest| newest.elapsed() < KEPT) {
             return;
         }
-        let (ping, size) = tokio::join!(self.store.ping(), self.store.size());
-        let size = size.inspect_err(|error| tracing::debug!("the database's size is not known: {error}"));
+        // One may be known without the other: what is free on a disk, say, while a lock keeps all writers out.
+        let (ping, size) = tokio::join!(timeout(PATIENCE, self.store.ping()), timeout(PATIENCE, self.store.size()));
+        let works = matches!(ping, Ok(Ok(())));
+        let size = size.ok().and_then(|size| {
+            size.inspect_err(|error| tracing::debug!("the database's size is not known: {error}")).ok().flatten()
+        });
         let this = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || {
             let last_backup = last_backup::read(&this.data_dir);
-            *this.found.lock() = Found { works: ping.is_ok(), size: size.ok().flatten(), last_backup };
+            *this.found.lock() = Found { works, size, last_backup };
             *newest = Some(Instant::now());
         });
         if let Err(error) = read.await {
@@ -116,6 +123,6 @@ mod tests {
         let began = tokio::time::Instant::now();
         storage.look().await;
         let Found { works, last_backup, .. } = storage.found();
-        assert_eq!((began.elapsed(), works, last_backup), (PATIENCE, false, None), "what is not known is not said");
+        assert_eq!((began.elapsed(), works, last_backup), (LONGEST_LOOK, false, None), "what is not known is not said");
     }
 }

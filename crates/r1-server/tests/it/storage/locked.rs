@@ -43,6 +43,7 @@ async fn a_locked_database_stalls_answers_and_loses_nothing() -> Result<()> {
     let commits = "gpt_r1_log_commit_seconds_count";
     let stalled = metrics.wait_line(commits, |_| true).await?;
     metrics.wait_line("gpt_r1_database_up", |up| up == 0.0).await?;
+    metrics.wait_line("gpt_r1_database_free_bytes", |free| free > 0.0).await?;
     assert_eq!(metrics.wait_line(commits, |_| true).await?, stalled, "nothing is stored");
     ensure!(begun.answer(&client).await?["content"] == "one ", "what is not stored is not shown");
     let grown = memory_kib(&server)?.saturating_sub(before);
