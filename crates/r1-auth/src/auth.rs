@@ -25,6 +25,7 @@ use crate::{
     cache::{SessionCache, SessionKey},
     error::AuthError,
     key::KeySet,
+    observer::{Observer, SignInFailure},
     password::{PasswordConfig, PasswordSetupError, Passwords},
     secret,
     token::{self, AccessTokens},
@@ -103,6 +104,7 @@ pub struct Auth {
     watches: Arc<Watches>,
     /// To the other nodes, where there may be some.
     bus: Option<Arc<dyn Bus>>,
+    observer: Arc<dyn Observer>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -132,6 +134,7 @@ impl Auth {
             config,
             watches: Arc::default(),
             bus: None,
+            observer: Arc::new(()),
         })
     }
 
@@ -152,6 +155,23 @@ impl Auth {
     #[must_use]
     pub fn with_bus(self, bus: Option<Arc<dyn Bus>>) -> Self {
         Self { bus, ..self }
+    }
+
+    /// Tells whoever counts of sign-ins that fail.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Tells of a try at a password that failed. Whether the account `is_known`, nobody else is told.
+    fn count_failure(&self, error: &AuthError, is_known: bool) {
+        self.observer.sign_in_failed(match error {
+            AuthError::BadCredentials if is_known => SignInFailure::Password,
+            AuthError::BadCredentials => SignInFailure::Unknown,
+            AuthError::Disabled => SignInFailure::Disabled,
+            AuthError::Limited { .. } => SignInFailure::Limited,
+            _ => return,
+        });
     }
 
     /// The key before the signing one is accepted no more: no token of its lives any longer.

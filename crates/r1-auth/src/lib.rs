@@ -14,6 +14,7 @@ pub mod auth;
 pub mod cache;
 pub mod error;
 pub mod key;
+mod observer;
 pub mod password;
 pub mod secret;
 pub mod setup;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use auth::{Auth, AuthConfig, Grant, Login, Registration};
 pub use error::{AuthError, FieldError};
+pub use observer::{Observer, SignInFailure};
 pub use watch::Watch;
 
 #[cfg(test)]

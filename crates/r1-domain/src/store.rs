@@ -274,6 +274,15 @@ pub struct Connections {
     pub most: usize,
 }
 
+/// Room that the database takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes that it has.
+    pub bytes: u64,
+    /// Bytes that it may still get on its file system; none where its disk is another machine's.
+    pub free: Option<u64>,
+}
+
 /// The database.
 #[async_trait::async_trait]
 pub trait Store: Accounts + Instance + Send + Sync + 'static {
@@ -285,6 +294,11 @@ pub trait Store: Accounts + Instance + Send + Sync + 'static {
     /// The connections that requests share, where there are such.
     fn connections(&self) -> Option<Connections> {
         None
+    }
+
+    /// The room that it takes; none of a store that can't tell. Looked up anew each time: don't ask often.
+    async fn size(&self) -> StoreResult<Option<Size>> {
+        Ok(None)
     }
 
     /// Answers when the database can read and write.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use r1_domain::{generation::State, provider::ProviderErrorCode};
+use r1_domain::{event::Usage, generation::State, provider::ProviderErrorCode};
 
 /// A commit of the writer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,10 @@ pub trait Observer: Send + Sync + 'static {
 
     /// A run's next text came so long after the one before, the time included that it waited for storage.
     fn gap(&self, _gap: Duration) {}
+
+    /// A provider's answer came whole, with what it used where the provider counts. `model` is the provider's own name
+    /// for it, which may be any text that somebody asked for.
+    fn provider_answered(&self, _provider: &str, _model: &str, _usage: Option<Usage>) {}
 
     /// A request to a provider failed; it is tried again, or the answer ends with that.
     fn provider_failed(&self, _provider: &str, _code: ProviderErrorCode, _tried_again: bool) {}

@@ -27,7 +27,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -220,6 +220,8 @@ struct Shared {
     activity: Mutex<Activity>,
     fetched: AtomicU64,
     fetch_total: AtomicU64,
+    /// The child's; 0 where there is none.
+    pid: AtomicU32,
 }
 
 impl Shared {
@@ -323,6 +325,7 @@ impl Supervisor {
             activity: Mutex::new(Activity { leases: 0, last: Instant::now() }),
             fetched: AtomicU64::new(0),
             fetch_total: AtomicU64::new(0),
+            pid: AtomicU32::new(0),
         });
         let wait = options.timing.acquire;
         let run = run::Run::new(options, place, shared.clone(), cancel.clone());
@@ -397,6 +400,12 @@ impl Supervisor {
     #[must_use]
     pub fn status(&self) -> Status {
         self.shared.status()
+    }
+
+    /// The child's process id, while there is one; never waits.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.shared.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
     /// Waits until the model stands there, or the supervisor has ended.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use r1_domain::{
     id::NodeId,
-    time::{Clock, SystemClock},
+    time::{Clock, SystemClock, Timestamp},
 };
 use r1_generation::Engine;
 use r1_store_sqlite::{
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::RestoreArgs,
     config::{Config, Database},
-    data_dir,
+    data_dir, last_backup,
     models::Wired,
     serve,
 };
@@ -31,16 +31,32 @@ use crate::{
 /// Why a restored answer goes no further.
 const INTERRUPTED: &str = "This answer was being written when the backup was made.";
 
-/// Backs a database up, in use or not.
+/// Backs a database up, in use or not, and notes when.
 ///
 /// # Errors
 /// In words for the person at the terminal.
 pub(crate) fn backup(file: &Path, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let directory = sqlite_only(config)?;
     data_dir::check(config)?;
+    // What comes after this moment need not be in it.
+    let began = SystemClock.now();
     let contents = backup::backup(directory, file)?;
+    note(directory, began);
     writeln!(out, "{}: {}", file.display(), describe(&contents))?;
     Ok(())
+}
+
+/// Notes a backup that was made, for the server's metrics. The backup is as good without.
+fn note(directory: &Path, began: Timestamp) {
+    if let Err(error) = last_backup::write(directory, began) {
+        let path = directory.join(last_backup::FILE);
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: {} can't be written ({error}): the metrics don't know of this backup",
+            path.display()
+        );
+    }
+    data_dir::hand_over(directory);
 }
 
 /// Puts a backup in place. What was being written then is interrupted, with the text that it had.

@@ -20,6 +20,7 @@ use crate::{
     SIGNING_KEY,
     config::{Config, Database},
     database::LOCK,
+    last_backup,
 };
 
 mod owner;
@@ -36,7 +37,7 @@ const STICKY: u32 = 0o1000;
 
 /// What a server or a command leaves in the directory, or its beginning.
 fn is_ours(name: &str) -> bool {
-    let is_file = [LOCK, SIGNING_KEY, MARKER].contains(&name);
+    let is_file = [LOCK, SIGNING_KEY, MARKER, last_backup::FILE].contains(&name);
     is_file
         || [DATABASE, "signing-key.", "replaced-", "restoring-", "local-model"]
             .iter()

@@ -65,6 +65,11 @@ impl LocalModel {
         self.0.supervisor.start();
     }
 
+    /// The child's process id, while there is one.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.0.supervisor.pid()
+    }
+
     /// Stops the child and waits for its end.
     pub(crate) async fn shutdown(&self) {
         self.0.supervisor.shutdown().await;

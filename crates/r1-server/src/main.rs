@@ -9,6 +9,7 @@ mod config;
 mod data_dir;
 mod database;
 mod housekeeping;
+mod last_backup;
 mod listen;
 mod local_provider;
 mod metrics;

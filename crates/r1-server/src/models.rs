@@ -1,6 +1,6 @@
 //! From the configuration to the models that can be asked.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
@@ -123,6 +123,23 @@ impl Wired {
             });
         }
         self.background.spawn(async move { catalog.look_for_servers(&closing).await });
+    }
+
+    /// The local model, where there is one, with its process id while it has a process.
+    pub(crate) fn local(&self) -> Option<Option<u32>> {
+        self.local.lock().as_ref().map(|local| local.pid())
+    }
+
+    /// The models that this configuration and the catalog of now name, as `provider/model`.
+    pub(crate) fn named(&self, config: &Config) -> HashSet<String> {
+        let of_provider = |provider: &ProviderConfig| {
+            let described = provider.abilities.keys().chain(provider.model_parameters.keys());
+            let named = provider.models.iter().chain(described);
+            named.map(|model| format!("{}/{model}", provider.name)).collect::<Vec<_>>()
+        };
+        let local = config.local_model.iter().map(|local| format!("{LOCAL}/{}", local.name));
+        let named = config.providers.iter().flat_map(of_provider).chain(local);
+        named.chain([self.catalog().default_name()]).collect()
     }
 
     /// Ends the local model's process, and what is asked of providers in the background.

@@ -111,6 +111,7 @@ impl Reload {
         let has_files = config.providers.iter().any(|provider| provider.way.reads_files());
         if has_files || live.iter().any(of_models) {
             self.models.rewire(config)?;
+            self.counted.name_models(self.models.named(config));
         }
         self.level.set(&config.log.level)?;
         self.engine.set_limits(engine_options(config));

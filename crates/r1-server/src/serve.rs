@@ -33,7 +33,7 @@ use crate::{
     config::{Config, Listen, Loaded, LogFormat, Source},
     database, housekeeping,
     listen::{Acceptor, Bounds, bind, capacity, raise_open_files},
-    metrics::{self, Counted, Sources},
+    metrics::{self, Counted, Sources, Storage},
     models::Wired,
     reload::Reload,
     revocation,
@@ -109,7 +109,8 @@ async fn live(
     let own = api.iter().chain(&web).chain(&scraped).filter_map(|listener| listener.local_addr().ok()).collect();
     let models = Arc::new(Wired::new(&config, own, &closing)?);
     let mut registry = Registry::default();
-    let counted = Arc::new(Counted::new(&mut registry));
+    let counted = Arc::new(Counted::new(&mut registry, clock.clone()));
+    counted.name_models(models.named(&config));
     let engine = Arc::new(Engine::new(
         store.clone(),
         models.clone(),
@@ -130,7 +131,8 @@ async fn live(
         }
         let setup_code = setup::offer(store.as_ref()).await.with_context(unwritable)?;
         let instance = store.instance_word(&keys.signing.instance()).await.with_context(unwritable)?;
-        let auth = Arc::new(Auth::new(store.clone(), clock.clone(), &keys, config.auth.clone())?.with_bus(bus.clone()));
+        let auth = Auth::new(store.clone(), clock.clone(), &keys, config.auth.clone())?;
+        let auth = Arc::new(auth.with_bus(bus.clone()).with_observer(counted.clone()));
 
         let keeper = engine.clone();
         background.spawn(async move { keeper.keep().await });
@@ -158,7 +160,9 @@ async fn live(
         };
         let observer = telemetry::observer(counted.clone(), &config.server.trusted_proxies);
         let clients = Acceptor::new(r1_http::router(app.clone(), observer), bounds);
-        let sources = Sources::new(engine.clone(), store.clone(), app.clone(), clients.clone());
+        let storage = Storage::new(store.clone(), config.data_dir.clone());
+        let sources =
+            Sources::new(engine.clone(), store.clone(), storage, models.clone(), app.clone(), clients.clone());
         let host = HostLayer::new(config.server.public_url.clone());
         let scrapers = metrics::acceptor(registry, sources, app.clone(), bounds, host);
         for listener in api.into_iter().chain(web) {

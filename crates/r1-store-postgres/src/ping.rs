@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use r1_domain::store::{StoreError, StoreResult};
+use r1_domain::store::{Size, StoreError, StoreResult};
 use tokio::sync::Mutex;
 
-use crate::{account, error::Fault, pool::Pool};
+use crate::{account, column, connection::Db, error::Fault, pool::Pool};
 
 /// For so long a look's result is good enough.
 const KEPT: Duration = Duration::from_secs(1);
@@ -59,4 +59,11 @@ async fn look(pool: &Pool) -> StoreResult<()> {
         written
     })
     .await
+}
+
+/// The room that all of the database takes, what is not ours in it too. The disk is its server's.
+pub(crate) async fn size(db: &Db) -> Result<Size, Fault> {
+    let row = db.one("SELECT pg_database_size(current_database())", &[]).await?;
+    let bytes: i64 = column::get(&row, 0)?;
+    Ok(Size { bytes: bytes.unsigned_abs(), free: None })
 }

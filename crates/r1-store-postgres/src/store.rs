@@ -13,8 +13,8 @@ use r1_domain::{
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, TokenHash},
     store::{
-        AppendOutcome, Connections, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Store,
-        StoreError, StoreResult, StoredLog, TurnOutcome,
+        AppendOutcome, Connections, Credentials, Earlier, IdempotencyKey, LogAppend, NewGeneration, NewTurn, Size,
+        Store, StoreError, StoreResult, StoredLog, TurnOutcome,
     },
     time::Timestamp,
     user::{NewUser, User},
@@ -34,7 +34,7 @@ use crate::{
     message,
     nodes::{self, Heart},
     open::{self, OpenError, PostgresOptions},
-    ping::Ping,
+    ping::{self, Ping},
     pool::{Failed, Pool, Wait, Work},
     purge, recovery, session, turn,
 };
@@ -153,6 +153,10 @@ impl Store for PostgresStore {
 
     fn connections(&self) -> Option<Connections> {
         Some(self.pool.connections())
+    }
+
+    async fn size(&self) -> StoreResult<Option<Size>> {
+        Ok(Some(self.pool.read(|db| async move { ping::size(&db).await }).await?))
     }
 
     async fn ping(&self) -> StoreResult<()> {

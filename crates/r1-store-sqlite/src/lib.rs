@@ -40,6 +40,7 @@ mod recovery;
 mod resync;
 mod search;
 mod session;
+mod size;
 mod store;
 mod tail;
 mod turn;

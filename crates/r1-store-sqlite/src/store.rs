@@ -14,7 +14,7 @@ use r1_domain::{
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
     store::{
         AppendOutcome, Connections, Credentials, Earlier, HistoryRead, IdempotencyKey, LogAppend, NewGeneration,
-        NewTurn, Store, StoreError, StoreResult, StoredLog, TurnOutcome,
+        NewTurn, Size, Store, StoreError, StoreResult, StoredLog, TurnOutcome,
     },
     time::Timestamp,
     user::{NewUser, User},
@@ -38,6 +38,7 @@ use crate::{
     recovery,
     resync::Resync,
     session,
+    size::Sizes,
     tail::Tails,
     turn,
     writer::{self, Synchronous, Wait, Writer},
@@ -57,6 +58,7 @@ pub struct SqliteStore {
     _checkpointer: Option<Checkpointer>,
     readers: Readers,
     ping: Ping,
+    sizes: Sizes,
     tails: Option<Arc<Mutex<Tails>>>,
     /// Of a guest: the directory, whose lock somebody else has, or nobody.
     guest_of: Option<PathBuf>,
@@ -83,12 +85,14 @@ impl SqliteStore {
             Checkpointer::start(&database, signal.clone(), Arc::clone(&gate), Arc::clone(&resync)).map_err(failed)?;
         let session = writer::Session::new(db, tails.clone(), options.sync_all, Some(resync));
         let writer = Writer::start(session, signal, gate).map_err(failed)?;
-        let readers = Readers::new(database.clone(), options.readers, Some(files));
+        let sizes = Sizes::new(&database);
+        let readers = Readers::new(database, options.readers, Some(files));
         Ok(Self {
             writer,
             _checkpointer: Some(checkpointer),
             readers,
             ping: Ping::default(),
+            sizes,
             tails,
             guest_of: None,
             _lock: lock,
@@ -122,9 +126,10 @@ impl SqliteStore {
         let session = writer::Session::new(db, None, options.sync_all, None);
         // SQLite copies the log when its last connection closes; the serving process does otherwise.
         let writer = Writer::start(session, Signal::default(), Gate::default()).map_err(failed)?;
-        let readers = Readers::new(database.clone(), options.readers, None);
-        let guest_of = Some(options.data_dir.clone());
-        Ok(Self { writer, _checkpointer: None, readers, ping: Ping::default(), tails: None, guest_of, _lock: lock })
+        let sizes = Sizes::new(&database);
+        let readers = Readers::new(database, options.readers, None);
+        let (ping, guest_of) = (Ping::default(), Some(options.data_dir.clone()));
+        Ok(Self { writer, _checkpointer: None, readers, ping, sizes, tails: None, guest_of, _lock: lock })
     }
 
     /// Accepts a generation, in a commit that it may share with others.
@@ -147,6 +152,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn connections(&self) -> Option<Connections> {
         Some(self.readers.connections())
+    }
+
+    async fn size(&self) -> StoreResult<Option<Size>> {
+        self.sizes.look().await.map(Some)
     }
 
     async fn ping(&self) -> StoreResult<()> {

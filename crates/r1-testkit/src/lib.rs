@@ -2,7 +2,8 @@
 //!
 //! [`upstream`] is a whole OpenAI-compatible server that answers by script, over real sockets, with
 //! every fault a network has; [`raw`] is one below HTTP, for what no server would say, and [`tls`]
-//! makes its certificates, [`tls_front`] puts them before it; [`real_proxy`] starts proxy programs; [`provider`] is the same idea one layer up, in memory; [`store`] is a real
+//! makes its certificates, [`tls_front`] puts them before it; [`real_proxy`] starts proxy programs, which
+//! [`program`] finds; [`provider`] is the same idea one layer up, in memory; [`store`] is a real
 //! database whose calls are counted, and whose commits fail, wait or are the last; [`sse`] reads our own
 //! streams and doubts every byte; [`follower`] comes back for the rest of them; [`proxy`] cuts connections
 //! where it hurts; [`postgres`] gives each test a database of its own; [`clock`] is turned by hand.
@@ -14,6 +15,7 @@ pub mod clock;
 pub mod follower;
 pub mod namespace;
 pub mod postgres;
+pub mod program;
 pub mod provider;
 pub mod proxy;
 pub mod raw;

@@ -13,13 +13,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::program;
 
 /// Largest head of a request that [`Outside`] takes.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -51,7 +53,7 @@ impl RealProxy {
     /// # Errors
     /// It is not installed (the text says how), or does not start.
     pub async fn http(rules: Rules<'_>) -> anyhow::Result<Self> {
-        let program = program("TINYPROXY", "tinyproxy", "tinyproxy-bin")?;
+        let program = program::find("TINYPROXY", "tinyproxy", "tinyproxy-bin")?;
         Self::start(|directory, address| {
             let mut config = format!(
                 "Port {}\nListen {}\nTimeout 600\nMaxClients 100\nLogFile \"{}\"\nLogLevel Connect\n",
@@ -82,7 +84,7 @@ impl RealProxy {
     /// # Errors
     /// As [`Self::http`].
     pub async fn socks(rules: Rules<'_>) -> anyhow::Result<Self> {
-        let program = program("MICROSOCKS", "microsocks", "microsocks")?;
+        let program = program::find("MICROSOCKS", "microsocks", "microsocks")?;
         Self::start(|directory, address| {
             let mut command = Command::new(&program);
             command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()]);
@@ -143,18 +145,6 @@ impl Drop for RealProxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The program that `variable` names, or the one on PATH.
-fn program(variable: &str, name: &str, package: &str) -> anyhow::Result<PathBuf> {
-    if let Some(named) = std::env::var_os(variable).filter(|named| !named.is_empty()) {
-        return Ok(named.into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
-    found.with_context(|| {
-        format!("missing: {name}. Install it (Debian: apt-get install {package}), or name one: {variable}=/path/to/it")
-    })
 }
 
 /// A network of names that no resolver knows. Proxies reach it by asking it to connect (CONNECT).

@@ -121,6 +121,7 @@ macro_rules! store_contract {
             recovery::of_many_that_take_over_one_does
             recovery::a_log_goes_on_after_a_take_over
             housekeeping::a_store_answers
+            housekeeping::its_size_is_known_and_grows
             housekeeping::old_logs_are_retired_and_their_text_kept
             housekeeping::old_keys_and_sessions_go
             housekeeping::deleted_conversations_go_in_slices

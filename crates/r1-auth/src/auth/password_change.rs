@@ -41,7 +41,7 @@ impl Auth {
         check(&new)?;
         let user = &session.user;
         let change = self.counted_at(Target::Account(user.id), self.try_change(session, &present, new));
-        match self.counted_from(address, change).await {
+        match self.counted_from(address, change).await.inspect_err(|error| self.count_failure(error, true)) {
             Err(AuthError::BadCredentials) => Err(invalid(PRESENT, "is not your present password")),
             changed => changed,
         }

@@ -56,7 +56,9 @@ impl Auth {
         kind: SessionKind,
         address: Option<IpAddr>,
     ) -> Result<Login, AuthError> {
-        self.counted_from(address, self.try_password(login, password, kind)).await
+        let mut is_known = false;
+        let tried = self.counted_from(address, self.try_password(login, password, kind, &mut is_known)).await;
+        tried.inspect_err(|error| self.count_failure(error, is_known))
     }
 
     /// Counts a try at a password at its address: one that is not wrong costs nothing.
@@ -97,14 +99,21 @@ impl Auth {
         result
     }
 
-    /// Counts the try at its account, which has one count whatever it is called by.
-    async fn try_password(&self, login: &str, password: SecretString, kind: SessionKind) -> Result<Login, AuthError> {
+    /// Counts the try at its account, which has one count whatever it is called by. Says whether there is one.
+    async fn try_password(
+        &self,
+        login: &str,
+        password: SecretString,
+        kind: SessionKind,
+        is_known: &mut bool,
+    ) -> Result<Login, AuthError> {
         // No account has such a name or password. That is no guess at any, so it is counted at none, and nothing
         // is given away by not hashing it.
         if login.chars().count() > EMAIL_LENGTH || Form::of(&password).next().is_none() {
             return Err(AuthError::BadCredentials);
         }
         let found = self.store.user_by_login(login).await?;
+        *is_known = found.is_some();
         // One count for all the spellings of a name that nobody has.
         let folded = fold_login(login);
         let target = found.as_ref().map_or(Target::Nobody(&folded), |found| Target::Account(found.user.id));

@@ -231,6 +231,7 @@ impl Run {
                     continue;
                 }
                 (Delta::Done { finish_reason, usage }, _) => {
+                    self.observer.provider_answered(self.model.provider_name(), &self.model.upstream_name, usage);
                     if let Some(usage) = usage {
                         span.record("gen_ai.usage.input_tokens", usage.prompt_tokens)
                             .record("gen_ai.usage.output_tokens", usage.completion_tokens);

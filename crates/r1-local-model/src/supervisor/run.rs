@@ -68,6 +68,7 @@ impl Run {
                 return;
             }
             next = self.serve().await;
+            self.has_child(None);
         }
     }
 
@@ -110,6 +111,7 @@ impl Run {
             }
         };
         tracing::info!(pid = child.id(), "starting the local model");
+        self.has_child(child.id());
         let began = Instant::now();
         let how = tokio::select! {
             biased;
@@ -147,10 +149,16 @@ impl Run {
                 }
             }
         };
+        // The number may be another process's from now on.
+        self.has_child(None);
         // At once: nobody shall get a lease on a child that has ended.
         self.shared.phase.send_replace(Phase::Starting);
         let last_words = child.last_words().await;
         self.crashed(how, last_words).await
+    }
+
+    fn has_child(&self, pid: Option<u32>) {
+        self.shared.pid.store(pid.unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// Waits for whatever ends the ready state.

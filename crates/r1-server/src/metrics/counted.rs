@@ -2,19 +2,22 @@
 //!
 //! Buckets are few: each is a line of every scrape, for each label.
 
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
+use parking_lot::RwLock;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
 };
-use r1_domain::{generation::State, provider::ProviderErrorCode};
+use r1_auth::SignInFailure;
+use r1_domain::{event::Usage, generation::State, provider::ProviderErrorCode, time::Clock};
 use r1_generation::{Commit, SkippedKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,15 +44,34 @@ struct SkippedOf {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tokens {
+    provider: String,
+    model: String,
+    direction: &'static str,
+    estimated: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answer {
     method: &'static str,
     route: String,
     status: u16,
 }
 
+/// Stands for all models that the configuration does not name.
+const OTHER: &str = "other";
+
 /// Handles of everything that is counted: cheap to clone, all clones count the same.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Counted {
+    clock: Arc<dyn Clock>,
+    /// As `provider/model`: anybody may ask for any other, and a label for each would be without bound.
+    named_models: Arc<RwLock<HashSet<String>>>,
     accepted: Counter,
     ended: Family<OfState, Counter>,
     taken_over: Counter,
@@ -58,6 +80,9 @@ pub(crate) struct Counted {
     gap: Histogram,
     provider_errors: Family<ProviderFault, Counter>,
     skipped: Family<SkippedOf, Counter>,
+    tokens: Family<Tokens, Counter>,
+    last_success: Family<OfProvider, Gauge>,
+    sign_in_failures: Family<OfReason, Counter>,
     commit_time: Histogram,
     commit_logs: Histogram,
     commit_bytes: Histogram,
@@ -83,8 +108,10 @@ fn commits() -> Histogram {
 
 impl Counted {
     /// Makes all of them known to a registry.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
+    pub(crate) fn new(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
         let counted = Self {
+            clock,
+            named_models: Arc::default(),
             accepted: Counter::default(),
             ended: Family::default(),
             taken_over: Counter::default(),
@@ -93,6 +120,9 @@ impl Counted {
             gap: gaps(),
             provider_errors: Family::default(),
             skipped: Family::default(),
+            tokens: Family::default(),
+            last_success: Family::default(),
+            sign_in_failures: Family::default(),
             commit_time: commits(),
             commit_logs: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
             commit_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 9)),
@@ -104,7 +134,11 @@ impl Counted {
         for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
             drop(counted.ended.get_or_create(&OfState { state: state.as_str() }));
         }
+        for reason in SignInFailure::ALL.map(SignInFailure::as_str) {
+            drop(counted.sign_in_failures.get_or_create(&OfReason { reason }));
+        }
         let Self { accepted, ended, taken_over, lapsed, first_chunk, gap, provider_errors, skipped, .. } = &counted;
+        let Self { tokens, last_success, sign_in_failures, .. } = &counted;
         let Self { commit_time, commit_logs, commit_bytes, commit_failures, answers, answer_time, .. } = &counted;
         registry.register("gpt_r1_generations_accepted", "Answers that were begun here", accepted.clone());
         registry.register("gpt_r1_generations_ended", "Answers whose end was stored here, by state", ended.clone());
@@ -136,6 +170,18 @@ impl Counted {
             "Events of answers that went no further, by kind",
             skipped.clone(),
         );
+        registry.register("gpt_r1_tokens", "Tokens of whole answers, as providers count them", tokens.clone());
+        registry.register_with_unit(
+            "gpt_r1_provider_last_success_timestamp",
+            "When a provider's answer came whole last, since 1970",
+            Unit::Seconds,
+            last_success.clone(),
+        );
+        registry.register(
+            "gpt_r1_sign_in_failures",
+            "Passwords, of sign-ins and changes, that were refused",
+            sign_in_failures.clone(),
+        );
         registry.register_with_unit(
             "gpt_r1_log_commit",
             "Commits of running answers: how long",
@@ -163,6 +209,18 @@ impl Counted {
         );
         counted
     }
+
+    /// From now on tokens of these models, as `provider/model`, are counted by name; those of a provider's others
+    /// together.
+    pub(crate) fn name_models(&self, models: HashSet<String>) {
+        *self.named_models.write() = models;
+    }
+}
+
+impl r1_auth::Observer for Counted {
+    fn sign_in_failed(&self, why: SignInFailure) {
+        self.sign_in_failures.get_or_create(&OfReason { reason: why.as_str() }).inc();
+    }
 }
 
 impl r1_generation::Observer for Counted {
@@ -180,6 +238,19 @@ impl r1_generation::Observer for Counted {
 
     fn gap(&self, gap: Duration) {
         self.gap.observe(gap.as_secs_f64());
+    }
+
+    fn provider_answered(&self, provider: &str, model: &str, usage: Option<Usage>) {
+        let now = self.clock.now().unix_seconds();
+        self.last_success.get_or_create(&OfProvider { provider: provider.to_owned() }).set(now);
+        let Some(Usage { prompt_tokens, completion_tokens, estimated, .. }) = usage else { return };
+        let is_named = self.named_models.read().contains(&format!("{provider}/{model}"));
+        let model = if is_named { model } else { OTHER };
+        let estimated = if estimated { "yes" } else { "no" };
+        for (direction, tokens) in [("prompt", prompt_tokens), ("completion", completion_tokens)] {
+            let of = Tokens { provider: provider.to_owned(), model: model.to_owned(), direction, estimated };
+            self.tokens.get_or_create(&of).inc_by(tokens);
+        }
     }
 
     fn provider_failed(&self, provider: &str, code: ProviderErrorCode, tried_again: bool) {

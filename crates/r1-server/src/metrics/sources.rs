@@ -6,20 +6,26 @@ use std::{fmt, sync::Arc};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
-use r1_domain::store::Store;
+use r1_domain::{
+    provider::{Models, ProviderHealth},
+    store::Store,
+};
 use r1_generation::Engine;
 use r1_http::App;
 use rustix::process;
 use tokio::runtime::Handle;
 
-use crate::listen::Acceptor;
+use super::{Storage, storage::Found};
+use crate::{listen::Acceptor, models::Wired};
 
 /// Where numbers are looked up.
 pub(crate) struct Sources {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
+    storage: Arc<Storage>,
+    models: Arc<Wired>,
     app: App,
     acceptor: Acceptor,
     runtime: Handle,
@@ -27,8 +33,20 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Call it on the runtime whose tasks shall be counted.
-    pub(crate) fn new(engine: Arc<Engine>, store: Arc<dyn Store>, app: App, acceptor: Acceptor) -> Self {
-        Self { engine, store, app, acceptor, runtime: Handle::current() }
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        store: Arc<dyn Store>,
+        storage: Storage,
+        models: Arc<Wired>,
+        app: App,
+        acceptor: Acceptor,
+    ) -> Self {
+        Self { engine, store, storage: Arc::new(storage), models, app, acceptor, runtime: Handle::current() }
+    }
+
+    /// What has to look before a page is made.
+    pub(super) fn storage(&self) -> Arc<Storage> {
+        self.storage.clone()
     }
 }
 
@@ -42,6 +60,7 @@ impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self { engine, app, acceptor, runtime, .. } = self;
         let connections = self.store.connections();
+        let Found { works, size, last_backup } = self.storage.found();
         let gauges = [
             ("gpt_r1_connections", "Connections of clients that are open", Some(acceptor.open_connections())),
             ("gpt_r1_connections_most", "Connections of clients that may be open", Some(acceptor.room().most())),
@@ -61,8 +80,25 @@ impl Collector for Sources {
                 "Connections to the database that requests may have",
                 connections.map(|connections| connections.most),
             ),
+            ("gpt_r1_database_up", "1 if the database can read and write, 0 if not", Some(usize::from(works))),
+            ("gpt_r1_database_size_bytes", "Bytes that the database has", size.map(|size| size.bytes as usize)),
+            (
+                "gpt_r1_database_free_bytes",
+                "Bytes that are free on the file system of the database",
+                size.and_then(|size| size.free).map(|free| free as usize),
+            ),
+            (
+                "gpt_r1_last_backup_timestamp_seconds",
+                "When the database was backed up last, since 1970",
+                last_backup.map(|at| at as usize),
+            ),
+            (
+                "gpt_r1_local_model_resident_memory_bytes",
+                "Resident memory of the local model's process, 0 while it has none",
+                self.models.local().and_then(|pid| pid.map_or(Some(0), |pid| resident_memory(&pid.to_string()))),
+            ),
             ("gpt_r1_tasks", "Tasks of the runtime that are alive", Some(runtime.metrics().num_alive_tasks())),
-            ("process_resident_memory_bytes", "Resident memory", resident_memory()),
+            ("process_resident_memory_bytes", "Resident memory", resident_memory("self")),
             ("process_open_fds", "Open file descriptors", open_files()),
             ("process_max_fds", "File descriptors that may be open", most_files()),
         ];
@@ -71,6 +107,13 @@ impl Collector for Sources {
             let Some(value) = value else { continue };
             let gauge = ConstGauge::new(value as u64);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let help = "1 if a provider's last answer, or else its list of models, came well, 0 if not";
+        let mut up = encoder.encode_descriptor("gpt_r1_provider_up", help, None, MetricType::Gauge)?;
+        for ProviderHealth { name, status, .. } in self.models.health() {
+            if let Some(is_up) = is_up(status) {
+                ConstGauge::new(u64::from(is_up)).encode(up.encode_family(&[("provider", name)])?)?;
+            }
         }
         let closed = ConstCounter::new(acceptor.room().asked_to_leave());
         let (name, help) =
@@ -81,9 +124,19 @@ impl Collector for Sources {
     }
 }
 
-/// Resident memory of this process, in bytes.
-fn resident_memory() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+/// Whether a provider of this health can be asked, as far as somebody knows. A local model that rests wakes when it is
+/// asked.
+fn is_up(status: &str) -> Option<bool> {
+    match status {
+        "ok" | "ready" | "idle" => Some(true),
+        "degraded" | "failed" => Some(false),
+        _ => None,
+    }
+}
+
+/// Resident memory of a process, in bytes.
+fn resident_memory(pid: &str) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)

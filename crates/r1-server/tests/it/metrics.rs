@@ -12,6 +12,9 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+mod alarms;
+mod watched;
+
 use crate::support::{PATIENCE, Server, Setup, expect_problem, id_of, stream};
 
 /// Where a server's metrics are.
@@ -53,6 +56,25 @@ impl Metrics {
     /// The whole page.
     pub(crate) async fn page(&self) -> Result<String> {
         Ok(self.http.get(&self.url).send().await?.text().await?)
+    }
+
+    /// The page as OpenMetrics.
+    async fn newer_page(&self) -> Result<String> {
+        let newer = self.http.get(&self.url).header(header::ACCEPT, "application/openmetrics-text;version=1.0.0");
+        Ok(newer.send().await?.text().await?)
+    }
+
+    /// Waits until a line has a value that is wanted.
+    pub(crate) async fn wait_line(&self, line: &str, wanted: impl Fn(f64) -> bool) -> Result<f64> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let page = self.page().await?;
+            match value_of(&page, line) {
+                Some(value) if wanted(value) => return Ok(value),
+                value => ensure!(Instant::now() < deadline, "waited in vain for {line}, now {value:?}: {page}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(crate) async fn read(&self) -> Result<Sample> {
@@ -174,39 +196,62 @@ fn names(page: &str) -> BTreeSet<&str> {
     page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
 }
 
-#[tokio::test]
-async fn the_dashboard_and_the_table_know_them() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(root.join("deploy/grafana-dashboard.json"))?)?;
-    // What has labels is there once it has happened.
+/// A file of the repository.
+fn file(path: &str) -> Result<String> {
+    Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path))?)
+}
+
+/// The metrics that a text names, by what `page` calls them; an error where one is not there.
+fn named_in(text: &str, page: &str) -> Result<BTreeSet<String>> {
+    let known = names(page);
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let of_word = |word: &str| {
+        let suffixes = ["", "_bucket", "_count", "_sum"];
+        let name = suffixes.iter().find_map(|suffix| word.strip_suffix(suffix).filter(|name| known.contains(name)));
+        name.map(str::to_owned).with_context(|| format!("{word} is not in {page}"))
+    };
+    words.filter(|word| word.starts_with("gpt_r1_") || word.starts_with("process_")).map(of_word).collect()
+}
+
+/// A page of a server to which all has happened that is counted: what has labels is there from then on.
+async fn full_page() -> Result<(Server, Metrics)> {
     let upstream = Upstream::start().await?;
     upstream.push(thoughtful("an answer"));
     upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
-    let server = Setup::with_upstream(&upstream)?.with_metrics().start().await?;
+    // There, and asleep: nobody asks it anything.
+    let setup = Setup::with_upstream(&upstream)?.on_sqlite().with_metrics().set("LOCAL_MODEL__ENABLED", "on");
+    let server = setup.start().await?;
     let client = server.user("ada").await?;
     client.ask_to_end(&json!({"message": "go"})).await?;
     client.ask_to_end(&json!({"message": "go"})).await?;
-    let page = Metrics::of(&server)?.page().await?;
-    let known = names(&page);
+    let file = server.setup().data_dir().with_file_name("backup");
+    let backup = server.setup().run(&["backup", file.to_str().context("a name")?]).await?;
+    ensure!(backup.ok && backup.stderr.is_empty(), "{backup:?}");
+    let metrics = Metrics::of(&server)?;
+    metrics.wait_line("gpt_r1_last_backup_timestamp_seconds", |at| at > 0.0).await?;
+    Ok((server, metrics))
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_table_know_them() -> Result<()> {
+    let dashboard: Value = serde_json::from_str(&file("deploy/grafana-dashboard.json")?)?;
+    let (_server, metrics) = full_page().await?;
+    let page = metrics.page().await?;
     let panels = dashboard["panels"].as_array().context("panels")?;
     let asked = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
     let asked: Vec<&str> = asked.filter_map(|target| target["expr"].as_str()).collect();
     ensure!(asked.len() > 20, "{asked:?}");
-    let mut shown = BTreeSet::new();
-    for expression in asked {
-        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        for word in words.filter(|word| word.starts_with("gpt_r1_") || word.starts_with("process_")) {
-            let is_one = |name: &str| known.contains(name).then(|| name.to_owned());
-            let suffixes = ["", "_total", "_bucket", "_count", "_sum"];
-            let name = suffixes.iter().find_map(|suffix| is_one(word.strip_suffix(suffix)?));
-            shown.insert(name.with_context(|| format!("{word} is not in {page}"))?);
-        }
-    }
-    let table = std::fs::read_to_string(root.join("docs/operations.md"))?;
-    for name in &known {
+    let shown = named_in(&asked.join(" "), &page)?;
+    let table = file("docs/operations.md")?;
+    for name in names(&page) {
         ensure!(table.contains(&format!("`{name}")), "{name} is not in docs/operations.md");
-        ensure!(shown.contains(*name) || *name == "gpt_r1_build", "{name} is not on the dashboard");
+        ensure!(shown.contains(name) || name == "gpt_r1_build_info", "{name} is not on the dashboard");
     }
+    // And the table names no other.
+    let rows = table.lines().filter(|line| line.starts_with("| `gpt_r1_") || line.starts_with("| `process_"));
+    let rows: Vec<&str> = rows.collect();
+    ensure!(rows.len() > 20, "{rows:?}");
+    named_in(&rows.join(" "), &page)?;
     Ok(())
 }
 
@@ -231,10 +276,18 @@ async fn they_are_for_prometheus() -> Result<()> {
     for line in ["# HELP gpt_r1_readers ", "# TYPE gpt_r1_readers gauge\n", "\ngpt_r1_readers 0\n"] {
         ensure!(page.contains(line), "{line:?} in {page}");
     }
-    ensure!(page.ends_with("# EOF\n"), "{page}");
+    ensure!(!page.contains("# EOF") && !page.contains("# UNIT"), "{page}");
+    for line in ["# TYPE gpt_r1_build_info gauge\n", "# TYPE gpt_r1_generations_accepted_total counter\n"] {
+        ensure!(page.contains(line), "{line:?} in {page}");
+    }
     let newer = http.get(&url).header("accept", "application/openmetrics-text;version=1.0.0,*/*;q=0.1").send().await?;
     let kind = &newer.headers()[header::CONTENT_TYPE];
     assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let page = newer.text().await?;
+    for line in ["# TYPE gpt_r1_build info\n", "# TYPE gpt_r1_generations_accepted counter\n"] {
+        ensure!(page.contains(line), "{line:?} in {page}");
+    }
+    ensure!(page.ends_with("\n# EOF\n"), "{page}");
     assert_eq!(http.post(&url).send().await?.status(), StatusCode::METHOD_NOT_ALLOWED);
     // Neither has what the other has.
     let api = url.replace("/metrics", "/api/v1/health");

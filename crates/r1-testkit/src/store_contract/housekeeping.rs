@@ -1,9 +1,10 @@
 //! Health, and what is removed when its time has come.
 
+use anyhow::Context;
 use r1_domain::{
     id::{ConversationId, SessionId},
     session::{NewSession, Rotation, SessionKind},
-    store::{Store, StoreError},
+    store::{NewTurn, Store, StoreError},
     time::Timestamp,
 };
 
@@ -31,6 +32,19 @@ async fn purge(
 pub async fn a_store_answers(store: SharedStore) -> anyhow::Result<()> {
     store.ping().await?;
     assert_eq!(store.purge(at(1000), at(1000), at(1000), 10).await?, 0);
+    Ok(())
+}
+
+/// What is free is known of a disk of this machine alone.
+pub async fn its_size_is_known_and_grows(store: SharedStore) -> anyhow::Result<()> {
+    let size = async || store.size().await?.context("a size");
+    let before = size().await?;
+    assert!(before.bytes > 0 && before.free != Some(0), "{before:?}");
+    let owner = user(&store, "demo").await?;
+    let turn = NewTurn { question: "word ".repeat(200_000), ..new_turn(owner, "go", at(1)) };
+    begin(&store, &turn).await?;
+    let after = size().await?;
+    assert!(after.bytes > before.bytes, "{before:?} {after:?}");
     Ok(())
 }
 

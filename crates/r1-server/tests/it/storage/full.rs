@@ -1,14 +1,17 @@
 //! A disk without room.
 
 use super::*;
+use crate::metrics::Metrics;
 
 #[tokio::test]
 async fn a_full_disk_stalls_answers_until_there_is_room() -> Result<()> {
     let upstream = Upstream::start().await?;
     upstream.push(two_words("go"));
     let (disk, setup) = on_disk(&upstream)?;
-    let server = setup.start().await?;
+    let server = setup.with_metrics().start().await?;
+    let metrics = Metrics::of(&server)?;
     let client = server.user("ada").await?;
+    metrics.wait_line("gpt_r1_database_up", |up| up == 1.0).await?;
     let (elsewhere, needless) = (client.conversation().await?, client.conversation().await?);
     let mut begun = begin(&client).await?;
 
@@ -20,11 +23,15 @@ async fn a_full_disk_stalls_answers_until_there_is_room() -> Result<()> {
     begun.is_sent_away().await?;
     expect_unhealthy(&client).await?;
     expect_readable(&client, &begun.conversation).await?;
+    // What alarms go by.
+    metrics.wait_line("gpt_r1_database_up", |up| up == 0.0).await?;
+    metrics.wait_line("gpt_r1_log_commit_failures_total", |failures| failures > 0.0).await?;
 
     disk.mend("write.wal")?;
     begun.go_on(&client).await?;
     ensure!(begun.last()["status"] == "completed" && text_of(&begun.seen) == "one two ", "{}", begun.last());
     wait_ready(&client).await?;
+    metrics.wait_line("gpt_r1_database_up", |up| up == 1.0).await?;
     ensure!(delete().await?.status() == StatusCode::NO_CONTENT);
     ensure!(client.messages(&elsewhere).await?.is_empty(), "a refused question leaves no trace");
     upstream.push(Script::text("room"));

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::*;
+use crate::metrics::Metrics;
 
 /// Holds the lock until it is dropped.
 fn lock(server: &Server) -> Result<Connection> {
@@ -20,7 +21,8 @@ async fn a_locked_database_stalls_answers_and_loses_nothing() -> Result<()> {
     let flood = (0..4096)
         .fold(Script::new().role().chunk("one ").wait_for("go"), |script, _| script.chunk("x".repeat(1 << 16)));
     upstream.push(flood);
-    let server = impatient(&upstream)?.set("LIMITS__ANSWER_SIZE", "512MiB").start().await?;
+    let server = impatient(&upstream)?.set("LIMITS__ANSWER_SIZE", "512MiB").with_metrics().start().await?;
+    let metrics = Metrics::of(&server)?;
     let client = server.user("ada").await?;
     let elsewhere = client.conversation().await?;
     let mut begun = begin(&client).await?;
@@ -36,6 +38,13 @@ async fn a_locked_database_stalls_answers_and_loses_nothing() -> Result<()> {
     expect_refused(refused?, 503, "storage_unavailable").await?;
     unhealthy?;
     expect_readable(&client, &begun.conversation).await?;
+    // What the alarm of a stalled log goes by.
+    metrics.wait_line("gpt_r1_log_writer_queue", |waiting| waiting == 2.0).await?;
+    let commits = "gpt_r1_log_commit_seconds_count";
+    let stalled = metrics.wait_line(commits, |_| true).await?;
+    metrics.wait_line("gpt_r1_database_up", |up| up == 0.0).await?;
+    metrics.wait_line("gpt_r1_database_free_bytes", |free| free > 0.0).await?;
+    assert_eq!(metrics.wait_line(commits, |_| true).await?, stalled, "nothing is stored");
     ensure!(begun.answer(&client).await?["content"] == "one ", "what is not stored is not shown");
     let grown = memory_kib(&server)?.saturating_sub(before);
     ensure!(grown < 24 * 1024, "{grown} KiB more: the upstream is read without bound");
