@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
 use secrecy::SecretString;
 
 use crate::config::Flags;
@@ -11,10 +12,13 @@ mod user;
 
 pub(crate) use user::UserCommand;
 
+/// What the command is called.
+pub(crate) const NAME: &str = "gpt-r1";
+
 /// What was asked for.
 #[derive(Debug, Parser)]
 #[command(
-    name = "gpt-r1",
+    name = NAME,
     version,
     about = "A self-hosted ChatGPT in one binary, whose answer streams never break.",
     after_help = "Every setting is described in config.default.toml; `gpt-r1 config check` shows what is in force."
@@ -136,6 +140,17 @@ pub(crate) enum Command {
     },
     /// Print the API's OpenAPI document.
     Openapi,
+    /// Print what a shell completes this command line by.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man {
+        /// Write it here instead, with a page for each command.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// The child process that runs the local model. Started by the server only.
     #[command(hide = true)]
     LocalModel(LocalModelArgs),
