@@ -1,13 +1,14 @@
 //! `gpt-r1 backup` and `gpt-r1 restore`: the database as one file.
 
 use std::{
-    io::Write,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
+use r1_auth::key::SigningKey;
 use r1_domain::{
     id::NodeId,
     time::{Clock, SystemClock},
@@ -15,18 +16,21 @@ use r1_domain::{
 use r1_generation::Engine;
 use r1_store_sqlite::{
     SqliteOptions, SqliteStore,
-    backup::{self, Contents},
+    backup::{self, Contents, Enclosed},
 };
-
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::RestoreArgs,
+    SIGNING_KEY,
+    cli::{BackupArgs, RestoreArgs},
     config::{Config, Database},
     data_dir,
     models::Wired,
     serve,
 };
+
+mod directory;
 
 /// Why a restored answer goes no further.
 const INTERRUPTED: &str = "This answer was being written when the backup was made.";
@@ -35,12 +39,64 @@ const INTERRUPTED: &str = "This answer was being written when the backup was mad
 ///
 /// # Errors
 /// In words for the person at the terminal.
-pub(crate) fn backup(file: &Path, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    let directory = sqlite_only(config)?;
+pub(crate) fn backup(args: &BackupArgs, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let data_dir = sqlite_only(config)?;
+    let (target, is_output) = (&*args.target, args.target == Path::new("-"));
+    let is_directory = !is_output && target.is_dir();
+    ensure!(
+        args.keep.is_none() || is_directory,
+        "--keep is for a directory, and {} is none: only backups that are named after their time can be told apart",
+        target.display()
+    );
+    ensure!(
+        !is_output || !std::io::stdout().is_terminal(),
+        "a backup is no text for a terminal: redirect it (gpt-r1 backup - >FILE), or name a file"
+    );
     data_dir::check(config)?;
-    let contents = backup::backup(directory, file)?;
-    writeln!(out, "{}: {}", file.display(), describe(&contents))?;
+    let made_at = SystemClock.now().unix_seconds();
+    let enclosed = Enclosed { made_at, signing_key: key_for(args, config)? };
+    if is_output {
+        let contents = backup::write_to(data_dir, out, &enclosed)?;
+        if !args.quiet {
+            writeln!(std::io::stderr(), "backup: {}", describe(&contents))?;
+        }
+    } else {
+        let name = if is_directory { directory::name(made_at)? } else { String::new() };
+        let file = if is_directory { target.join(&name) } else { target.to_owned() };
+        let contents = backup::backup(data_dir, &file, &enclosed)?;
+        if !args.quiet {
+            writeln!(out, "{}: {}", file.display(), describe(&contents))?;
+        }
+        if let Some(keep) = args.keep {
+            let removed = directory::prune(target, keep, &name)?;
+            if removed > 0 && !args.quiet {
+                writeln!(out, "{removed} older backups were removed")?;
+            }
+        }
+    }
+    if let Err(error) = backup::record(data_dir, &enclosed) {
+        writeln!(
+            std::io::stderr(),
+            "warning: the database does not know of this backup: {:#}",
+            anyhow::Error::from(error)
+        )?;
+    }
+    data_dir::hand_over(data_dir);
     Ok(())
+}
+
+/// The signing key, if it is to go along and is not the environment's.
+fn key_for(args: &BackupArgs, config: &Config) -> anyhow::Result<Option<SecretString>> {
+    if !args.with_key {
+        return Ok(None);
+    }
+    if config.secret_key.is_some() {
+        if !args.quiet {
+            writeln!(std::io::stderr(), "the signing key is SECRET_KEY, and not in the backup: keep that too")?;
+        }
+        return Ok(None);
+    }
+    Ok(Some(SigningKey::load(&config.data_dir.join(SIGNING_KEY))?.secret().clone()))
 }
 
 /// Puts a backup in place. What was being written then is interrupted, with the text that it had.
@@ -50,10 +106,11 @@ pub(crate) fn backup(file: &Path, config: &Config, out: &mut impl Write) -> anyh
 pub(crate) async fn restore(args: &RestoreArgs, config: &Config, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
     let directory = sqlite_only(config)?;
     data_dir::prepare(config)?;
-    let restored = put_back(args, directory, config).await;
+    let file = if args.file.is_dir() { directory::newest(&args.file)? } else { args.file.clone() };
+    let restored = put_back(&file, args.replace, directory, config).await;
     data_dir::hand_over(directory);
     let (contents, kept) = restored?;
-    writeln!(out, "{}: {}", directory.display(), describe(&contents))?;
+    writeln!(out, "{} is back in {}: {}", file.display(), directory.display(), describe(&contents))?;
     if let Some(kept) = kept {
         writeln!(out, "the database before it is in {}", kept.display())?;
     }
@@ -62,14 +119,20 @@ pub(crate) async fn restore(args: &RestoreArgs, config: &Config, out: &mut (impl
 
 /// Gives back what is there now, and where that is which was there before.
 async fn put_back(
-    args: &RestoreArgs,
+    file: &Path,
+    replace: bool,
     directory: &Path,
     config: &Config,
 ) -> anyhow::Result<(Contents, Option<PathBuf>)> {
-    let unpacked = backup::unpack(&args.file, directory)?;
+    let unpacked = backup::unpack(file, directory)?;
+    if let Some(key) = backup::take_key(unpacked.path())?
+        && config.secret_key.is_none()
+    {
+        SigningKey::from_secret(&key)?.save(&unpacked.path().join(SIGNING_KEY))?;
+    }
     interrupt(unpacked.path(), config).await?;
     let contents = backup::verify(&unpacked.path().join(backup::DATABASE))?;
-    let kept = backup::put_in_place(unpacked.path(), directory, args.replace)?;
+    let kept = backup::put_in_place(unpacked.path(), directory, replace, SIGNING_KEY)?;
     Ok((contents, kept))
 }
 
@@ -102,10 +165,13 @@ fn sqlite_only(config: &Config) -> anyhow::Result<&Path> {
 }
 
 fn describe(contents: &Contents) -> String {
-    let Contents { users, conversations, messages, running, bytes } = contents;
+    let Contents { users, conversations, messages, running, has_key, bytes } = contents;
     let mut text = format!("{users} users, {conversations} conversations, {messages} messages, {bytes} bytes");
     if *running > 0 {
         text.push_str(&format!(", {running} answers that were being written"));
+    }
+    if *has_key {
+        text.push_str(", the signing key");
     }
     text
 }

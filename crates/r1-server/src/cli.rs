@@ -120,10 +120,7 @@ pub(crate) enum Command {
         command: UserCommand,
     },
     /// Copy the SQLite database into one file, while a server uses it or not.
-    Backup {
-        /// The file to be made.
-        file: PathBuf,
-    },
+    Backup(BackupArgs),
     /// Put a backup in place, where no server runs.
     Restore(RestoreArgs),
     /// Copy everything from SQLite to an empty PostgreSQL database, where no server runs.
@@ -156,10 +153,30 @@ pub(crate) enum Command {
     LocalModel(LocalModelArgs),
 }
 
+/// What is copied, and to where.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct BackupArgs {
+    /// The file to be made. In a directory it is named after the time (UTC), such as
+    /// gpt-r1-2026-11-30T030000Z.db; "-" is standard output.
+    #[arg(value_name = "FILE|DIR|-")]
+    pub(crate) target: PathBuf,
+    /// Put the signing key into it, so that access tokens are good on another machine too. Whoever has the file can
+    /// sign tokens then.
+    #[arg(long)]
+    pub(crate) with_key: bool,
+    /// In a directory: of the backups there, remove all but this number of the newest, once the new one was read back.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) keep: Option<u32>,
+    /// Print nothing but faults.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
 /// What is put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct RestoreArgs {
-    /// The backup.
+    /// The backup; of a directory the newest one that `backup` has named there.
+    #[arg(value_name = "FILE|DIR")]
     pub(crate) file: PathBuf,
     /// Where there is a database already, keep that in a directory beside the restored one.
     #[arg(long)]

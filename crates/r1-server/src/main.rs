@@ -105,7 +105,7 @@ fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
         }
         Command::Model { command } => runtime()?.block_on(model_command::run(command, &config)),
         Command::User { command } => runtime()?.block_on(run_user(command, config)),
-        Command::Backup { file } => backup_command::backup(&file, &config, &mut std::io::stdout()),
+        Command::Backup(args) => backup_command::backup(&args, &config, &mut std::io::stdout()),
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
         Command::RotateKey { forget } => {

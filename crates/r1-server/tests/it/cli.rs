@@ -112,6 +112,7 @@ async fn bash_completes_what_is_typed() -> Result<()> {
     assert_eq!(offered(&printed.stdout, &["gpt-r1", "user", "pas"]).await?, ["passwd"]);
     assert_eq!(offered(&printed.stdout, &["gpt-r1", "user", "sign-out", "--c"]).await?, ["--config"]);
     ensure!(!printed.stdout.contains("local-model"), "that is for the server alone");
+    assert_eq!(offered(&printed.stdout, &["gpt-r1", "backup", "--wi"]).await?, ["--with-key"]);
     for (shell, word) in [("zsh", "#compdef gpt-r1"), ("fish", "complete -c gpt-r1")] {
         let printed = Setup::new()?.run(&["completions", shell]).await?;
         ensure!(printed.ok && printed.stdout.contains(word), "{printed:?}");
@@ -145,7 +146,7 @@ async fn every_command_has_a_manual_page() -> Result<()> {
             "{}",
             String::from_utf8_lossy(&formatted.stderr)
         );
-        ensure!(shown.contains("rotate-key"), "{shown}");
+        ensure!(shown.contains("rotate-key") && shown.contains("--with-key"), "{shown}");
     }
     Ok(())
 }
