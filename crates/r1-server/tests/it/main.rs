@@ -51,5 +51,6 @@ mod support;
 mod texts;
 #[cfg(feature = "otel")]
 mod traces;
+mod upgrade;
 mod upstream_faults;
 mod ways;
