@@ -1,11 +1,12 @@
 //! What the documents promise is so.
 
 mod blocks;
+mod commands;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-pub(crate) use blocks::section;
+pub(crate) use blocks::{Block, blocks, section};
 
 use crate::root::repository as root;
 
