@@ -12,6 +12,7 @@ mod conversations;
 mod cookies;
 mod crash;
 mod database_lock;
+mod day;
 mod details;
 mod documents;
 mod first_look;
