@@ -14,6 +14,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -32,6 +33,11 @@ const LAST_BACKUP: &str = "last_backup";
 /// The setting of a copy that has the signing key, as its file has it.
 const SIGNING_KEY: &str = "signing_key";
 const SET: &str = "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
+
+/// How the name of a copy begins that has not been read back yet.
+const PART: &str = ".gpt-r1-backup-";
+/// A copy of this age has its lock, if somebody is still at it.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// What a copy gets besides the database.
 #[derive(Debug)]
@@ -180,8 +186,14 @@ fn copy(
     directory: &Path,
     enclosed: &Enclosed,
 ) -> Result<(tempfile::NamedTempFile, Contents), BackupError> {
+    if !directory.is_dir() {
+        return Err(BackupError::NoDirectory(directory.to_owned()));
+    }
+    sweep(directory).map_err(on(directory))?;
     // Private, as new temporary files are.
-    let part = tempfile::Builder::new().prefix(".gpt-r1-backup-").tempfile_in(directory).map_err(on(directory))?;
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(directory).map_err(on(directory))?;
+    // For as long as it is open: whoever sweeps leaves it alone.
+    part.as_file().lock().map_err(on(part.path()))?;
     let name = part.path().to_str().ok_or_else(|| BackupError::Exists(part.path().to_owned()))?;
     source.execute("VACUUM INTO ?1", [name]).map_err(BackupError::Copy)?;
     drop(source);
@@ -190,6 +202,24 @@ fn copy(
     part.as_file().sync_all().map_err(on(part.path()))?;
     let contents = verify(part.path())?;
     Ok((part, contents))
+}
+
+/// Removes what backups that were killed have left in a directory.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let is_part = entry.file_name().to_str().is_some_and(|name| name.starts_with(PART));
+        if !is_part || !entry.file_type()?.is_file() {
+            continue;
+        }
+        // One of this moment may not have its lock yet, and any may go by itself.
+        let Ok(file) = File::open(entry.path()) else { continue };
+        let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SETTLED);
+        if is_old && file.try_lock().is_ok() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn enclose(copy: &Path, enclosed: &Enclosed) -> rusqlite::Result<()> {

@@ -120,6 +120,9 @@ async fn only_so_many_are_kept_and_what_goes_wrong_removes_none() -> Result<()> 
     ensure!(left.len() == 3 && left.contains(&"gpt-r1-2020-01-03T000000Z.db".to_owned()), "{left:?}");
     ensure!(left.contains(&"letter.db".to_owned()), "{left:?}");
 
+    let nowhere = setup.run(&["backup", &format!("{place}/none/one.db")]).await?;
+    ensure!(!nowhere.ok && nowhere.stderr.contains("there is no directory"), "{nowhere:?}");
+
     // A database that can't be read whole makes no backup, and removes none.
     let database = setup.data_dir().join("gpt-r1.db");
     let mut bytes = fs::read(&database)?;
@@ -215,5 +218,30 @@ async fn a_key_comes_back_where_there_is_none_and_replaces_none() -> Result<()> 
     let without = given.run(&["backup", "--with-key", &plain]).await?;
     ensure!(without.ok && without.stderr.contains("SECRET_KEY"), "{without:?}");
     ensure!(!without.stdout.contains("the signing key"), "{without:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_killed_backup_has_left_goes_with_the_next_one() -> Result<()> {
+    let setup = Setup::new()?.on_sqlite();
+    ensure!(setup.run(&["user", "add", "ada", "--email", "ada@example.com"]).await?.ok);
+    let shelf = setup.data_dir().with_file_name("shelf");
+    fs::create_dir(&shelf)?;
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    let make = |name: &str| -> Result<fs::File> {
+        let file = fs::File::create(shelf.join(name))?;
+        file.set_modified(long_ago)?;
+        Ok(file)
+    };
+    make(".gpt-r1-backup-killed")?;
+    make("letter")?;
+    let running = make(".gpt-r1-backup-running")?;
+    running.lock()?;
+    fs::write(shelf.join(".gpt-r1-backup-begins"), "")?;
+    let made = setup.run(&["backup", shelf.to_str().context("a name")?]).await?;
+    ensure!(made.ok, "{made:?}");
+    let left = names(&shelf)?;
+    let hidden: Vec<_> = left.iter().filter(|name| !name.starts_with("gpt-r1-")).collect();
+    assert_eq!(hidden, [".gpt-r1-backup-begins", ".gpt-r1-backup-running", "letter"]);
     Ok(())
 }
