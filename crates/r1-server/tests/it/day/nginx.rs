@@ -160,7 +160,7 @@ fn around(root: &Root) -> String {
         .concat();
     format!(
         "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log {0}/errors;\nevents {{ worker_connections 64; }}\n\
-         http {{\n{temporary}    include {1};\n}}\n",
+         http {{\n    access_log off;\n{temporary}    include {1};\n}}\n",
         root.path("/run/nginx").display(),
         root.path("/etc/nginx/conf.d/gpt-r1.conf").display()
     )
