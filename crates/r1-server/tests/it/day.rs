@@ -9,7 +9,7 @@ use r1_testkit::{
     sse::text_of,
     upstream::{Script, Upstream},
 };
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ use self::nginx::Nginx;
 use crate::{
     documents::{blocks, section},
     root::Root,
-    support::{Client, PATIENCE, expect, expect_problem},
+    support::{Client, PATIENCE, expect, expect_problem, id_of},
 };
 
 const DEPLOYMENT: &str = "docs/deployment.md";
@@ -116,6 +116,17 @@ async fn a_first_day() -> Result<()> {
         }
     };
     timeout(PATIENCE, reloaded).await.context("nothing was reloaded")??;
+
+    // Backups from tonight on; what somebody deletes by mistake comes back.
+    let [nightly, back, _] = section::<3>("docs/operations.md", "Backups")?;
+    root.succeeds(&nightly).await?;
+    let listed = ada.read("/conversations").await?;
+    let conversation = format!("/conversations/{}", id_of(&listed["conversations"][0], "id")?);
+    let deleted = ada.request(Method::DELETE, &conversation).send().await?;
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    root.succeeds(&back).await?;
+    let (ada, bob) = (here(&ada).await?, here(&bob).await?);
+    assert_eq!(ada.read("/conversations").await?, listed);
 
     // Another signing key, and nobody is signed out.
     ensure!(run("gpt_r1 rotate-key").await?.contains("new signing key"));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     documents::section,
-    root::Root,
+    root::{Root, repository},
     support::{Client, GPT_R1, SECRET_KEY, Setup, expect},
 };
 
@@ -243,5 +243,35 @@ async fn what_a_killed_backup_has_left_goes_with_the_next_one() -> Result<()> {
     let left = names(&shelf)?;
     let hidden: Vec<_> = left.iter().filter(|name| !name.starts_with("gpt-r1-")).collect();
     assert_eq!(hidden, [".gpt-r1-backup-begins", ".gpt-r1-backup-running", "letter"]);
+    Ok(())
+}
+
+/// The settings of a unit in deploy.
+fn unit(name: &str) -> Result<Vec<String>> {
+    let text = fs::read_to_string(repository().join("deploy").join(name))?;
+    Ok(text.lines().filter(|line| line.contains('=') && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
+#[test]
+fn the_units_backup_is_as_shut_in_as_the_server_and_reads_where_it_writes() -> Result<()> {
+    let (server, backup, timer) =
+        (unit("gpt-r1.service")?, unit("gpt-r1-backup.service")?, unit("gpt-r1-backup.timer")?);
+    let from = server.iter().position(|line| line == "NoNewPrivileges=yes").context("the sandbox")?;
+    let until = server.iter().position(|line| line.starts_with("WantedBy=")).context("its end")?;
+    let sandbox: Vec<_> = server[from..until].iter().filter(|line| !line.starts_with("RestrictAddress")).collect();
+    ensure!(sandbox.len() > 20, "{sandbox:?}");
+    for line in sandbox {
+        ensure!(backup.contains(line), "{line}");
+    }
+    for line in ["User=gpt-r1", "UMask=0077", "StateDirectoryMode=0700", "EnvironmentFile=-%E/gpt-r1/environment"] {
+        ensure!(server.iter().chain(&backup).filter(|there| *there == line).count() == 2, "{line}");
+    }
+    let directory = |unit: &[String], command: &str| -> Result<String> {
+        let line = unit.iter().find(|line| line.starts_with(command)).context("a command")?;
+        let mut words = line.split_whitespace().skip_while(|word| *word != "--data-dir");
+        words.nth(1).map(str::to_owned).context("a data directory")
+    };
+    assert_eq!(directory(&server, "ExecStart=")?, directory(&backup, "ExecStart=")?);
+    ensure!(timer.contains(&"Persistent=true".to_owned()) && timer.iter().any(|line| line.starts_with("OnCalendar=")));
     Ok(())
 }
