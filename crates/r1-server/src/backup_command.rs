@@ -55,48 +55,44 @@ pub(crate) fn backup(args: &BackupArgs, config: &Config, out: &mut impl Write) -
     data_dir::check(config)?;
     let made_at = SystemClock.now().unix_seconds();
     let enclosed = Enclosed { made_at, signing_key: key_for(args, config)? };
-    if is_output {
-        let contents = backup::write_to(data_dir, out, &enclosed)?;
-        if !args.quiet {
-            writeln!(std::io::stderr(), "backup: {}", describe(&contents))?;
-        }
-    } else {
-        let name = if is_directory { directory::name(made_at)? } else { String::new() };
-        let file = if is_directory { target.join(&name) } else { target.to_owned() };
-        let contents = backup::backup(data_dir, &file, &enclosed)?;
-        if !args.quiet {
-            writeln!(out, "{}: {}", file.display(), describe(&contents))?;
-        }
-        if let Some(keep) = args.keep {
-            let removed = directory::prune(target, keep, &name)?;
-            if removed > 0 && !args.quiet {
-                writeln!(out, "{removed} older backups were removed")?;
-            }
+    let name = directory::name(made_at)?;
+    let file = if is_directory { target.join(&name) } else { target.to_owned() };
+    let contents = match is_output {
+        true => backup::write_to(data_dir, out, &enclosed)?,
+        false => backup::backup(data_dir, &file, &enclosed)?,
+    };
+    if !args.quiet {
+        let about = describe(&contents);
+        match is_output {
+            true => writeln!(std::io::stderr(), "backup: {about}")?,
+            false => writeln!(out, "{}: {about}", file.display())?,
         }
     }
     if let Err(error) = backup::record(data_dir, &enclosed) {
-        writeln!(
-            std::io::stderr(),
-            "warning: the database does not know of this backup: {:#}",
-            anyhow::Error::from(error)
-        )?;
+        let error = anyhow::Error::from(error);
+        writeln!(std::io::stderr(), "warning: the database does not know of this backup: {error:#}")?;
     }
     data_dir::hand_over(data_dir);
+    if let Some(keep) = args.keep {
+        let removed = directory::prune(target, keep, &name)?;
+        if removed > 0 && !args.quiet {
+            writeln!(out, "{removed} older backups were removed")?;
+        }
+    }
     Ok(())
 }
 
-/// The signing key, if it is to go along and is not the environment's.
+/// The signing key, if it is to go along and is in the data directory: else it is the environment's, of which this
+/// command need not have heard.
 fn key_for(args: &BackupArgs, config: &Config) -> anyhow::Result<Option<SecretString>> {
-    if !args.with_key {
-        return Ok(None);
+    let path = config.data_dir.join(SIGNING_KEY);
+    if args.with_key && config.secret_key.is_none() && path.try_exists()? {
+        return Ok(Some(SigningKey::load(&path)?.secret().clone()));
     }
-    if config.secret_key.is_some() {
-        if !args.quiet {
-            writeln!(std::io::stderr(), "the signing key is SECRET_KEY, and not in the backup: keep that too")?;
-        }
-        return Ok(None);
+    if args.with_key && !args.quiet {
+        writeln!(std::io::stderr(), "the signing key is SECRET_KEY, and not in the backup: keep that too")?;
     }
-    Ok(Some(SigningKey::load(&config.data_dir.join(SIGNING_KEY))?.secret().clone()))
+    Ok(None)
 }
 
 /// Puts a backup in place. What was being written then is interrupted, with the text that it had.

@@ -104,7 +104,7 @@ async fn the_documented_lines_bring_back_last_night_and_nobody_is_signed_out() -
 }
 
 #[tokio::test]
-async fn only_so_many_are_kept_and_what_goes_wrong_removes_none() -> Result<()> {
+async fn the_newest_are_kept_and_what_goes_wrong_removes_none() -> Result<()> {
     let setup = Setup::new()?.on_sqlite();
     ensure!(setup.run(&["user", "add", "ada", "--email", "ada@example.com"]).await?.ok);
     let shelf = setup.data_dir().with_file_name("shelf");
@@ -218,6 +218,9 @@ async fn a_key_comes_back_where_there_is_none_and_replaces_none() -> Result<()> 
     let without = given.run(&["backup", "--with-key", &plain]).await?;
     ensure!(without.ok && without.stderr.contains("SECRET_KEY"), "{without:?}");
     ensure!(!without.stdout.contains("the signing key"), "{without:?}");
+    // The same of a command that has not heard of it.
+    let unheard = setup.at(given.data_dir()).run(&["backup", "--with-key", &format!("{name}-unheard")]).await?;
+    ensure!(unheard.ok && unheard.stderr.contains("SECRET_KEY"), "{unheard:?}");
     Ok(())
 }
 
