@@ -133,6 +133,20 @@ impl SigningKey {
         Self::from_secret(&SecretString::from(text)).map_err(|_| KeyError::FileTooShort { path: path.to_owned() })
     }
 
+    /// Puts it in the place of whatever is at `path`.
+    ///
+    /// # Errors
+    /// That its file can't be written.
+    pub fn save(&self, path: &Path) -> Result<(), KeyError> {
+        write(path, self)
+    }
+
+    /// Its text, as the file and `SECRET_KEY` have it: for a copy of the file.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
     /// The bytes that sign.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.expose_secret().as_bytes()

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
 use secrecy::SecretString;
 
 use crate::config::Flags;
@@ -11,10 +12,13 @@ mod user;
 
 pub(crate) use user::UserCommand;
 
+/// What the command is called.
+pub(crate) const NAME: &str = "gpt-r1";
+
 /// What was asked for.
 #[derive(Debug, Parser)]
 #[command(
-    name = "gpt-r1",
+    name = NAME,
     version,
     about = "A self-hosted ChatGPT in one binary, whose answer streams never break.",
     after_help = "Every setting is described in config.default.toml; `gpt-r1 config check` shows what is in force."
@@ -116,10 +120,7 @@ pub(crate) enum Command {
         command: UserCommand,
     },
     /// Copy the SQLite database into one file, while a server uses it or not.
-    Backup {
-        /// The file to be made.
-        file: PathBuf,
-    },
+    Backup(BackupArgs),
     /// Put a backup in place, where no server runs.
     Restore(RestoreArgs),
     /// Copy everything from SQLite to an empty PostgreSQL database, where no server runs.
@@ -136,15 +137,46 @@ pub(crate) enum Command {
     },
     /// Print the API's OpenAPI document.
     Openapi,
+    /// Print what a shell completes this command line by.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man {
+        /// Write it here instead, with a page for each command.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// The child process that runs the local model. Started by the server only.
     #[command(hide = true)]
     LocalModel(LocalModelArgs),
 }
 
+/// What is copied, and to where.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct BackupArgs {
+    /// The file to be made. In a directory it is named after the time (UTC), such as
+    /// gpt-r1-2026-11-30T030000Z.db; "-" is standard output.
+    #[arg(value_name = "FILE|DIR|-")]
+    pub(crate) target: PathBuf,
+    /// Put the signing key into it, so that access tokens are good on another machine too. Whoever has the file can
+    /// sign tokens then.
+    #[arg(long)]
+    pub(crate) with_key: bool,
+    /// In a directory: of the backups there, remove all but this number of the newest, once the new one was read back.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) keep: Option<u32>,
+    /// Print nothing but faults.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
 /// What is put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct RestoreArgs {
-    /// The backup.
+    /// The backup; of a directory the newest one that `backup` has named there.
+    #[arg(value_name = "FILE|DIR")]
     pub(crate) file: PathBuf,
     /// Where there is a database already, keep that in a directory beside the restored one.
     #[arg(long)]

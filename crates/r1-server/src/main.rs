@@ -5,6 +5,7 @@
 
 mod backup_command;
 mod cli;
+mod command_line;
 mod config;
 mod data_dir;
 mod database;
@@ -78,12 +79,14 @@ fn status_of(error: &anyhow::Error) -> ExitCode {
 
 fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
     match command {
-        // Neither looks at the configuration.
+        // None of these looks at the configuration.
         Command::LocalModel(args) => return run_local_model(args),
         Command::Openapi => {
             let document = r1_http::openapi().to_pretty_json()?;
             return Ok(writeln!(std::io::stdout(), "{document}")?);
         }
+        Command::Completions { shell } => return command_line::completions(shell, &mut std::io::stdout()),
+        Command::Man { dir } => return command_line::man(dir.as_deref(), &mut std::io::stdout()),
         _ => {}
     }
     let source = Source { flags, environment: environment() };
@@ -103,14 +106,18 @@ fn run(flags: config::Flags, command: Command) -> anyhow::Result<()> {
         }
         Command::Model { command } => runtime()?.block_on(model_command::run(command, &config)),
         Command::User { command } => runtime()?.block_on(run_user(command, config)),
-        Command::Backup { file } => backup_command::backup(&file, &config, &mut std::io::stdout()),
+        Command::Backup(args) => backup_command::backup(&args, &config, &mut std::io::stdout()),
         Command::Restore(args) => runtime()?.block_on(backup_command::restore(&args, &config, &mut std::io::stdout())),
         Command::Migrate(args) => runtime()?.block_on(migrate_command::migrate(args, &config, &mut std::io::stdout())),
         Command::RotateKey { forget } => {
             runtime()?.block_on(rotate_key_command::rotate(forget, &config, &mut std::io::stdout()))
         }
         // They have left above.
-        Command::Serve(_) | Command::LocalModel(_) | Command::Openapi => Ok(()),
+        Command::Serve(_)
+        | Command::LocalModel(_)
+        | Command::Openapi
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
     }
 }
 

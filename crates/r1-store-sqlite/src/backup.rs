@@ -4,16 +4,20 @@
 //! writing. SQLite's page by page backup would begin anew with each commit of another process, and never end
 //! beside answers that stream. While it lasts, the write-ahead log can't be cut short; it is afterwards.
 //!
+//! A copy may have the signing key, as a setting, which leaves it before it becomes a database that is served.
+//!
 //! **Invariant:** a file under its final name was read back whole; a database is in place, or the one before
 //! it still is.
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     connection::{self, Purpose},
@@ -22,6 +26,14 @@ use crate::{
 };
 
 pub use crate::open::DATABASE;
+
+/// The setting of a copy that has the signing key, as its file has it.
+const SIGNING_KEY: &str = "signing_key";
+
+/// How the name of a copy begins that has not been read back yet.
+const PART: &str = ".gpt-r1-backup-";
+/// A copy of this age has its lock, if somebody is still at it.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +46,8 @@ pub struct Contents {
     pub messages: u64,
     /// Answers that were being written.
     pub running: u64,
+    /// Whether the signing key is in it.
+    pub has_key: bool,
     /// Size of the file.
     pub bytes: u64,
 }
@@ -84,6 +98,9 @@ pub enum BackupError {
     /// SQLite.
     #[error("the database could not be copied")]
     Copy(#[source] rusqlite::Error),
+    /// Who was to take it did not.
+    #[error("the backup was not taken to its end by what reads it")]
+    Output(#[source] io::Error),
 }
 
 fn on(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
@@ -96,37 +113,125 @@ fn on(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     }
 }
 
-/// Copies the database of a data directory, in use or not, into a new file.
+/// Copies the database of a data directory, in use or not, into a new file, with the signing key if there is one given.
 ///
 /// # Errors
 /// [`BackupError`]; then there is no such file.
-pub fn backup(data_dir: &Path, file: &Path) -> Result<Contents, BackupError> {
-    let database = data_dir.join(DATABASE);
-    if !database.is_file() {
-        return Err(BackupError::Missing(database));
-    }
+pub fn backup(data_dir: &Path, file: &Path, key: Option<&SecretString>) -> Result<Contents, BackupError> {
+    let source = source(data_dir)?;
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
     }
-    let (_, source, schema) = open::look(data_dir)?;
-    // An older schema is no fault: before an upgrade is when a backup is wanted.
-    if schema != Schema::Older {
-        open::fits(schema, database.clone())?;
-    }
     let directory = directory_of(file);
-    // Beside it, so that it can be renamed; private, as new temporary files are.
-    let part = tempfile::Builder::new().prefix(".gpt-r1-backup-").tempfile_in(&directory).map_err(on(&directory))?;
-    let name = part.path().to_str().ok_or_else(|| BackupError::Exists(file.to_owned()))?;
-    source.execute("VACUUM INTO ?1", [name]).map_err(BackupError::Copy)?;
-    drop(source);
-    part.as_file().sync_all().map_err(on(file))?;
-    let contents = verify(part.path())?;
+    // Beside it, so that it can be renamed.
+    let (part, contents) = copy(source, &directory, key)?;
     part.persist_noclobber(file).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
         _ => on(file)(error.error),
     })?;
     sync(&directory)?;
     Ok(contents)
+}
+
+/// The same, written to whoever takes it. The copy that is read back first lies in the data directory for as long.
+///
+/// # Errors
+/// [`BackupError`]; then what was written is nothing.
+pub fn write_to(data_dir: &Path, out: &mut impl Write, key: Option<&SecretString>) -> Result<Contents, BackupError> {
+    let (part, contents) = copy(source(data_dir)?, data_dir, key)?;
+    io::copy(&mut part.as_file(), out).and_then(|_| out.flush()).map_err(BackupError::Output)?;
+    Ok(contents)
+}
+
+/// A connection to the database of a data directory.
+fn source(data_dir: &Path) -> Result<Connection, BackupError> {
+    let database = data_dir.join(DATABASE);
+    if !database.is_file() {
+        return Err(BackupError::Missing(database));
+    }
+    let (_, source, schema) = open::look(data_dir)?;
+    // An older schema is no fault: before an upgrade is when a backup is wanted.
+    if schema != Schema::Older {
+        open::fits(schema, database)?;
+    }
+    Ok(source)
+}
+
+/// Copies a database into a temporary file of a directory, and reads that back.
+fn copy(
+    source: Connection,
+    directory: &Path,
+    key: Option<&SecretString>,
+) -> Result<(tempfile::NamedTempFile, Contents), BackupError> {
+    if !directory.is_dir() {
+        return Err(BackupError::NoDirectory(directory.to_owned()));
+    }
+    sweep(directory).map_err(on(directory))?;
+    // Private, as new temporary files are.
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(directory).map_err(on(directory))?;
+    // For as long as it is open: whoever sweeps leaves it alone.
+    part.as_file().lock().map_err(on(part.path()))?;
+    let name = part.path().to_str().ok_or_else(|| BackupError::Exists(part.path().to_owned()))?;
+    source.execute("VACUUM INTO ?1", [name]).map_err(BackupError::Copy)?;
+    drop(source);
+    if let Some(key) = key {
+        enclose(part.path(), key)
+            .map_err(|error| BackupError::Unsound { path: part.path().to_owned(), what: error.to_string() })?;
+    }
+    part.as_file().sync_all().map_err(on(part.path()))?;
+    let contents = verify(part.path())?;
+    Ok((part, contents))
+}
+
+/// Removes what backups that were killed have left in a directory.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let is_part = entry.file_name().to_str().is_some_and(|name| name.starts_with(PART));
+        if !is_part || !entry.file_type()?.is_file() {
+            continue;
+        }
+        // One of this moment may not have its lock yet, and any may go by itself.
+        let Ok(file) = File::open(entry.path()) else { continue };
+        let is_old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SETTLED);
+        if is_old && file.try_lock().is_ok() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn enclose(copy: &Path, key: &SecretString) -> rusqlite::Result<()> {
+    alone(copy)?
+        .execute("INSERT INTO setting (key, value) VALUES (?1, ?2)", (SIGNING_KEY, key.expose_secret().as_bytes()))?;
+    Ok(())
+}
+
+/// A connection to a copy that nobody else uses: what is cut short is thrown away, so it needs no journal.
+fn alone(copy: &Path) -> rusqlite::Result<Connection> {
+    let db = connection::open(copy, Purpose::Write)?;
+    db.pragma_update(None, "journal_mode", "memory")?;
+    Ok(db)
+}
+
+/// Takes the signing key out of an unpacked backup, so that no trace of it stays there.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn take_key(unpacked: &Path) -> Result<Option<SecretString>, BackupError> {
+    let path = unpacked.join(DATABASE);
+    let taken = (|| {
+        let db = alone(&path)?;
+        db.pragma_update(None, "secure_delete", true)?;
+        let key = db
+            .query_row("SELECT CAST(value AS TEXT) FROM setting WHERE key = ?1", [SIGNING_KEY], |row| {
+                row.get::<_, String>(0)
+            })
+            .optional()?;
+        db.execute("DELETE FROM setting WHERE key = ?1", [SIGNING_KEY])?;
+        Ok::<_, rusqlite::Error>(key.map(SecretString::from))
+    })();
+    taken.map_err(|error| BackupError::Unsound { path, what: error.to_string() })
 }
 
 /// Reads a backup whole.
@@ -154,6 +259,7 @@ pub fn verify(file: &Path) -> Result<Contents, BackupError> {
                 conversations: count("SELECT count(*) FROM conversation WHERE deleted_at IS NULL")?,
                 messages: count("SELECT count(*) FROM message")?,
                 running: count("SELECT count(*) FROM generation WHERE state IN ('queued', 'running')")?,
+                has_key: db.prepare("SELECT 1 FROM setting WHERE key = ?1")?.exists([SIGNING_KEY])?,
                 bytes,
             });
         }
@@ -183,11 +289,17 @@ pub fn unpack(file: &Path, data_dir: &Path) -> Result<tempfile::TempDir, BackupE
 }
 
 /// Puts the database of an unpacked directory in place, if no process serves from there. With `replace` one
-/// that is there is kept in a directory beside it, whose name is given back.
+/// that is there is kept in a directory beside it, whose name is given back. Of the file `beside` one that is in
+/// place stays; else that of the unpacked directory is taken, if it has one.
 ///
 /// # Errors
 /// [`BackupError`]; then the database that was there still is.
-pub fn put_in_place(unpacked: &Path, data_dir: &Path, replace: bool) -> Result<Option<PathBuf>, BackupError> {
+pub fn put_in_place(
+    unpacked: &Path,
+    data_dir: &Path,
+    replace: bool,
+    beside: &str,
+) -> Result<Option<PathBuf>, BackupError> {
     let locked = || OpenError::Locked { path: data_dir.to_owned() };
     let _lock = open::try_lock(data_dir)?.ok_or_else(locked)?;
     let (from, to) = (unpacked.join(DATABASE), data_dir.join(DATABASE));
@@ -196,10 +308,14 @@ pub fn put_in_place(unpacked: &Path, data_dir: &Path, replace: bool) -> Result<O
     whole.map_err(BackupError::Copy)?;
     File::open(&from).and_then(|file| file.sync_all()).map_err(on(&from))?;
     let mut kept = None;
+    if to.exists() && !replace {
+        return Err(BackupError::InPlace(data_dir.to_owned()));
+    }
+    let (brought, there) = (unpacked.join(beside), data_dir.join(beside));
+    if brought.exists() && !there.exists() {
+        fs::rename(&brought, &there).map_err(on(&there))?;
+    }
     if to.exists() {
-        if !replace {
-            return Err(BackupError::InPlace(data_dir.to_owned()));
-        }
         let aside = private_directory("replaced-", data_dir)?.keep();
         // The log first: a database without it is an older one, a log without its database is nothing.
         for suffix in ["-shm", "-wal", ""] {

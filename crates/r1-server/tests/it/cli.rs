@@ -1,8 +1,8 @@
 //! The commands beside `serve`.
 
-use std::path::Path;
+use std::{path::Path, process::Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::support::Setup;
 
@@ -88,5 +88,65 @@ async fn models_are_listed_without_a_server() -> Result<()> {
     let missing =
         Setup::with_local_model()?.set("LOCAL_MODEL__PATH", "/nowhere/model.gguf").run(&["model", "pull"]).await?;
     ensure!(!missing.ok && missing.stderr.contains("GPT_R1__LOCAL_MODEL__PATH"), "{missing:?}");
+    Ok(())
+}
+
+/// What bash offers for a line whose last word is being typed.
+async fn offered(script: &str, line: &[&str]) -> Result<Vec<String>> {
+    let ask = r#"source /dev/stdin; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+        "$(complete -p gpt-r1 | grep -o ' -F [^ ]*' | cut -d ' ' -f 3)" gpt-r1 "${!#}" "${@: -2:1}"; echo "${COMPREPLY[*]}""#;
+    let mut bash = tokio::process::Command::new("bash");
+    bash.args(["-c", ask, "bash"]).args(line).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut bash = bash.spawn()?;
+    tokio::io::AsyncWriteExt::write_all(&mut bash.stdin.take().context("a way in")?, script.as_bytes()).await?;
+    let answered = bash.wait_with_output().await?;
+    ensure!(answered.status.success(), "{answered:?}");
+    Ok(String::from_utf8(answered.stdout)?.split_whitespace().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn bash_completes_what_is_typed() -> Result<()> {
+    let printed = Setup::new()?.run(&["completions", "bash"]).await?;
+    ensure!(printed.ok, "{printed:?}");
+    assert_eq!(offered(&printed.stdout, &["gpt-r1", "rot"]).await?, ["rotate-key"]);
+    assert_eq!(offered(&printed.stdout, &["gpt-r1", "user", "pas"]).await?, ["passwd"]);
+    assert_eq!(offered(&printed.stdout, &["gpt-r1", "user", "sign-out", "--c"]).await?, ["--config"]);
+    ensure!(!printed.stdout.contains("local-model"), "that is for the server alone");
+    assert_eq!(offered(&printed.stdout, &["gpt-r1", "backup", "--wi"]).await?, ["--with-key"]);
+    for (shell, word) in [("zsh", "#compdef gpt-r1"), ("fish", "complete -c gpt-r1")] {
+        let printed = Setup::new()?.run(&["completions", shell]).await?;
+        ensure!(printed.ok && printed.stdout.contains(word), "{printed:?}");
+    }
+    let unknown = Setup::new()?.run(&["completions", "cmd.exe"]).await?;
+    ensure!(!unknown.ok && unknown.stderr.contains("[possible values: bash"), "{unknown:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_command_has_a_manual_page() -> Result<()> {
+    let setup = Setup::new()?;
+    let directory = setup.data_dir().with_file_name("man/man1");
+    let made = setup.run(&["man", "--dir", directory.to_str().context("a name")?]).await?;
+    ensure!(made.ok && made.stdout.is_empty(), "{made:?}");
+    let one = setup.run(&["man"]).await?;
+    assert_eq!(one.stdout, std::fs::read_to_string(directory.join("gpt-r1.1"))?);
+    for page in ["gpt-r1-serve.1", "gpt-r1-config-check.1", "gpt-r1-user-passwd.1", "gpt-r1-restore.1"] {
+        let text = std::fs::read_to_string(directory.join(page))?;
+        ensure!(text.contains(".TH ") && text.contains(".SH SYNOPSIS"), "{page}: {text}");
+    }
+    ensure!(!directory.join("gpt-r1-local-model.1").exists(), "that is for the server alone");
+    // A formatter has nothing to say against any of them, where there is one.
+    let pages: Vec<_> = std::fs::read_dir(&directory)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    if let Ok(formatted) =
+        tokio::process::Command::new("groff").args(["-man", "-Tascii", "-P-cbou", "-ww"]).args(pages).output().await
+    {
+        let shown = String::from_utf8_lossy(&formatted.stdout).into_owned();
+        ensure!(
+            formatted.status.success() && formatted.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&formatted.stderr)
+        );
+        ensure!(shown.contains("rotate-key") && shown.contains("--with-key"), "{shown}");
+    }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! What the documents promise is so.
 
-use std::path::{Path, PathBuf};
+mod blocks;
+mod commands;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+pub(crate) use blocks::{Block, blocks, section};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use crate::root::repository as root;
 
 #[test]
 fn every_link_between_documents_leads_somewhere() -> Result<()> {

@@ -331,7 +331,7 @@ impl Server {
 
     /// A client without a user.
     pub(crate) fn anonymous(&self) -> Client {
-        Client { http: http(), base: format!("{}/api/v1", self.api), token: None }
+        Client::of(&self.api)
     }
 
     /// Registers a user with this name and signs in.
@@ -378,6 +378,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client of whatever serves at an address, without a user.
+    pub(crate) fn of(address: &str) -> Self {
+        Self { http: http(), base: format!("{address}/api/v1"), token: None }
+    }
+
     pub(crate) async fn sign_in(&mut self, name: &str, password: &str) -> Result<Value> {
         let login = self.post("/auth/login", &json!({"username": name, "password": password})).await?;
         let session = expect(login, StatusCode::OK).await?;
