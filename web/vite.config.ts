@@ -28,6 +28,7 @@ const LATER = [
   'src/lib/later_words.',
   'src/ui/Dialog.',
   'src/ui/Field.svelte',
+  'src/ui/Form.svelte',
 ].map((path) => at(`./${path}`));
 
 const isBase = (id: string) =>

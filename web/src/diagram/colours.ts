@@ -1,6 +1,8 @@
 /** Mermaid computes with colours but reads only sRGB: the design's tokens are painted and read back as hexadecimal. */
 export function token(name: string): string {
   const probe = document.createElement('span');
+  // A palette that the reader has forced upon pages has one colour for all of them.
+  probe.style.forcedColorAdjust = 'none';
   probe.style.color = `var(${name})`;
   document.body.append(probe);
   const colour = getComputedStyle(probe).color;

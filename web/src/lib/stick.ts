@@ -24,12 +24,19 @@ export interface StickOptions {
  */
 const CALM_MS = 2000;
 
+/** A movement of the reader's is over when nothing has moved for this time (ms). */
+const QUIET_MS = 150;
+
+/** Whether the browser can keep what is read in its place. */
+const ANCHORS = globalThis.CSS?.supports?.('overflow-anchor', 'auto') ?? false;
+
 /**
  * Applies the decisions of `stick_place` to a scroller and the list inside it.
  *
  * Growth is noticed by a ResizeObserver, which runs after layout and before paint: the geometry is read once, the
- * position is written at most once, and nobody sees the step between. The browser's own scroll anchoring has to be
- * off (`overflow-anchor: none`): engines differ in it, and two keepers would fight.
+ * position is written at most once, and nobody sees the step between. Where the browser anchors what it scrolls, that is
+ * done before, and is enough for `free`: a position written by a script adds to a smooth scroll that is under way, or ends
+ * it.
  */
 export class Stick {
   #place: Place = AT_END;
@@ -40,7 +47,9 @@ export class Stick {
   #asked = false;
   #stirredAt = Number.NEGATIVE_INFINITY;
   #pressed = false;
-  #moving = false;
+  /** The reader moves the list. */
+  #stirring = false;
+  #quiet: ReturnType<typeof setTimeout> | undefined;
   #touchY = 0;
   #rest: ReturnType<typeof setTimeout> | undefined;
   readonly #scroller: HTMLElement;
@@ -72,7 +81,7 @@ export class Stick {
 
   /** Whether the list is being scrolled: what changes its size now would cut a smooth movement short. */
   get moving(): boolean {
-    return this.#moving;
+    return this.#stirring || this.#pressed || this.#place.glide !== null;
   }
 
   /** Somebody wants to be at the end and follow it, until they scroll. A smooth way is taken only where motion is welcome. */
@@ -114,6 +123,7 @@ export class Stick {
     this.#listening.abort();
     this.#sizes.disconnect();
     clearTimeout(this.#rest);
+    clearTimeout(this.#quiet);
   }
 
   #listen(): void {
@@ -151,7 +161,7 @@ export class Stick {
   #become(place: Place): void {
     const before = this.#place;
     this.#place = place;
-    if (place.mode === 'free') this.#anchors = this.firstInSight();
+    if (place.mode === 'free' && !ANCHORS) this.#anchors = this.firstInSight();
     if ((place.mode === 'end') !== (before.mode === 'end')) this.#options.onfollow?.(place.mode === 'end');
   }
 
@@ -181,6 +191,7 @@ export class Stick {
 
   /** Brings the list to where it should be, after whatever has changed. */
   #keep(): void {
+    if (ANCHORS && this.#place.mode === 'free') return;
     const geometry = this.#geometry();
     this.#stopFollowing(geometry);
     const { place, to } = resized(this.#place, geometry.top, this.#target(geometry));
@@ -209,16 +220,26 @@ export class Stick {
     this.#stirredAt = performance.now();
   }
 
+  /** The reader moves the list, from now on until nothing has moved for a while. */
+  #stirs(): void {
+    this.#stirring = true;
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => {
+      this.#stirring = false;
+    }, QUIET_MS);
+  }
+
   #scrolled(): void {
     const calm = performance.now() - this.#stirredAt > CALM_MS;
     const place = scrolled(this.#place, this.#geometry(), this.#pressed || calm);
-    this.#moving = place !== this.#place || place.glide !== null;
+    // Where the browser keeps the place, it tells of that too.
+    if (this.#stirring || (place !== this.#place && !ANCHORS)) this.#stirs();
     if (place !== this.#place) this.#become(place);
     else if (place.mode !== 'free' && place.glide === null) this.#keep();
   }
 
   #rested(): void {
-    this.#moving = false;
+    this.#stirring = false;
     if (this.#place.glide !== null) {
       this.#place = { ...this.#place, glide: null };
       this.#keep();
@@ -229,12 +250,13 @@ export class Stick {
   /** Where the browser does not say when scrolling ends. */
   #restSoon(): void {
     clearTimeout(this.#rest);
-    this.#rest = setTimeout(() => this.#rested(), 150);
+    this.#rest = setTimeout(() => this.#rested(), QUIET_MS);
   }
 
   #push(up: boolean, target: EventTarget | null): void {
-    if (this.#place.mode === 'free' || this.#takesItself(target, up)) return;
-    this.#become(reached(this.#place, this.#geometry(), up));
+    if (this.#takesItself(target, up)) return;
+    this.#stirs();
+    if (this.#place.mode !== 'free') this.#become(reached(this.#place, this.#geometry(), up));
   }
 
   /** Whether a box between target and scroller has room to move itself. */

@@ -5,6 +5,8 @@ import { Notes } from './notes';
 const MAX_FORMULAS = 700;
 const MAX_FORMULA_ELEMENTS = 50_000;
 const MAX_DIAGRAMS = 24;
+/** Blocks of code with a bar, which scroll: more are shown bare. Each frame looks at all boxes that scroll. */
+const MAX_CODE_BLOCKS = 500;
 
 /** What the parts of one answer share. */
 export class Answer {
@@ -15,6 +17,7 @@ export class Answer {
   #formulas = 0;
   #formulaElements = 0;
   #diagrams = 0;
+  #codeBlocks = 0;
 
   constructor(root: HTMLElement, pace = new Pace()) {
     this.#root = root;
@@ -36,6 +39,10 @@ export class Answer {
   mayShowFormula(elements: number): boolean {
     this.#formulaElements += elements;
     return this.#formulaElements <= MAX_FORMULA_ELEMENTS;
+  }
+
+  mayFrameCode(): boolean {
+    return ++this.#codeBlocks <= MAX_CODE_BLOCKS;
   }
 
   mayDrawDiagram(): boolean {

@@ -19,7 +19,7 @@ const NAMES: Readonly<Record<string, string>> = {
   '\u2069': 'U+2069',
 };
 const CONTROL = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
-const CONTROLS = new RegExp(`(${CONTROL.source})`);
+const CONTROLS = new RegExp(CONTROL.source, 'g');
 
 export function hasBidiControl(text: string): boolean {
   return CONTROL.test(text);
@@ -44,12 +44,15 @@ export function appendCodeText(parent: Node, text: string): void {
     return;
   }
   let badges = 0;
-  for (const piece of text.split(CONTROLS)) {
-    const name = NAMES[piece];
-    if (name === undefined) appendText(parent, piece);
-    else if (++badges > MAX_BADGES) appendText(parent, '\ufffd');
-    else parent.appendChild(badgeOf(name, piece));
+  let from = 0;
+  for (const { index, 0: control } of text.matchAll(CONTROLS)) {
+    // The rest in one piece: a text node that grows by single letters costs their square.
+    if (++badges > MAX_BADGES) break;
+    appendText(parent, text.slice(from, index));
+    parent.appendChild(badgeOf(NAMES[control] ?? '', control));
+    from = index + control.length;
   }
+  appendText(parent, text.slice(from).replace(CONTROLS, '\ufffd'));
 }
 
 function appendText(parent: Node, text: string): void {

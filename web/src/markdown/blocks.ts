@@ -2,7 +2,7 @@ import { t } from '$/lib/i18n.svelte';
 import { AlertPart } from './alert';
 import { setReadableText } from './bidi';
 import { visibleBlocks } from './block_stream';
-import { CodePart } from './code';
+import { BareCodePart, CodePart } from './code';
 import { element } from './element';
 import { childrenOf, inlineKind, SpanPart } from './inline';
 import type { MarkdownToken } from './lex';
@@ -60,7 +60,7 @@ export const blockKind: PartKind = {
         return new ContainerPart(element('li', token.task ? 'task' : undefined));
       case 'code':
       case 'source':
-        return new CodePart();
+        return place.answer.mayFrameCode() ? new CodePart() : new BareCodePart();
       case 'table':
         return new TablePart();
       case 'block_math':
@@ -126,12 +126,13 @@ class ListPart implements Part {
 
   update(token: MarkdownToken, place: Place): void {
     if (token.type !== 'list') return;
-    if (this.node instanceof HTMLOListElement && token.start !== '' && token.start !== 1)
-      this.node.start = token.start;
+    const start = token.start === '' ? 1 : token.start;
+    // To write the number that stands there would have every item laid out again.
+    if (this.node instanceof HTMLOListElement && this.node.start !== start) this.node.start = start;
     this.node.classList.toggle('loose', token.loose);
-    if ('cut' in token) this.node.classList.add('cut');
     // Such numbers need more room.
     if (token.ordered && Number(token.start) + token.items.length > 100) this.node.classList.add('hundreds');
+    if ('cut' in token) this.node.classList.add('cut');
     this.#items.update(this.node, token.items, place);
   }
 

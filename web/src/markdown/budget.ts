@@ -2,7 +2,7 @@
 const SLICE = 24;
 /** Parts that are made before the clock is looked at: the fewest and the most. */
 const FEWEST = 200;
-const MOST = 2_000;
+const MOST = 1_000;
 /** Parts of at least this weight (formulas, code) cost so differently that the clock is looked at before each. */
 const HEAVY = 10;
 

@@ -11,6 +11,21 @@ import type { Part, Place } from './parts';
 /** How long "Copied" is shown, in ms. */
 const COPIED = 2_000;
 
+/** Code of an answer that has too many blocks for bars: wrapped, in one colour. */
+export class BareCodePart implements Part {
+  readonly node = element('pre', 'bare');
+  readonly #code = element('code');
+
+  constructor() {
+    this.node.dir = 'ltr';
+    this.node.append(this.#code);
+  }
+
+  update(token: MarkdownToken): void {
+    if (token.type === 'code' || token.type === 'source') setCodeText(this.#code, token.text);
+  }
+}
+
 /** A block of code: a bar that stays in sight (language, wrap, copy) over code that scrolls sideways. */
 export class CodePart implements Part {
   readonly node = element('div', 'code-block');

@@ -8,7 +8,7 @@
 /** Characters of a paragraph that are read at once. */
 export const MAX_PARAGRAPH = 4_000;
 /** A list is cut at the first item after this many characters. */
-const LONG_LIST = 8_000;
+const LONG_LIST = 4_000;
 /** Where a cut is looked for: this many characters before the end. */
 const WINDOW = 1_000;
 

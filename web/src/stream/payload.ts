@@ -12,6 +12,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const OTHER: Payload = { type: 'other' };
 
+const seconds = (value: unknown): number | null =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
 const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 /** Reads an event's `data`; null if it is malformed. */
@@ -68,12 +70,14 @@ function failure(fields: Fields): Payload | null {
 
 /** What an `error` event, and a message that failed, say of it. */
 export function errorOf(code: string, fields: Fields): Failure {
+  const retryAfter = seconds(fields.retry_after);
   const requestId = text(fields.request_id);
   const detail = text(fields.detail);
   return {
     code,
     message: text(fields.message) ?? '',
     retryable: fields.retryable === true,
+    ...(retryAfter !== null ? { retryAfter } : {}),
     ...(requestId !== null ? { requestId } : {}),
     ...(detail !== null ? { detail } : {}),
   };

@@ -43,6 +43,8 @@ export interface Failure {
   /** For people. */
   message: string;
   retryable: boolean;
+  /** Seconds after which it may help, where the provider has said so. */
+  retryAfter?: number;
   /** Names the request in the server's log. */
   requestId?: string;
   /** The provider's own words, where this user may read them. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Api } from './support/api';
+import { ENGINE } from './support/engine';
 import { say } from './support/say';
 import { frames, offsetOf, scrollOf, wholeChat } from './support/scroll';
 import type { Tab } from './support/tab';
@@ -129,6 +130,23 @@ test('scrolling up moves the text by as much as the wheel, at any place of a lon
   expect(moves.filter((moved) => Math.abs(moved - 200) > 3)).toEqual([]);
 });
 
+test('scrolling up at once, while the rest is being rendered, never moves the text too far or back', async () => {
+  const user = await world.user();
+  const id = await longChat(user, 30);
+  const tab = await world.tab(`/c/${id}`, { user });
+  await tab.page.getByText('End 30.', { exact: true }).last().waitFor();
+  const moves = await wheelUp(tab, 15);
+  expect(moves.filter((moved) => !Number.isNaN(moved)).length).toBeGreaterThan(8);
+  // A size that becomes known in the middle of a turn may cut that turn short, and a busy page ends it later.
+  let way = 0;
+  for (const [step, moved] of moves.entries()) {
+    if (Number.isNaN(moved)) continue;
+    way += moved;
+    expect(moved, 'never back').toBeGreaterThanOrEqual(-1);
+    expect(way, 'never farther than the wheel').toBeLessThanOrEqual(200 * (step + 1) + 3);
+  }
+});
+
 test('what changes its size above the view does not move what is read', async () => {
   const user = await world.user();
   const id = await longChat(user, 12);
@@ -144,7 +162,8 @@ test('what changes its size above the view does not move what is read', async ()
       if (first) first.style.minBlockSize = size;
     }, height);
     await frames(tab, 3);
-    expect(await offsetOf(tab, 'Answer 8.')).toBeCloseTo(before, 0);
+    // The browser moves the list by whole pixels, and the text stands between two.
+    expect(Math.abs((await offsetOf(tab, 'Answer 8.')) - before)).toBeLessThan(1);
   }
 });
 
@@ -188,7 +207,9 @@ test('the place is kept over a reload, and the end is the end again', async () =
   await tab.page.reload();
   await wholeChat(tab, 40);
   await frames(tab, 3);
-  expect(await offsetOf(tab, 'Answer 9.')).toBeCloseTo(before, 0);
+  const moved = Math.abs((await offsetOf(tab, 'Answer 9.')) - before);
+  // What is held may stand so far from its place before anybody mends that; Chromium's own anchors are exact.
+  expect(moved).toBeLessThan(ENGINE === 'firefox' ? 1.5 : 0.5);
   await tab.page.getByRole('log').focus();
   await tab.page.keyboard.press('End');
   await jump(tab).waitFor({ state: 'detached' });

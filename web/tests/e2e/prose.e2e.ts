@@ -1,15 +1,16 @@
 import type { Locator } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { inChromium } from './support/in_chromium';
 import type { Tab } from './support/tab';
-import { useWorld } from './support/world';
+import { type TabOptions, useWorld } from './support/world';
 
 const world = useWorld();
 
 /** A chat whose answer says this, opened. */
-async function answered(text: string, viewport = { width: 1000, height: 1600 }): Promise<Tab> {
+async function answered(text: string, options: TabOptions = {}): Promise<Tab> {
   const user = await world.user();
   const chat = await user.ask(`say\n${text}`);
-  const tab = await world.tab(`/c/${chat}`, { user, viewport });
+  const tab = await world.tab(`/c/${chat}`, { user, viewport: { width: 1000, height: 1600 }, ...options });
   await tab.page.locator('article.assistant .prose:not(.live):not([aria-busy]) > *').first().waitFor();
   return tab;
 }
@@ -138,8 +139,7 @@ test('notes, alerts, details, tags and chemistry are shown as what they are', as
 test('where a box goes on, its edge fades; the first of many columns stays', async () => {
   const wide = `|${'a long heading|'.repeat(12)}\n|${'-|'.repeat(12)}\n|${'words|'.repeat(12)}`;
   const tab = await answered(`\`\`\`\n${'wide '.repeat(100)}\n\`\`\`\n\n\`\`\`\nshort\n\`\`\`\n\n${wide}`, {
-    width: 700,
-    height: 1200,
+    viewport: { width: 700, height: 1200 },
   });
   const fades = (of: Locator) =>
     of.evaluateAll((boxes) =>
@@ -168,4 +168,34 @@ test('where a box goes on, its edge fades; the first of many columns stays', asy
     return (cell?.getBoundingClientRect().left ?? 0) - element.getBoundingClientRect().left;
   });
   expect(Math.abs(left)).toBeLessThan(3);
+});
+
+const FORCED = 'under a forced palette diagrams have words, and accents cover no letter';
+inChromium('its driver forces colours', FORCED, async () => {
+  const tab = await answered('$\\bar{t}$\n\n```mermaid\ngraph LR\nA[Request] --> B[Answer]\n```', {
+    forcedColors: 'active',
+  });
+  const formula = tab.page.locator('.prose .katex');
+  await formula.waitFor();
+  // Otherwise each line of text has a ground of its own, the accent's too.
+  expect(await styles(formula, 'forced-color-adjust')).toEqual(['none']);
+  const drawing = tab.page.frameLocator('article iframe').locator('svg').first();
+  const box = drawing.locator('.node rect').first();
+  await box.waitFor();
+  const [ground] = await styles(box, 'fill');
+  const inks = await styles(drawing.locator('.node text, .node tspan'), 'fill');
+  expect(inks.length).toBeGreaterThan(0);
+  expect(inks).not.toContain(ground);
+});
+
+test('in a narrow window a German bar of code has room for its language', async () => {
+  const tab = await answered('```mermaid\ngraph LR\nA[Request] --> B[Answer]\n```', {
+    locale: 'de-DE',
+    viewport: { width: 360, height: 720 },
+  });
+  const source = tab.page.getByRole('button', { name: 'Quelltext' });
+  await source.click();
+  await tab.page.getByRole('button', { name: 'Umbruch' }).waitFor();
+  const language = tab.page.locator('.code-language');
+  expect(await language.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBe(0);
 });

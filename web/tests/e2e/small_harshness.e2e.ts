@@ -1,10 +1,14 @@
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { Api, PASSWORD } from './support/api';
+import { BusyProvider } from './support/busy_provider';
 import { say } from './support/say';
 import type { Tab } from './support/tab';
 import { useWorld } from './support/world';
 
-const world = useWorld();
+/** It says how long to wait: longer than the server waits by itself. */
+const busy = await BusyProvider.start(45);
+afterAll(() => busy.stop());
+const world = useWorld({ PROVIDERS__BUSY__BASE_URL: busy.baseUrl });
 
 /** What has the focus, in few words. */
 const focused = (tab: Tab) =>
@@ -97,14 +101,19 @@ test('a provider that is too busy is asked again once, after a pause that can be
   const user = await world.user();
   const tab = await world.tab('/', { user });
   await tab.page.clock.install();
-  await tab.send('error 429');
-  const next = tab.page.getByText(/^Trying again in \d+ seconds$/);
+  await tab.chooseModel('full');
+  await tab.send('Are you there?');
+  const next = tab.page.getByText(/^Trying again in 4\d seconds$/);
   await next.waitFor();
-  await tab.page.clock.fastForward(21_000);
+  const before = busy.asked;
+  await tab.page.clock.fastForward(30_000);
+  await tab.page.getByText(/^Trying again in 1\d seconds$/).waitFor();
+  expect(busy.asked).toBe(before);
+  await tab.page.clock.fastForward(16_000);
   await tab.page.getByText(say('chat.version', { n: 2, of: 2 })).waitFor();
   await tab.inAnswer('error.provider_rate_limited').waitFor();
   expect(await next.count(), 'the second time waits for its reader').toBe(0);
-  await tab.send('error 429');
+  await tab.send('And now?');
   await next.waitFor();
   await tab.button('chat.retry_cancel').click();
   await tab.page.clock.fastForward(60_000);

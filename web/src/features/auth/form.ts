@@ -1,3 +1,4 @@
+import { ApiError } from '$/api/errors';
 import { t } from '$/lib/i18n.svelte';
 import { isBlank } from '$/lib/text';
 
@@ -27,6 +28,14 @@ export function faultsOf(mode: Mode, values: Values): Map<FieldName, string> {
   if (fault) faults.set('password', fault);
   return faults;
 }
+
+/** What the server says about the form's fields. */
+export function faultsIn(error: unknown): Map<FieldName, string> {
+  if (!(error instanceof ApiError)) return new Map();
+  return new Map([...error.fields].filter(([name]) => isField(name)) as [FieldName, string][]);
+}
+
+const isField = (name: string) => (FIELDS as readonly string[]).includes(name);
 
 /** What is wrong with a new password, if anything. */
 export function passwordFault(password: string): string | undefined {

@@ -31,6 +31,17 @@ export function remedyOf(code: string): Remedy {
   return Object.hasOwn(REMEDIES, code) ? (REMEDIES[code] ?? 'retry') : 'retry';
 }
 
+/** A provider that has too many requests is asked again after this many seconds, if it has named no other time. */
+const PAUSE_S = 20;
+/** Nobody waits longer than this before an open page. */
+const LONGEST_PAUSE_S = 300;
+
+/** Seconds after which what failed is asked again by itself; null where that would be too long to wait for. */
+export function pauseAfter({ retryAfter }: { retryAfter?: number }): number | null {
+  if (retryAfter === undefined) return PAUSE_S;
+  return retryAfter > LONGEST_PAUSE_S ? null : Math.max(1, Math.ceil(retryAfter));
+}
+
 /** The sign of an error: another one for each thing to do. */
 export function signOf(code: string): IconShape {
   switch (remedyOf(code)) {

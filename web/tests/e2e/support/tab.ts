@@ -13,7 +13,7 @@ const BROWSERS_OWN = [
   // Firefox: an EventSource whose connection was refused, was lost, or ended by 204.
   /^Firefox can.t establish a connection to the server at /,
   // Firefox: a diagram that is no XML, which the frame of diagrams refuses.
-  /^XML Parsing Error: .*\nLocation: \S+\/diagram\.html/,
+  /^.*\nLocation: \S+\/diagram\.html\n/,
   // Heard of as an event already, with its frame.
   /Content.Security.Policy/,
 ];

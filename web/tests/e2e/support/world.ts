@@ -1,16 +1,10 @@
-import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, inject } from 'vitest';
 import { Api } from './api';
+import { Backend } from './backend';
 import { BROWSER_TYPE } from './engine';
-import { Server, type Settings, scriptedProviders } from './server';
+import type { Settings } from './server';
 import { Tab } from './tab';
-import { Upstream } from './upstream';
-
-/** Where a failed test leaves pictures of its tabs. */
-const FAILURES = join(tmpdir(), 'gpt-r1-e2e-failures');
 
 export interface TabOptions extends BrowserContextOptions {
   /** Who is signed in. */
@@ -20,41 +14,23 @@ export interface TabOptions extends BrowserContextOptions {
 }
 
 /** What a file of tests lives in: a scripted model, a server, and tabs that are checked after each test. */
-export class World {
+export class World extends Backend {
   #browser: Browser | undefined;
-  #upstream: Upstream | undefined;
-  #server: Server | undefined;
   #tabs: Tab[] = [];
-
-  get server(): Server {
-    if (!this.#server) throw new Error('the server is not started yet');
-    return this.#server;
-  }
-
-  get upstream(): Upstream {
-    if (!this.#upstream) throw new Error('the upstream is not started yet');
-    return this.#upstream;
-  }
 
   get browser(): Browser {
     if (!this.#browser) throw new Error('the browser is not connected yet');
     return this.#browser;
   }
 
-  async start(settings: Settings | null) {
+  override async start(settings: Settings | null) {
     this.#browser = await BROWSER_TYPE.connect(inject('browser'));
-    if (settings === null) {
-      this.#server = await Server.start({});
-      return;
-    }
-    this.#upstream = await Upstream.start();
-    this.#server = await Server.start({ ...scriptedProviders(this.#upstream.baseUrl), ...settings });
+    await super.start(settings);
   }
 
-  async stop() {
+  override async stop() {
     await this.#browser?.close();
-    await this.#server?.stop();
-    await this.#upstream?.stop();
+    await super.stop();
   }
 
   /** Somebody new. */
@@ -86,14 +62,12 @@ export class World {
     // Before any picture is taken: for that, the driver adds a style, which the policy refuses.
     const faults = tabs.flatMap((tab) => tab.faults);
     if (failed) {
-      await mkdir(FAILURES, { recursive: true });
-      const name = test.replaceAll(/\W+/g, '-').slice(0, 100);
-      for (const [n, tab] of tabs.entries()) {
-        const path = join(FAILURES, `${name}-${n}.png`);
-        await tab.page.screenshot({ path, timeout: 5_000 }).catch(() => {});
-        console.error(`${tab.page.url()} is shown in ${path}`);
-      }
-      console.error(this.server.log.split('\n').slice(-30).join('\n'));
+      await this.keep(test, async (pathOf) => {
+        for (const [n, tab] of tabs.entries()) {
+          await tab.page.screenshot({ path: pathOf(n), timeout: 5_000 }).catch(() => {});
+          console.error(`${tab.page.url()} is shown in ${pathOf(n)}`);
+        }
+      });
     }
     await Promise.all(tabs.map((tab) => tab.page.context().close()));
     expect(faults, 'what no page may do').toEqual([]);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { remedyOf, signOf } from '$/features/chat/error_kind';
+import { pauseAfter, remedyOf, signOf } from '$/features/chat/error_kind';
 import first from '$/locales/en.json';
 import later from '$/locales/en.later.json';
 import { CircleAlert, Clock, KeyRound, SearchX, Unplug } from '$/ui/icons';
@@ -20,6 +20,16 @@ it.each([
   ['', 'retry', CircleAlert],
 ] as const)('%s: %s', (code, remedy, sign) => {
   expect([remedyOf(code), signOf(code)]).toEqual([remedy, sign]);
+});
+
+it.each([
+  [undefined, 20],
+  [0, 1],
+  [7.2, 8],
+  [300, 300],
+  [301, null],
+])('a provider that says %s is asked again after %s seconds', (retryAfter, pause) => {
+  expect(pauseAfter(retryAfter === undefined ? {} : { retryAfter })).toBe(pause);
 });
 
 it('the words of an error name what its buttons say', () => {

@@ -111,6 +111,34 @@ test('diagrams of an answer have an end', () => {
   expect(root.querySelectorAll('.code-block').length).toBe(60);
 });
 
+test('blocks of code with a bar have an end: the rest is bare, and whole', () => {
+  const root = render([Array.from({ length: 520 }, (_, n) => `\`\`\`js\nlet a${n}\n\`\`\``).join('\n\n')]);
+  expect(root.querySelectorAll('.code-block').length).toBe(500);
+  expect([...root.querySelectorAll('pre.bare')].map((code) => code.textContent).at(-1)).toBe('let a519');
+  expect(root.querySelectorAll('pre').length).toBe(520);
+});
+
+test('many marks of a direction are one piece of text, and none of them acts', () => {
+  const code = render([`\`\`\`c\n${'a\u202e'.repeat(1_500)}\n\`\`\``]).querySelector('pre');
+  expect(code?.querySelectorAll('.bidi-control').length).toBe(200);
+  expect(code?.textContent).toBe(`${'a\u202e'.repeat(200)}${'a\ufffd'.repeat(1_300)}`);
+});
+
+test('the first number of a list is written once', () => {
+  const written: string[] = [];
+  const observer = new MutationObserver((changes) => {
+    for (const { attributeName, target } of changes)
+      if (attributeName === 'start') written.push((target as Element).tagName);
+  });
+  const text = Array.from({ length: 40 }, (_, n) => `${n + 5}. item`).join('\n');
+  render(cut(text, 30, seeded(1)), (live) =>
+    observer.observe(live, { subtree: true, childList: true, attributes: true }),
+  );
+  for (const { attributeName, target } of observer.takeRecords())
+    if (attributeName === 'start') written.push((target as Element).tagName);
+  expect(written.length).toBeLessThanOrEqual(1);
+});
+
 describe('tables', () => {
   test.each([
     ['many cells', `|${'a|'.repeat(30)}\n|${'-|'.repeat(30)}\n${`|${'b|'.repeat(30)}\n`.repeat(1_000)}`],

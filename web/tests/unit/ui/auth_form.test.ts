@@ -2,26 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError, NetworkError } from '$/api/errors';
 import AuthForm from '$/features/auth/AuthForm.svelte';
 import { auth } from '$/state/auth.svelte';
-import { button, find, provideMedia, settle, show } from './support';
-
-const input = (name: string) => find<HTMLInputElement>(`input[name="${name}"]`);
-
-function type(name: string, value: string): void {
-  input(name).value = value;
-  input(name).dispatchEvent(new Event('input', { bubbles: true }));
-}
-
-async function submit(): Promise<void> {
-  find('form').dispatchEvent(new SubmitEvent('submit', { bubbles: true, cancelable: true }));
-  await settle();
-}
-
-const described = (name: string) =>
-  (input(name).getAttribute('aria-describedby') ?? '')
-    .split(' ')
-    .filter(Boolean)
-    .map((id) => document.getElementById(id)?.textContent)
-    .join(' ');
+import { button, described, find, input, provideMedia, settle, show, submit, type } from './support';
 
 beforeEach(() => provideMedia());
 

@@ -3,29 +3,15 @@ import * as api from '$/api/account';
 import { ApiError, NetworkError } from '$/api/errors';
 import PasswordDialog from '$/features/settings/PasswordDialog.svelte';
 import { toasts } from '$/state/toasts.svelte';
-import { find, provideMedia, provideTopLayer, settle, show } from './support';
+import { described, find, input, provideMedia, provideTopLayer, show, submit, type } from './support';
 
-const input = (name: string) => find<HTMLInputElement>(`input[name="${name}"]`);
-const submit = () => find<HTMLButtonElement>('form button[type="submit"]');
-
-function type(name: string, value: string): void {
-  input(name).value = value;
-  input(name).dispatchEvent(new Event('input', { bubbles: true }));
-}
+const sender = () => find<HTMLButtonElement>('form button[type="submit"]');
 
 async function send(present: string, next: string): Promise<void> {
   type('current_password', present);
   type('new_password', next);
-  find('form').dispatchEvent(new SubmitEvent('submit', { bubbles: true, cancelable: true }));
-  await settle();
+  await submit();
 }
-
-const described = (name: string) =>
-  (input(name).getAttribute('aria-describedby') ?? '')
-    .split(' ')
-    .filter(Boolean)
-    .map((id) => document.getElementById(id)?.textContent)
-    .join(' ');
 
 const refusal = (field: string) =>
   new ApiError(422, { code: 'invalid', errors: [{ field, message: 'in English' }] });
@@ -76,8 +62,8 @@ describe('PasswordDialog', () => {
     vi.spyOn(api, 'changePassword').mockRejectedValue(new ApiError(429, { code: 'rate_limited' }, 20));
     show(PasswordDialog, { open: true });
     await send('river-stone-9', 'another-stone-8');
-    expect(submit().disabled).toBe(true);
-    expect(submit().textContent).toContain('20');
+    expect(sender().disabled).toBe(true);
+    expect(sender().textContent).toContain('20');
     expect(find('[role="alert"]').textContent).not.toBe('');
   });
 
@@ -87,7 +73,7 @@ describe('PasswordDialog', () => {
     await send('river-stone-8', 'another-stone-8');
     expect(find('[role="alert"]').textContent).not.toBe('');
     expect(input('new_password').value).toBe('another-stone-8');
-    expect(submit().disabled).toBe(false);
+    expect(sender().disabled).toBe(false);
   });
 
   it('closes, says what came of it, and keeps no password', async () => {

@@ -42,6 +42,28 @@ export function find<E extends HTMLElement>(selector: string): E {
   return element;
 }
 
+/** The field with this name. */
+export const input = (name: string) => find<HTMLInputElement>(`input[name="${name}"]`);
+
+export function type(name: string, value: string): void {
+  input(name).value = value;
+  input(name).dispatchEvent(new Event('input', { bubbles: true }));
+}
+
+/** Submits the form, and waits for what comes of that. */
+export async function submit(): Promise<void> {
+  find('form').dispatchEvent(new SubmitEvent('submit', { bubbles: true, cancelable: true }));
+  await settle();
+}
+
+/** What a screen reader says about the field: hints and faults. */
+export const described = (name: string) =>
+  (input(name).getAttribute('aria-describedby') ?? '')
+    .split(' ')
+    .filter(Boolean)
+    .map((id) => document.getElementById(id)?.textContent)
+    .join(' ');
+
 /** The button with this accessible name or text. */
 export function button(name: string): HTMLButtonElement {
   const found = [...document.querySelectorAll('button')].find(

@@ -1,58 +1,37 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { Api, PASSWORD } from '../../e2e/support/api';
+import { Backend } from '../../e2e/support/backend';
 import { PATIENCE } from '../../e2e/support/process';
 import { say } from '../../e2e/support/say';
-import { Server, scriptedProviders } from '../../e2e/support/server';
-import { Upstream } from '../../e2e/support/upstream';
 import { Driver, type Element, KEYS } from './driver';
 
-/** Where a failed test leaves a picture of its window. */
-const FAILURES = join(tmpdir(), 'gpt-r1-e2e-failures');
-
 /** What a file of tests lives in: a scripted model, a server, and WebKit with one window. */
-export class View {
+export class View extends Backend {
   #driver: Driver | undefined;
-  #server: Server | undefined;
-  #upstream: Upstream | undefined;
 
   get driver(): Driver {
     if (!this.#driver) throw new Error('the browser is not started yet');
     return this.#driver;
   }
 
-  get server(): Server {
-    if (!this.#server) throw new Error('the server is not started yet');
-    return this.#server;
-  }
-
-  get upstream(): Upstream {
-    if (!this.#upstream) throw new Error('the upstream is not started yet');
-    return this.#upstream;
-  }
-
-  async start() {
+  override async start() {
     this.#driver = await Driver.start();
     await this.#driver.resize(1280, 900);
-    this.#upstream = await Upstream.start();
-    this.#server = await Server.start(scriptedProviders(this.#upstream.baseUrl));
+    await super.start();
   }
 
-  async stop() {
+  override async stop() {
     await this.#driver?.stop();
-    await this.#server?.stop();
-    await this.#upstream?.stop();
+    await super.stop();
   }
 
   /** A picture of what went wrong. */
   async keepPicture(test: string) {
-    await mkdir(FAILURES, { recursive: true });
-    const path = join(FAILURES, `webkit-${test.replaceAll(/\W+/g, '-').slice(0, 100)}.png`);
-    await writeFile(path, await this.driver.screenshot());
-    console.error(`the window is shown in ${path}`);
-    console.error(this.server.log.split('\n').slice(-30).join('\n'));
+    await this.keep(`webkit ${test}`, async (pathOf) => {
+      await writeFile(pathOf(0), await this.driver.screenshot());
+      console.error(`the window is shown in ${pathOf(0)}`);
+    });
   }
 
   /** Somebody new, signed in in the window, at `path`. */
