@@ -26,6 +26,7 @@ const LATER = [
   'src/features/shell/NotHere.',
   'src/lib/countdown.',
   'src/lib/later_words.',
+  'src/lib/prose_words.',
   'src/ui/Dialog.',
   'src/ui/Field.svelte',
   'src/ui/Form.svelte',

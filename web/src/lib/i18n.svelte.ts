@@ -1,11 +1,12 @@
 import english from '$/locales/en.json';
 import type later from '$/locales/en.later.json';
+import type prose from '$/locales/en.prose.json';
 import { toasts } from '$/state/toasts.svelte';
 import { readStored, writeStored } from './storage';
 
 export const LOCALES = ['en', 'de'] as const;
 export type Locale = (typeof LOCALES)[number];
-export type MessageKey = keyof typeof english | keyof typeof later;
+export type MessageKey = keyof typeof english | keyof typeof later | keyof typeof prose;
 type StemOf<Key> = Key extends `${infer Stem}.other` ? Stem : never;
 /** What `tn` takes: `auth.retry_in` for the keys `auth.retry_in.one`, `auth.retry_in.other`. */
 export type PluralKey = StemOf<MessageKey>;
@@ -57,7 +58,7 @@ class I18n {
 
   /** Takes in the English words that the first load leaves out. */
   add(words: Record<string, string>): void {
-    this.#later = words;
+    this.#later = { ...this.#later, ...words };
   }
 
   /** Loads the language of the stored choice or of the browser. Await it before the first paint. Never rejects. */

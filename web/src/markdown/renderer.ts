@@ -1,3 +1,4 @@
+import '$/lib/prose_words';
 import { hasEdges } from './boxes';
 import { Pace } from './budget';
 import { releaseDiagrams } from './diagram';

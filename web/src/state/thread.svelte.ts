@@ -1,25 +1,25 @@
-import { stopGeneration } from '$/api/client';
+import { type Conversation, stopGeneration } from '$/api/client';
 import { ApiError, messageOf, NetworkError } from '$/api/errors';
 import { t } from '$/lib/i18n.svelte';
 import { publish } from '$/lib/sync';
 import { isBlank, wellFormed } from '$/lib/text';
 import { uuid } from '$/lib/uuid';
 import { AnswerStream, type End, type Source, type Start } from '$/stream/answer_stream';
-import { Backoff } from './backoff';
 import { lastModel } from './branches';
-import { conversations, generationOf, readConversation } from './conversations.svelte';
+import { conversations, generationOf } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
-import { type History, readHistory } from './history';
+import type { History } from './history';
 import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
 import { questionOf, tellOfKeptTurns } from './link';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
+import { type ReadChat, Reading } from './reading';
 import { titleOf } from './title';
 import { toasts } from './toasts.svelte';
 import { MessageTree } from './tree.svelte';
 
 /** One chat: its messages, the branch that is shown, the answer that is being written. No method rejects. */
-export class Thread {
+export class Thread implements ReadChat {
   conversationId = $state<string | null>(null);
   status = $state<'new' | 'loading' | 'ready' | 'missing' | 'failed'>('new');
   /** Why the last read failed. With status `ready`: what is shown may be out of date. */
@@ -33,15 +33,9 @@ export class Thread {
 
   readonly #tree = new MessageTree();
   readonly #host: ThreadHost;
-  /** The conversation's `updated_at` when it was last read; null where this page has changed it since. */
-  #seenAt: string | null = null;
   #shown = false;
   #link: Link | null = null;
-  #reading: Promise<void> | null = null;
-  #readAgain = false;
-  #checking: Promise<void> | null = null;
-  #abort: AbortController | null = null;
-  readonly #backoff = new Backoff();
+  readonly #reading = new Reading(this);
 
   constructor(conversationId: string | null, host: ThreadHost) {
     this.#host = host;
@@ -66,7 +60,7 @@ export class Thread {
 
   /** Holds what exists nowhere else: it must not be forgotten. */
   get busy(): boolean {
-    return this.refusal !== null || this.#unaccepted;
+    return this.refusal !== null || this.unaccepted;
   }
 
   /** The model that is asked next: the one chosen here, else the branch's last one, and only in a new chat that of those. */
@@ -189,22 +183,7 @@ export class Thread {
 
   /** Reads everything again and follows what runs. What is shown stays until there is something new. */
   reload(): Promise<void> {
-    if (this.conversationId === null) return Promise.resolve();
-    if (this.#unaccepted) {
-      // Its rows could not be told from its echo before the server has named them.
-      this.#readAgain = true;
-      return Promise.resolve();
-    }
-    if (this.#reading) {
-      this.#readAgain = true;
-      return this.#reading;
-    }
-    const reading = this.#read(this.conversationId).finally(() => {
-      if (this.#reading === reading) this.#reading = null;
-      if (this.#readAgain && !this.#unaccepted) void this.#catchUp();
-    });
-    this.#reading = reading;
-    return reading;
+    return this.#reading.reload();
   }
 
   /** Asks whether something was changed elsewhere, and reads again only if so. */
@@ -213,27 +192,7 @@ export class Thread {
     if (!this.#shown || this.conversationId === null || this.#link !== null) return Promise.resolve();
     if (this.status === 'missing') return Promise.resolve();
     if (this.status !== 'ready' || this.error !== null) return this.reload();
-    this.#checking ??= this.#compare(this.conversationId).finally(() => {
-      this.#checking = null;
-    });
-    return this.#checking;
-  }
-
-  async #compare(id: string): Promise<void> {
-    try {
-      const now = await readConversation(id);
-      // Something was begun here meanwhile, and tells of itself.
-      if (this.#link !== null) return;
-      const moved = this.#seenAt !== null && now.updated_at !== this.#seenAt;
-      const head = now.head_message_id ?? null;
-      const running = generationOf(now);
-      this.#seenAt = now.updated_at;
-      if (moved || head !== this.#tree.head || running !== (this.running?.generationId ?? null)) {
-        await this.reload();
-      }
-    } catch (error) {
-      this.#failed(error);
-    }
+    return this.#reading.check();
   }
 
   /** It is looked at: brings it up to date and follows what runs. */
@@ -246,13 +205,9 @@ export class Thread {
   /** Nobody looks: lets go of the connection. The answer goes on without. */
   hide(): void {
     this.#shown = false;
-    this.#abort?.abort();
-    this.#abort = null;
-    this.#reading = null;
-    this.#readAgain = false;
-    this.#backoff.cancel();
+    this.#reading.stop();
     // Let go of before it is accepted, a question would be lost.
-    if (!this.#unaccepted) this.#detach();
+    if (!this.unaccepted) this.#detach();
   }
 
   /** Signed in again: what was refused meanwhile is asked for anew. */
@@ -272,20 +227,25 @@ export class Thread {
 
   /** Its conversation is not there, or not any more. */
   vanish(): void {
-    if (this.#unaccepted) {
+    if (this.unaccepted) {
       // The question on its way hears the same, and is given back then.
-      this.#readAgain = true;
+      this.#reading.later();
       return;
     }
-    this.#abort?.abort();
-    this.#backoff.cancel();
+    this.#reading.cancel();
     this.#detach();
     this.status = 'missing';
     if (this.conversationId !== null) moveDraft(this.conversationId, 'new');
   }
 
-  get #unaccepted(): boolean {
+  /** A question is on its way: its rows could not be told from its echo. */
+  get unaccepted(): boolean {
     return this.#link !== null && !this.#link.accepted;
+  }
+
+  /** Something is followed, which tells of itself. */
+  get followed(): boolean {
+    return this.#link !== null;
   }
 
   #open(source: Source, message: MessageView, undo: Undo, decided: () => void = () => undefined): void {
@@ -297,7 +257,7 @@ export class Thread {
       },
       appended: (text) => {
         if (!mine()) return;
-        this.#backoff.succeed();
+        this.#reading.succeed();
         message.append(text);
       },
       phase: (phase) => {
@@ -335,7 +295,7 @@ export class Thread {
     const asked = !link.accepted;
     link.accepted = true;
     // What is being read was asked for before this was stored.
-    if (asked && this.#reading !== null) this.#readAgain = true;
+    if (asked && this.#reading.running) this.#reading.later();
     message.id = start.messageId;
     message.stored = true;
     message.generationId = start.generationId;
@@ -347,7 +307,7 @@ export class Thread {
     link.decided();
     if (this.stopping) void this.#stop(message);
     if (!this.#shown) this.#detach();
-    else if (this.#readAgain) void this.#catchUp();
+    else this.#reading.catchUpIfDue();
   }
 
   /** The server has accepted a question, a retry or a continuation of this page. */
@@ -357,7 +317,7 @@ export class Thread {
     const isNew = this.conversationId === null;
     this.conversationId = id;
     this.#tree.asked(id, start.messageId);
-    this.#seenAt = null;
+    this.#reading.forgetTime();
     if (isNew) this.#title = titleOf(this.path.findLast((message) => message.role === 'user')?.text ?? '');
     conversations.upsert({
       id,
@@ -374,7 +334,7 @@ export class Thread {
   #ended(message: MessageView, end: End): void {
     this.#link = null;
     this.stopping = false;
-    this.#backoff.succeed();
+    this.#reading.succeed();
     message.end(end);
     this.#tree.touch(message);
     const id = this.conversationId;
@@ -382,7 +342,7 @@ export class Thread {
       conversations.upsert({ id, generation_id: null });
       publish({ type: 'conversation', id, change: 'ended' });
     }
-    if (this.#readAgain) void this.#catchUp();
+    this.#reading.catchUpIfDue();
   }
 
   #refused(link: Link, fault: Fault): void {
@@ -392,7 +352,8 @@ export class Thread {
     link.decided();
     // The chat is gone, or something runs in it that this page doesn't know of.
     const news = fault instanceof ApiError && (fault.status === 404 || fault.generationId !== undefined);
-    if (news || this.#readAgain) void this.#catchUp();
+    if (news) void this.#reading.catchUp();
+    else this.#reading.catchUpIfDue();
   }
 
   #lost(link: Link): void {
@@ -416,7 +377,7 @@ export class Thread {
     link.undo(new NetworkError('not known to be accepted'));
     link.decided();
     if (this.conversationId === null) void conversations.refresh();
-    else void this.#catchUp();
+    else void this.#reading.catchUp();
   }
 
   async #stop(message: MessageView): Promise<void> {
@@ -424,7 +385,7 @@ export class Thread {
     try {
       await stopGeneration(message.generationId);
       // With no stream to tell of the end, the list does.
-      if (this.#link === null) await this.#catchUp();
+      if (this.#link === null) await this.#reading.catchUp();
     } catch (error) {
       this.stopping = false;
       toasts.show({ text: t('toast.stop_failed', { reason: messageOf(error) }) });
@@ -435,37 +396,27 @@ export class Thread {
   #seek(message: MessageView): void {
     if (!this.#shown) return;
     message.phase = 'reconnecting';
-    this.#backoff.again(() => void this.#catchUp());
+    this.#reading.seek();
   }
 
-  #catchUp(): Promise<void> {
-    this.#readAgain = false;
-    return this.reload();
-  }
-
-  async #read(id: string): Promise<void> {
+  /** For `Reading`: it begins to read. Gives the time by the tree's count. */
+  begin(): number {
     if (this.#tree.empty) this.status = 'loading';
-    const asked = this.#tree.now();
-    const abort = new AbortController();
-    this.#abort = abort;
-    try {
-      const history = await readHistory(id, abort.signal);
-      if (abort.signal.aborted) return;
-      // Asked for a moment before a question was sent: its rows may be in there, without their names being known.
-      if (this.#unaccepted) this.#readAgain = true;
-      else this.#take(history, asked);
-    } catch (error) {
-      if (!abort.signal.aborted) this.#failed(error);
-    }
+    return this.#tree.now();
   }
 
-  #take({ conversation, messages }: History, asked: number): void {
+  /** For `Reading`: whether the server knows another version or answer than is shown. */
+  differs(now: Conversation): boolean {
+    const running = this.running?.generationId ?? null;
+    return (now.head_message_id ?? null) !== this.#tree.head || generationOf(now) !== running;
+  }
+
+  /** For `Reading`: all of it, as it was when it was asked for. */
+  take({ conversation, messages }: History, asked: number): void {
     this.#tree.merge(messages, conversation.head_message_id ?? null, asked, this.#link?.message ?? null);
     this.#title = conversation.title;
-    this.#seenAt = conversation.updated_at;
     this.status = 'ready';
     this.error = null;
-    this.#backoff.cancel();
     const row = messages.find((message) => message.id === this.running?.id);
     // The place belongs to the row's text: with any other one the log is read from its beginning.
     this.#attach(row?.content === this.running?.text ? (row?.last_event_id ?? null) : null);
@@ -481,7 +432,8 @@ export class Thread {
     this.#open({ kind: 'attach', generationId: message.generationId, after }, message, () => undefined);
   }
 
-  #failed(error: unknown): void {
+  /** For `Reading`: it could not be read. */
+  failed(error: unknown): void {
     const status = error instanceof ApiError ? error.status : 0;
     // Whatever has no such name: never was, was deleted, or belongs to somebody else.
     if (status === 404 || status === 400 || status === 422) {

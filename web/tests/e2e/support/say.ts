@@ -1,7 +1,8 @@
 import first from '../../../src/locales/en.json';
 import later from '../../../src/locales/en.later.json';
+import prose from '../../../src/locales/en.prose.json';
 
-const en = { ...first, ...later };
+const en = { ...first, ...later, ...prose };
 
 /** The page's English words: what people look for when they look for a button. */
 export function say(key: keyof typeof en, values: Record<string, string | number> = {}): string {

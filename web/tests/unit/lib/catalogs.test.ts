@@ -4,8 +4,9 @@ import { describe, expect, test } from 'vitest';
 import de from '$/locales/de.json';
 import first from '$/locales/en.json';
 import later from '$/locales/en.later.json';
+import prose from '$/locales/en.prose.json';
 
-const en = { ...first, ...later };
+const en = { ...first, ...later, ...prose };
 const SOURCES = resolve(process.cwd(), 'src');
 const PREFIXES = 'auth|sidebar|shell|chat|composer|prose|stream|error|time|toast';
 /** Keys that are put together at run time: by what they begin with, and what may follow (nothing named: anything). */
