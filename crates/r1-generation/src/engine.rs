@@ -19,7 +19,7 @@ use r1_domain::{
     message::Message,
     nodes::{Bus, Nodes, Signal},
     provider::{Models, ResolvedModel},
-    store::{Store, StoreError},
+    store::Store,
     time::Clock,
 };
 use tokio::time::Instant;
@@ -226,10 +226,12 @@ impl Engine {
                 let stored = self.store.log_read(owner, id).await?;
                 let log = Arc::new(Log::stored(id, owner, whole_records(&stored))?);
                 if !log.is_closed() {
-                    if self.store.nodes().is_none() {
+                    if self.store.nodes().is_some() {
+                        self.following.begin(&log);
+                    } else if stored.generation.is_known() {
                         return Ok(None);
                     }
-                    self.following.begin(&log);
+                    // What is left alone here is shown as it stands: nobody adds to it.
                 }
                 Ok(Some(log))
             });
@@ -243,7 +245,7 @@ impl Engine {
             return Err(EngineError::Draining);
         }
         tracing::error!(generation_id = %id, "generation {id} runs nowhere");
-        Err(EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())))
+        Err(EngineError::RunsNowhere)
     }
 
     /// Stops a generation and waits until its end is stored, for a while. A finished one is given
@@ -272,7 +274,7 @@ impl Engine {
             Some(running) if !running.log.is_closed() => EngineError::StopNotStored,
             None if self.store.nodes().is_some() => EngineError::StopNotStored,
             _ if self.is_draining() => EngineError::Draining,
-            _ => EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())),
+            _ => EngineError::RunsNowhere,
         })
     }
 

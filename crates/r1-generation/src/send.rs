@@ -66,6 +66,7 @@ impl Engine {
             state: State::Running,
             epoch: 1,
             node_id: admitted.life.node_id,
+            grammar: self.node.grammar(),
             request: GenerationRequest {
                 model: model.name.clone(),
                 temperature: question.temperature,
@@ -92,6 +93,7 @@ impl Engine {
             generation_id: generation.id,
             request: generation.request.clone(),
             node_id: admitted.life.node_id,
+            grammar: generation.grammar,
             start: Bytes::new(),
             idempotency: question.idempotency,
             most_running: self.options().runs_per_user,

@@ -12,6 +12,7 @@ pub(crate) async fn database() -> Result<TestDatabase> {
         include_str!("../../migrations/0003_folded_names.sql"),
         include_str!("../../migrations/0004_memory.sql"),
         include_str!("../../migrations/0005_people.sql"),
+        include_str!("../../migrations/0006_grammar.sql"),
         include_str!("../../src/migration.rs"),
         include_str!("../../src/folding.rs")
     );

@@ -1,8 +1,10 @@
 //! Accepting generations: the first of a turn, or another one where one has ended.
 
 use r1_domain::{
+    cursor::Cursor,
     generation::{Generation, GenerationRequest, State},
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
+    log::check,
     store::{Earlier, NewGeneration, Purpose, StoreError, TurnOutcome},
     time::Timestamp,
 };
@@ -13,7 +15,7 @@ use crate::{
     column::{self, Id},
     conversation,
     error::Fault,
-    idempotency, journal, log,
+    idempotency, log,
     message::{self, Written},
     search,
     tail::Tail,
@@ -29,8 +31,11 @@ pub(crate) fn accept(
     write: impl FnOnce(&Connection, u64) -> Result<TurnOutcome, Fault>,
 ) -> Result<TurnOutcome, Fault> {
     let tails = session.tails()?;
-    let span = journal::span(start, 1, 0).filter(|span| span.next_seq > 1);
-    let next_seq = span.ok_or(Fault::Broken("the start of a log is no record"))?.next_seq;
+    let span = check(start, Cursor::BEGINNING);
+    if !span.is_whole || span.next_seq() == 1 {
+        return Err(Fault::Broken("the start of a log is no record"));
+    }
+    let next_seq = span.next_seq();
     let outcome = session.transaction(|db| write(db, next_seq))?;
     if outcome == TurnOutcome::Accepted {
         let tail = Tail { epoch: 1, next_seq, folded_to: next_seq, oldest_row: None };
@@ -46,6 +51,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     pub(crate) node_id: NodeId,
+    pub(crate) grammar: u32,
     pub(crate) request: &'a GenerationRequest,
     pub(crate) created_at: Timestamp,
 }
@@ -56,8 +62,8 @@ pub(crate) fn insert(db: &Connection, row: &NewRow<'_>, next_seq: u64, start: &[
     let inserted = db
         .prepare_cached(
             "INSERT INTO generation (id, owner_id, conversation_id, message_id, state, epoch, node_id, request,
-                                     created_at)
-             VALUES (?1, ?2, ?3, ?4, 'running', 1, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
+                                     created_at, grammar)
+             VALUES (?1, ?2, ?3, ?4, 'running', 1, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             row.id.blob(),
@@ -67,6 +73,7 @@ pub(crate) fn insert(db: &Connection, row: &NewRow<'_>, next_seq: u64, start: &[
             row.node_id.blob(),
             request,
             row.created_at.as_micros(),
+            row.grammar,
         ])?;
     if inserted == 0 {
         return Err(StoreError::Taken { field: "id" }.into());
@@ -114,6 +121,7 @@ fn write(db: &Connection, new: &NewGeneration, next_seq: u64) -> Result<TurnOutc
         conversation: earlier.conversation_id,
         message,
         node_id: new.node_id,
+        grammar: new.grammar,
         request: &new.request,
         created_at: new.now,
     };
