@@ -74,6 +74,26 @@ async fn a_lease_names_the_newest_grammar_that_its_node_knows() -> Result<()> {
     Ok(())
 }
 
+/// A node of schema 5 serves on while one of this schema starts beside it; only joining is over.
+#[tokio::test]
+async fn a_node_of_before_keeps_its_lease() -> Result<()> {
+    let database = support::of_schema(5).await?;
+    let client = database.client().await?;
+    let (before, now) = (NodeId::new(at(1)), NodeId::new(at(2)));
+    let join = "INSERT INTO lease (node_id, place, expires_at) VALUES ($1, NULL, 9223372036854775807)";
+    client.execute(join, &[&before.as_uuid()]).await?;
+    let store = support::open(&database).await?;
+    store.join(now, HOUR, 2).await?;
+    let renewal = store.renew(now, HOUR).await?;
+    assert_eq!((renewal.others, renewal.grammar), (1, 1), "nothing is begun that it would not know");
+    let renew = "UPDATE lease SET expires_at = 1 WHERE node_id = $1";
+    assert_eq!(client.execute(renew, &[&before.as_uuid()]).await?, 1);
+    assert_eq!(store.reap().await?, 1);
+    assert!(client.execute(join, &[&before.as_uuid()]).await.is_err(), "it comes back as a newer one, or not");
+    assert_eq!(store.renew(now, HOUR).await?.grammar, 2);
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_nobody_has_is_seen_by_all() -> Result<()> {
     let (_database, nodes, store, one, other) = two().await?;
