@@ -262,20 +262,3 @@ pub fn check_each(records: &[u8], before: Cursor, mut each: impl FnMut(Position)
     let end = walk.position();
     Span { end, running, is_whole: end.offset == records.len() }
 }
-
-/// Finds the place just after `cursor` in a whole log.
-///
-/// # Errors
-/// [`DamagedLog`]. `Ok(None)` when the log has no event with exactly this cursor.
-pub fn position_after(bytes: &[u8], cursor: Cursor) -> Result<Option<Position>, DamagedLog> {
-    if cursor == Cursor::BEGINNING {
-        return Ok(Some(Position::START));
-    }
-    let mut records = Records::new(bytes, Position::START);
-    while let Some(record) = records.next_record()? {
-        if record.cursor.seq == cursor.seq {
-            return Ok((record.cursor == cursor).then(|| records.position()));
-        }
-    }
-    Ok(None)
-}

@@ -326,7 +326,9 @@ impl Engine {
     pub async fn fill_running(&self, owner: UserId, messages: &mut [Message]) -> Result<(), EngineError> {
         for message in messages.iter_mut().filter(|message| message.state == State::Running) {
             let log = match message.generation_id {
-                Some(id) if self.store.nodes().is_some() => Some(self.log(owner, id).await?),
+                Some(id) if self.store.nodes().is_some() || self.node.leaves_alone(id) => {
+                    Some(self.log(owner, id).await?)
+                }
                 Some(id) => self.registry.get(owner, id).map(|running| running.log),
                 None => None,
             };

@@ -102,6 +102,11 @@ impl Node {
         self.grammar.load(Ordering::Relaxed)
     }
 
+    /// Whether this generation, which nobody runs, is not for this build to go on with.
+    pub(crate) fn leaves_alone(&self, id: GenerationId) -> bool {
+        self.left_alone.lock().contains(&id)
+    }
+
     pub(crate) fn has_others(&self) -> bool {
         self.others() > 0
     }

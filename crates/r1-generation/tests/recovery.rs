@@ -151,6 +151,11 @@ async fn a_grammar_that_is_not_known_is_shown_and_left_alone() -> Result<()> {
     assert_eq!(brief(std::str::from_utf8(&frames)?)?.last().map(String::as_str), Some("1.6 of_the_day_after "));
     let more = futures::poll!(std::future::poll_fn(|context| reader.poll_frames(context)));
     ensure!(more.is_pending(), "it stays, and nothing comes: {more:?}");
+    let message_id = life.store.generation_get(owner, id).await?.message_id;
+    let mut messages = [life.store.message_get(owner, message_id).await?];
+    life.engine.fill_running(owner, &mut messages).await?;
+    let [message] = &messages;
+    assert_eq!((&*message.content, message.last_event), ("half ", Some(Cursor { epoch: 1, seq: 6 })));
     ensure!(life.engine.stop(owner, id).await.is_err(), "its end is for others to write");
     let log = life.store.log_read(owner, id).await?;
     assert_eq!((log.generation.epoch, log.generation.state), (1, State::Running));

@@ -324,3 +324,38 @@ pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: Gen
     };
     Ok(StoredLog { generation, records: Some(records.into()), text, terminal_payload })
 }
+
+#[cfg(test)]
+mod tests {
+    use r1_domain::{event::Event, log, store::Fold, time::Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_fold_that_was_sent_begins_where_the_log_ends() {
+        let generation_id = GenerationId::new(Timestamp::from_micros(1));
+        let mut records = Vec::new();
+        log::push_chunk(&mut records, "ab");
+        let cut = records.len();
+        log::push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
+        log::push_tokens(&mut records, "c", &[300, 7]);
+        let end = records.len();
+        let sent = |records: &[u8], folded_to, next_seq| {
+            let fold = Some(Fold { first_seq: 5, records: records.to_vec().into() });
+            let tail = Tail { epoch: 2, next_seq, folded_to, oldest_row: None };
+            let append =
+                LogAppend { generation_id, epoch: 2, first_seq: 7, records: Bytes::new(), fold, terminal: None };
+            given(&tail, &append)
+        };
+        let from = |offset: usize| Some(Bytes::copy_from_slice(&records[offset..]));
+        assert_eq!(sent(&records, 5, 8), from(0));
+        assert_eq!(sent(&records, 6, 8), from(cut), "an epoch's record goes with its event");
+        assert_eq!(sent(&records, 8, 8), from(end));
+        assert_eq!(sent(&records, 4, 8), None, "it begins too late");
+        assert_eq!(sent(&records, 5, 9), None, "it ends too early");
+        assert_eq!(sent(&records[..end - 1], 5, 8), None, "it is cut in the middle of a record");
+        let mut torn = records.clone();
+        log::push_epoch(&mut torn, 3);
+        assert_eq!(sent(&torn, 5, 8), None, "an epoch without an event");
+    }
+}

@@ -20,10 +20,8 @@ fn a_take_over_raises_the_epoch_and_keeps_seq_dense() {
     push_chunk(&mut bytes, "b");
     let cursors: Vec<_> = read(&bytes).unwrap().into_iter().map(|(_, c, _)| (c.epoch, c.seq)).collect();
     assert_eq!(cursors, [(1, 1), (300, 2), (300, 3)]);
-    assert!(position_after(&bytes, Cursor { epoch: 1, seq: 2 }).unwrap().is_none(), "another epoch's seq");
-    assert!(position_after(&bytes, Cursor { epoch: 300, seq: 4 }).unwrap().is_none(), "beyond the end");
-    let after = position_after(&bytes, Cursor { epoch: 300, seq: 3 }).unwrap().unwrap();
-    assert_eq!(after.offset, bytes.len());
+    let end = Position { offset: bytes.len(), cursor: Cursor { epoch: 300, seq: 3 } };
+    assert_eq!(check(&bytes, Cursor::BEGINNING).end, end);
 }
 
 #[test]
@@ -94,13 +92,13 @@ proptest! {
         }
         let back: Vec<_> = read(&bytes).unwrap().into_iter().map(|(_, _, text)| text).collect();
         prop_assert_eq!(&back, &texts);
-        for seq in 0..=texts.len() as u64 {
-            let cursor = if seq == 0 { Cursor::BEGINNING } else { Cursor { epoch: 1, seq } };
-            let position = position_after(&bytes, cursor).unwrap().unwrap();
-            prop_assert_eq!(position.cursor.seq, seq);
+        let mut positions = vec![Position::START];
+        let span = check_each(&bytes, Position::START.cursor, |position| positions.push(position));
+        prop_assert_eq!((span.end, positions.len()), (positions[texts.len()], texts.len() + 1));
+        for (position, text) in positions.into_iter().zip(texts.iter().map(Some).chain([None])) {
             let mut rest = Records::new(&bytes, position);
             let next = rest.next_record().unwrap().map(|record| record.content.to_owned());
-            prop_assert_eq!(next.as_ref(), texts.get(usize::try_from(seq).unwrap()));
+            prop_assert_eq!(next.as_ref(), text);
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use r1_domain::{
     id::{NodeId, UserId},
     log::{FIRST_GRAMMAR, GRAMMAR},
-    store::{LogAppend, NewTurn, Store},
+    store::{LogAppend, NewTurn},
     time::{Clock, SystemClock},
 };
 use r1_testkit::{
