@@ -15,7 +15,7 @@ use crate::{
     access::Access,
     accounts::Accounts,
     conversation::{Conversation, ConversationChange},
-    generation::{Generation, GenerationRequest, State},
+    generation::{Generation, GenerationRequest},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
