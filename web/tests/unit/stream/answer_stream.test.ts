@@ -116,7 +116,7 @@ describe('an answer without faults', () => {
     expect(sink.text).toBe('Hello wor');
     link.fail();
     await world.pass(500);
-    expect(world.link.asked, 'the newest event counts, whatever it is').toEqual({ kind: 'attach', after: '1.5' });
+    expect(world.link.asked, 'whatever the newest event is').toEqual({ kind: 'attach', after: '1.5' });
     world.link.accept().write(frame(6, later) + frame(7, chunk('ld')) + frame(8, END));
     await world.settle();
     expect(sink.text).toBe('Hello world');
