@@ -7,7 +7,7 @@ use crate::{
     log::{Kind, Record, split_arguments},
 };
 
-/// Sent every so often on a quiet stream, so that proxies keep it open and clients know it is
+/// Sent from time to time on a quiet stream, so that proxies keep it open and clients know it is
 /// alive. A comment: it has no id and moves no cursor.
 pub const HEARTBEAT: &[u8] = b": heartbeat\n\n";
 

@@ -16,7 +16,7 @@
 //! **Invariant:** a record without a seq goes with the event after it, in one append: every place where a log
 //! can be cut is behind an event.
 
-mod kind;
+pub mod kind;
 #[cfg(test)]
 mod tests;
 

@@ -26,7 +26,7 @@ use crate::{
 pub struct Continuation {
     /// 0 to 2; none: as before.
     pub temperature: Option<f64>,
-    /// At most so many further tokens; none: the engine's default.
+    /// At most this many further tokens; none: the engine's default.
     pub max_tokens: Option<u32>,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,
@@ -43,7 +43,7 @@ pub struct Retry {
     pub model: Option<String>,
     /// 0 to 2; none: as before.
     pub temperature: Option<f64>,
-    /// At most so many tokens of answer; none: as before.
+    /// At most this many tokens of answer; none: as before.
     pub max_tokens: Option<u32>,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,

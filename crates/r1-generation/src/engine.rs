@@ -39,7 +39,7 @@ use crate::{
     writer::{Queue, Writer},
 };
 
-/// A stop waits so long for its end to be stored; what it asked for has happened before that.
+/// A stop waits at most this long for its end to be stored; what was asked for has happened before that.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// Starts, follows, stops and recovers generations. One per process.

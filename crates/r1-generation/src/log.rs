@@ -37,9 +37,10 @@ use reading::SLICE;
 const INDEX_EVERY: u64 = 256;
 /// At most this many bytes of one log go into one commit.
 const TAKE: usize = 256 * 1024;
-/// Up to so many of them share a buffer with those of other logs.
+/// Records of at most this many bytes share a buffer with those of other logs.
 const SHARED: usize = 4 * 1024;
-/// A fold into the generation's own rows is due when so many bytes, or so much time, have gathered since the last.
+/// A fold into the generation's own rows is due when this many bytes have gathered since the last one, or this much
+/// time has gone.
 const FOLD_BYTES: usize = 256 * 1024;
 const FOLD_AFTER: Duration = Duration::from_secs(30);
 

@@ -32,7 +32,7 @@ pub struct Question {
     pub model: Option<String>,
     /// 0 to 2; none for the provider's own default.
     pub temperature: Option<f64>,
-    /// At most so many tokens of answer; none: the engine's default.
+    /// At most this many tokens of answer; none: the engine's default.
     pub max_tokens: Option<u32>,
     /// Ask with a key that the provider rejects.
     pub use_invalid_key: bool,

@@ -33,9 +33,9 @@ use crate::{
     registry::Registry,
 };
 
-/// At most so many bytes of records in one commit, so that none takes long.
+/// At most this many bytes of records in one commit, so that none takes long.
 const COMMIT_BYTES: usize = 1024 * 1024;
-/// At most so many generations end in one commit: an end writes the whole message, its row in the
+/// At most this many generations end in one commit: an end writes the whole message, its row in the
 /// search index and its log.
 const COMMIT_ENDS: usize = 16;
 /// From one commit's beginning to the next one's, at the least: far below what an eye sees of an answer.

@@ -28,9 +28,9 @@ use crate::{
     store::PostgresStore,
 };
 
-/// However short a lease is, its renewal may take so long.
+/// However short a lease is, its renewal may take this long.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
-/// Of the parts of one log, at most so many in one read.
+/// At most this many parts of one log in one read.
 const PARTS: i64 = 64;
 
 macro_rules! now {
