@@ -82,7 +82,7 @@ pub struct Generation {
     pub epoch: u32,
     /// The process that holds that lease.
     pub node_id: NodeId,
-    /// What its log is written in. Who doesn't know that grammar ([`GRAMMAR`](crate::log::GRAMMAR)) shows the log,
+    /// What its log is written in. Who doesn't know that grammar ([`GRAMMAR`]) shows the log,
     /// and neither takes it over nor continues or cuts it.
     pub grammar: u32,
     /// What the model was asked.
