@@ -387,7 +387,7 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
-    async fn generation_take_over(&self, _: GenerationId, _: u32, _: NodeId) -> StoreResult<bool> {
+    async fn generation_take_over(&self, _: GenerationId, _: u32, _: NodeId, _: u32) -> StoreResult<bool> {
         Err(StoreError::NotFound)
     }
 

@@ -19,6 +19,12 @@ pub struct Cursor {
 impl Cursor {
     /// Before the first event.
     pub const BEGINNING: Self = Self { epoch: 0, seq: 0 };
+
+    /// Before the event with this seq, for those who count and don't ask for epochs.
+    #[must_use]
+    pub const fn before(seq: u64) -> Self {
+        Self { epoch: 1, seq: seq.saturating_sub(1) }
+    }
 }
 
 impl fmt::Display for Cursor {

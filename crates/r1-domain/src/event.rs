@@ -1,6 +1,7 @@
 //! What a generation's log is made of, and the JSON by which readers see it.
 //!
-//! A log is `start chunk* (resumed chunk*)* (end | error)`. The payloads carry a space after `:`
+//! A log is `start chunk* (resumed chunk*)* (end | error)` in the first grammar, and other events may stand
+//! anywhere before its end. The payloads carry a space after `:`
 //! and `,` and name `type` first: the published examples of the stream look so, and clients compare.
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use crate::{
     generation::State,
     id::{ConversationId, GenerationId, MessageId},
+    log::{Kind, OpenKind, split_arguments},
 };
 
 /// Tokens counted for a generation, over all its upstream calls.
@@ -25,7 +27,7 @@ pub struct Usage {
 }
 
 /// The first event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Start {
     /// The conversation that the message belongs to.
     pub conversation_id: ConversationId,
@@ -116,14 +118,70 @@ pub enum Event {
     End(End),
     /// Terminal.
     Error(Failure),
+    /// More of what the model thinks.
+    Reasoning(String),
+    /// A piece of a call's arguments, as it comes.
+    ToolArguments {
+        /// The call.
+        call_id: String,
+        /// The tool that is called.
+        tool: String,
+        /// The piece.
+        content: String,
+    },
+    /// An event that this build knows nothing of: its payload, one line of JSON that names its `type`.
+    Other(OpenKind, String),
 }
 
 impl Event {
+    /// Reads an event from what its record holds; none where that is no such event. Fields that a newer build has
+    /// added are passed over.
+    #[must_use]
+    pub fn read(kind: Kind, content: &str) -> Option<Self> {
+        Some(match kind {
+            Kind::Chunk => Self::Chunk(content.to_owned()),
+            Kind::Reasoning => Self::Reasoning(content.to_owned()),
+            Kind::Start => Self::Start(serde_json::from_str(content).ok()?),
+            Kind::Resumed => {
+                let Resumed { generation_id, epoch } = serde_json::from_str(content).ok()?;
+                Self::Resumed { generation_id, epoch }
+            }
+            Kind::End => Self::End(serde_json::from_str::<Ended>(content).ok()?.into()),
+            Kind::Error => Self::Error(Failure::read(content)?),
+            Kind::ToolArguments => {
+                let (call_id, tool, content) = split_arguments(content)?;
+                let [call_id, tool, content] = [call_id, tool, content].map(str::to_owned);
+                Self::ToolArguments { call_id, tool, content }
+            }
+            Kind::Open(kind) => Self::Other(kind, content.to_owned()),
+        })
+    }
+
+    /// What its record is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Start(_) => Kind::Start,
+            Self::Chunk(_) => Kind::Chunk,
+            Self::Resumed { .. } => Kind::Resumed,
+            Self::End(_) => Kind::End,
+            Self::Error(_) => Kind::Error,
+            Self::Reasoning(_) => Kind::Reasoning,
+            Self::ToolArguments { .. } => Kind::ToolArguments,
+            Self::Other(kind, _) => Kind::Open(*kind),
+        }
+    }
+
     /// The state that a generation with this newest event is in.
     #[must_use]
     pub fn state(&self) -> State {
         match self {
-            Self::Start(_) | Self::Chunk(_) | Self::Resumed { .. } => State::Running,
+            Self::Start(_)
+            | Self::Chunk(_)
+            | Self::Resumed { .. }
+            | Self::Reasoning(_)
+            | Self::ToolArguments { .. }
+            | Self::Other(..) => State::Running,
             Self::End(End { outcome: Outcome::Completed { .. }, .. }) => State::Completed,
             Self::End(End { outcome: Outcome::Stopped, .. }) => State::Stopped,
             Self::Error(failure) if failure.code == INTERRUPTED => State::Interrupted,
@@ -143,6 +201,9 @@ impl Event {
                 model: &start.model,
             },
             Self::Chunk(content) => Payload::Chunk { content },
+            Self::Reasoning(content) => Payload::Reasoning { content },
+            Self::ToolArguments { call_id, tool, content } => Payload::ToolArguments { call_id, tool, content },
+            Self::Other(_, payload) => return payload.clone(),
             Self::Resumed { generation_id, epoch } => {
                 Payload::Resumed { message: "Response resumed", generation_id: *generation_id, epoch: *epoch }
             }
@@ -189,6 +250,14 @@ enum Payload<'a> {
     Chunk {
         content: &'a str,
     },
+    Reasoning {
+        content: &'a str,
+    },
+    ToolArguments {
+        call_id: &'a str,
+        tool: &'a str,
+        content: &'a str,
+    },
     Resumed {
         message: &'a str,
         generation_id: GenerationId,
@@ -213,6 +282,35 @@ enum Payload<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<&'a str>,
     },
+}
+
+/// What is read of a take-over.
+#[derive(serde::Deserialize)]
+struct Resumed {
+    generation_id: GenerationId,
+    epoch: u32,
+}
+
+/// What is read of an end.
+#[derive(serde::Deserialize)]
+struct Ended {
+    conversation_id: ConversationId,
+    message_id: MessageId,
+    status: String,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        let Ended { conversation_id, message_id, status, finish_reason, usage } = ended;
+        let outcome = if status == State::Stopped.as_str() {
+            Outcome::Stopped
+        } else {
+            Outcome::Completed { finish_reason: finish_reason.unwrap_or_default() }
+        };
+        Self { conversation_id, message_id, outcome, usage }
+    }
 }
 
 /// Serialises with a space after `:` and `,`.
@@ -292,5 +390,39 @@ mod tests {
         assert_eq!(Failure::read(&payload), Some(more));
         assert_eq!(Failure::read(&Event::Error(failure.clone()).payload()), Some(failure));
         assert_eq!(Failure::read(&stopped.payload()), None);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let now = Timestamp::from_micros(1);
+        let (conversation_id, generation_id, message_id) =
+            (ConversationId::new(now), GenerationId::new(now), MessageId::new(now));
+        let usage = Some(Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, estimated: true });
+        let completed = Outcome::Completed { finish_reason: "length".to_owned() };
+        let events = [
+            Event::Start(Start { conversation_id, generation_id, message_id, model: "local/\"m\"".to_owned() }),
+            Event::Resumed { generation_id, epoch: 7 },
+            Event::End(End { conversation_id, message_id, outcome: completed, usage }),
+            Event::End(End { conversation_id, message_id, outcome: Outcome::Stopped, usage: None }),
+            Event::Error(Failure { retry_after: Some(7), ..Failure::new("provider_auth", "no", true) }),
+            Event::Other(OpenKind::new(40).unwrap(), r#"{"type": "of tomorrow"}"#.to_owned()),
+        ];
+        for event in events {
+            assert_eq!(Event::read(event.kind(), &event.payload()), Some(event));
+        }
+        assert_eq!(Event::read(Kind::Chunk, "{}"), Some(Event::Chunk("{}".to_owned())));
+        assert_eq!(Event::read(Kind::Reasoning, "hm"), Some(Event::Reasoning("hm".to_owned())));
+        let arguments = Event::read(Kind::ToolArguments, "c-1\0search\0{\"q\": \"\0");
+        let Some(Event::ToolArguments { call_id, tool, content }) = arguments else { panic!("{arguments:?}") };
+        assert_eq!((&*call_id, &*tool, &*content), ("c-1", "search", "{\"q\": \"\0"));
+        // A newer build says more of an end than this one knows.
+        let more = format!(
+            r#"{{"type": "end", "conversation_id": "{conversation_id}", "message_id": "{message_id}", "status": "later", "calls": [1]}}"#
+        );
+        let Some(Event::End(end)) = Event::read(Kind::End, &more) else { panic!("{more}") };
+        assert_eq!((end.outcome, end.usage), (Outcome::Completed { finish_reason: String::new() }, None));
+        for kind in [Kind::Start, Kind::Resumed, Kind::End, Kind::Error, Kind::ToolArguments] {
+            assert_eq!(Event::read(kind, "{}"), None, "{kind:?}");
+        }
     }
 }

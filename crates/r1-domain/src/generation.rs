@@ -2,6 +2,7 @@
 
 use crate::{
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
+    log::GRAMMAR,
     time::Timestamp,
 };
 
@@ -81,6 +82,9 @@ pub struct Generation {
     pub epoch: u32,
     /// The process that holds that lease.
     pub node_id: NodeId,
+    /// What its log is written in. Who doesn't know that grammar ([`GRAMMAR`]) shows the log,
+    /// and neither takes it over nor continues or cuts it.
+    pub grammar: u32,
     /// What the model was asked.
     pub request: GenerationRequest,
     /// When it was accepted.
@@ -118,6 +122,14 @@ pub struct GenerationRequest {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+impl Generation {
+    /// Whether this build knows what its log says, well enough to go on with it.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.grammar <= GRAMMAR
+    }
 }
 
 // A temperature that came from JSON is never NaN.

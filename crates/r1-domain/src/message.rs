@@ -82,6 +82,9 @@ pub enum NotContinuable {
     /// It is as long as an answer may be.
     #[error("This answer is as long as answers can be. Ask a further question to get more.")]
     Full,
+    /// Its log says what only a newer build knows.
+    #[error("A newer version of this server wrote this answer, and can go on with it. Here, ask a further question.")]
+    Newer,
 }
 
 impl Message {

@@ -21,9 +21,11 @@ pub struct Renewal {
     pub held: bool,
     /// How many other nodes have a lease.
     pub others: usize,
+    /// The newest grammar of logs that every node with a lease knows, this one among them.
+    pub grammar: u32,
     /// In how long the first of theirs runs out, unless it is renewed. Zero: it has.
     pub next_expiry: Option<Duration>,
-    /// Whether generations are running that no node has.
+    /// Whether generations are running that no node has, in whatever grammar.
     pub orphans: bool,
     /// This node's generations that somebody asked to stop.
     pub stops: Vec<GenerationId>,
@@ -43,8 +45,9 @@ pub struct LogPart {
 /// What a node needs of the database to be one of several. All times are by the database's clock.
 #[async_trait::async_trait]
 pub trait Nodes: Send + Sync + 'static {
-    /// Takes a lease for `lease`. A node of the same place that was killed is fenced at once.
-    async fn join(&self, node_id: NodeId, lease: Duration) -> StoreResult<()>;
+    /// Takes a lease for `lease`, which names the newest grammar of logs that the node knows. A node of the same
+    /// place that was killed is fenced at once.
+    async fn join(&self, node_id: NodeId, lease: Duration, grammar: u32) -> StoreResult<()>;
 
     /// Renews it for `lease` from now, if it is still there. It goes over a connection of its own, and
     /// takes no longer than a part of that time.

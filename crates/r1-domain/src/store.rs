@@ -4,15 +4,18 @@
 //! finds nothing else; that another user's thing exists can't be told from that it doesn't.
 //! Stores write the ids and times that they are given.
 
+mod terminal;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
+
+pub use terminal::Terminal;
 
 use crate::{
     access::Access,
     accounts::Accounts,
     conversation::{Conversation, ConversationChange},
-    event::{Failure, Usage},
-    generation::{Generation, GenerationRequest, State},
+    generation::{Generation, GenerationRequest},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
@@ -124,6 +127,8 @@ pub struct NewTurn {
     pub request: GenerationRequest,
     /// The process that will run it, under epoch 1.
     pub node_id: NodeId,
+    /// What its log is written in: [`Generation::grammar`].
+    pub grammar: u32,
     /// The `start` event as log records: seq 1.
     pub start: Bytes,
     /// The key, if the client gave one.
@@ -149,6 +154,8 @@ pub struct NewGeneration {
     pub request: GenerationRequest,
     /// The process that will run it, under epoch 1.
     pub node_id: NodeId,
+    /// What its log is written in: [`Generation::grammar`].
+    pub grammar: u32,
     /// The log's first records, from seq 1: `start`, and where it continues the text so far.
     pub start: Bytes,
     /// The key, if the client gave one.
@@ -216,29 +223,6 @@ pub struct Fold {
     pub records: Bytes,
 }
 
-/// What ends with the terminal event, in its transaction.
-#[derive(Debug, Clone)]
-pub struct Terminal {
-    /// The final state.
-    pub state: State,
-    /// The terminal event's payload as it stands in the log. It outlives the log: it is kept with
-    /// the generation ([`StoredLog::terminal_payload`]).
-    pub payload: String,
-    /// The message's text: all chunks joined.
-    pub text: String,
-    /// Why the model ended, if it did.
-    pub finish_reason: Option<String>,
-    /// The failure, where there is one.
-    pub failure: Option<Failure>,
-    /// Tokens used.
-    pub usage: Option<Usage>,
-    /// The oldest message that the model was given, where that was not all of them. None leaves what an earlier
-    /// generation of the message has said: a part of its text was written with no more than that.
-    pub remembers_from: Option<MessageId>,
-    /// Now.
-    pub ended_at: Timestamp,
-}
-
 /// What came of one [`LogAppend`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppendOutcome {
@@ -258,7 +242,7 @@ pub struct StoredLog {
     /// The message's text, for a log that was retired: as this generation left it, whatever a later one
     /// of the same message added.
     pub text: String,
-    /// The [`Terminal::payload`] of a generation that ended.
+    /// The payload of the [`Terminal::event`] of a generation that ended, as it was written.
     pub terminal_payload: Option<String>,
 }
 
@@ -457,13 +441,21 @@ pub trait Store: Accounts + Instance + Send + Sync + 'static {
     /// Generations that are not terminal and whose process is gone, with their logs. Where processes have
     /// leases, those of nodes without one. On SQLite
     /// every such generation of another node id: the data directory's lock proves that it is gone.
-    /// Of a damaged log the whole records before the damage are given.
+    /// Of a damaged log the whole records before the damage are given. No records come with those whose
+    /// grammar is newer than [`GRAMMAR`](crate::log::GRAMMAR): they are for other builds.
     async fn generation_list_orphaned(&self, node_id: NodeId) -> StoreResult<Vec<StoredLog>>;
 
     /// Takes an orphan over: raises its epoch from `epoch` by one and puts it under this node. A
-    /// damaged log is cut to what [`Store::generation_list_orphaned`] gave, in the same transaction.
-    /// False if somebody else did.
-    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool>;
+    /// damaged log is cut to what [`Store::generation_list_orphaned`] gave, in the same transaction. From
+    /// then on its log is written in `grammar`, where that is newer than what it was written in.
+    /// False if somebody else did, or its grammar is newer than [`GRAMMAR`](crate::log::GRAMMAR).
+    async fn generation_take_over(
+        &self,
+        id: GenerationId,
+        epoch: u32,
+        node_id: NodeId,
+        grammar: u32,
+    ) -> StoreResult<bool>;
 
     /// Removes what has served its time, in slices of at most `slice` rows: logs of generations
     /// that ended before `logs_before`, idempotency keys from before `keys_before`, sessions that

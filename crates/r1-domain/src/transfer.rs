@@ -104,7 +104,7 @@ pub const TABLES: [Table; 9] = [
         name: "generation",
         columns: columns!(
             id: Id, owner_id: Id, conversation_id: Id, message_id: Id, state: Text, epoch: Number, node_id: Id,
-            request: Text, usage: Text, terminal: Text, log_retired: Flag, stop_requested: Flag,
+            grammar: Number, request: Text, usage: Text, terminal: Text, log_retired: Flag, stop_requested: Flag,
             created_at: Number, ended_at: Number
         ),
         key: 1,

@@ -30,7 +30,7 @@ use crate::{
     start::start_event,
 };
 
-/// A request waits at most so long until it is accepted: longer than a store takes to give it up.
+/// A request waits at most this long until it is accepted: longer than a store takes to give it up.
 const ACCEPT_TIME: Duration = Duration::from_secs(15);
 
 /// Longer than a store leaves anybody without an answer about a commit.
@@ -51,7 +51,7 @@ pub(crate) type Commit = BoxFuture<'static, StoreResult<(TurnOutcome, Option<His
 pub(crate) enum Admission {
     /// Its key came before: this is what it made then.
     Earlier(Accepted),
-    /// It is. Held until it is decided.
+    /// A new request; holds the key's lock until the outcome is known.
     Now(Admitted),
 }
 
@@ -99,8 +99,8 @@ impl Engine {
 
     /// Waits while another request with this key is decided, but not for ever: a disk may hang.
     async fn lock_key(&self, owner: UserId, key: &IdempotencyKey) -> Result<OwnedMutexGuard<()>, EngineError> {
-        let undecided = |_| StoreError::Unconfirmed("a request with the same key is still being decided".into());
-        Ok(tokio::time::timeout(KEY_TIME, self.registry.lock_key(owner, &key.key)).await.map_err(undecided)?)
+        let locked = tokio::time::timeout(KEY_TIME, self.registry.lock_key(owner, &key.key)).await;
+        locked.map_err(|_| EngineError::Undecided)
     }
 
     async fn made_by(&self, owner: UserId, key: &IdempotencyKey) -> Result<Option<Accepted>, EngineError> {

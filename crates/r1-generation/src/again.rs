@@ -11,6 +11,7 @@ use futures::FutureExt;
 use r1_domain::{
     generation::{Generation, GenerationRequest, State},
     id::{GenerationId, MessageId, UserId},
+    message::NotContinuable,
     store::{IdempotencyKey, NewGeneration, Purpose, Store},
 };
 
@@ -25,7 +26,7 @@ use crate::{
 pub struct Continuation {
     /// 0 to 2; none: as before.
     pub temperature: Option<f64>,
-    /// At most so many further tokens; none: the engine's default.
+    /// At most this many further tokens; none: the engine's default.
     pub max_tokens: Option<u32>,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,
@@ -42,7 +43,7 @@ pub struct Retry {
     pub model: Option<String>,
     /// 0 to 2; none: as before.
     pub temperature: Option<f64>,
-    /// At most so many tokens of answer; none: as before.
+    /// At most this many tokens of answer; none: as before.
     pub max_tokens: Option<u32>,
     /// By which the request is found in the logs.
     pub request_id: Option<String>,
@@ -81,6 +82,9 @@ impl Engine {
             });
         }
         message.check_continuable(self.options().answer_bytes)?;
+        if !earlier.is_known() {
+            return Err(NotContinuable::Newer.into());
+        }
         let request = GenerationRequest {
             temperature: how.temperature.or(earlier.request.temperature),
             max_tokens: how.max_tokens.or(self.options().max_tokens),
@@ -156,6 +160,7 @@ impl Engine {
             state: State::Running,
             epoch: 1,
             node_id: admitted.life.node_id,
+            grammar: self.node.grammar(),
             request,
             created_at: now,
             ..earlier.clone()
@@ -167,6 +172,7 @@ impl Engine {
             generation_id: generation.id,
             request: generation.request.clone(),
             node_id: admitted.life.node_id,
+            grammar: generation.grammar,
             start: Bytes::new(),
             idempotency,
             most_running: self.options().runs_per_user,

@@ -19,7 +19,7 @@ use r1_domain::{
     message::Message,
     nodes::{Bus, Nodes, Signal},
     provider::{Models, ResolvedModel},
-    store::{Store, StoreError},
+    store::Store,
     time::Clock,
 };
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ use crate::{
     writer::{Queue, Writer},
 };
 
-/// A stop waits so long for its end to be stored; what it asked for has happened before that.
+/// A stop waits at most this long for its end to be stored; what was asked for has happened before that.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// Starts, follows, stops and recovers generations. One per process.
@@ -229,10 +229,12 @@ impl Engine {
                 let stored = self.store.log_read(owner, id).await?;
                 let log = Arc::new(Log::stored(id, owner, whole_records(&stored))?);
                 if !log.is_closed() {
-                    if self.store.nodes().is_none() {
+                    if self.store.nodes().is_some() {
+                        self.following.begin(&log);
+                    } else if stored.generation.is_known() {
                         return Ok(None);
                     }
-                    self.following.begin(&log);
+                    // What is left alone here is shown as it stands: nobody adds to it.
                 }
                 Ok(Some(log))
             });
@@ -246,7 +248,7 @@ impl Engine {
             return Err(EngineError::Draining);
         }
         tracing::error!(generation_id = %id, "generation {id} runs nowhere");
-        Err(EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())))
+        Err(EngineError::RunsNowhere)
     }
 
     /// Stops a generation and waits until its end is stored, for a while. A finished one is given
@@ -275,7 +277,7 @@ impl Engine {
             Some(running) if !running.log.is_closed() => EngineError::StopNotStored,
             None if self.store.nodes().is_some() => EngineError::StopNotStored,
             _ if self.is_draining() => EngineError::Draining,
-            _ => EngineError::Store(StoreError::Unavailable("a generation is running that no process runs".into())),
+            _ => EngineError::RunsNowhere,
         })
     }
 
@@ -327,7 +329,9 @@ impl Engine {
     pub async fn fill_running(&self, owner: UserId, messages: &mut [Message]) -> Result<(), EngineError> {
         for message in messages.iter_mut().filter(|message| message.state == State::Running) {
             let log = match message.generation_id {
-                Some(id) if self.store.nodes().is_some() => Some(self.log(owner, id).await?),
+                Some(id) if self.store.nodes().is_some() || self.node.leaves_alone(id) => {
+                    Some(self.log(owner, id).await?)
+                }
                 Some(id) => self.registry.get(owner, id).map(|running| running.log),
                 None => None,
             };

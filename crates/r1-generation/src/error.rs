@@ -43,6 +43,15 @@ pub enum EngineError {
     /// The answer is stopped and its connection closed, but storage does not take its end yet.
     #[error("the end of a stopped answer is not stored yet")]
     StopNotStored,
+    /// This process has no lease at the moment, and so may begin nothing.
+    #[error("this node has no lease at the moment")]
+    NoLease,
+    /// The generation is running by its state, but no process runs it; or it is for a newer build to go on with.
+    #[error("a generation is running that no process runs")]
+    RunsNowhere,
+    /// A request with the same key does not end. Nothing is known of it yet.
+    #[error("a request with the same key is still being decided")]
+    Undecided,
     /// The server is going down and takes no new work.
     #[error("the server is shutting down")]
     Draining,

@@ -26,11 +26,11 @@ use crate::{
     log::{Log, SharedLog},
 };
 
-/// Looked so often where no hint comes.
+/// From one look to the next where no hint comes.
 const POLL: Duration = Duration::from_millis(250);
-/// From one look to the next, however many hints come.
+/// From one look to the next at the least, however many hints come.
 const PACE: Duration = Duration::from_millis(2);
-/// At most so many logs in one read.
+/// At most this many logs in one read.
 const LOGS: usize = 1000;
 
 /// The logs that are followed. Each lives for as long as it has readers.

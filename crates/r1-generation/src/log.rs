@@ -5,8 +5,9 @@
 //! commit are encoded once and shared; a reader that is further behind encodes what it needs from
 //! the records, which gives the same bytes.
 //!
-//! **Invariant (durable, then visible):** `visible` moves only in [`Log::publish`], which the
-//! writer calls after the commit.
+//! **Invariant (durable, then visible):** `visible` moves only over what is stored: in [`Log::publish`], which the
+//! writer calls after its commit, in [`Log::accepted`], after the commit that accepts the question, and in
+//! [`Log::stored`] and [`Log::extend`], which are given what storage has.
 
 mod following;
 mod reading;
@@ -22,7 +23,7 @@ use r1_domain::{
     event::Event,
     frame,
     id::{GenerationId, UserId},
-    log::{DamagedLog, Position, Records, push, push_chunk, push_tokens},
+    log::{DamagedLog, Position, Records, check_each, push, push_chunk, push_tokens},
     store::{Fold, LogAppend, Terminal},
 };
 use slab::Slab;
@@ -31,14 +32,15 @@ use tokio::{sync::Notify, time::Instant};
 pub(crate) use reading::Found;
 use reading::SLICE;
 
-/// A position is remembered for every so many events, so that a cursor is found without a walk
+/// A position is remembered for every this many events, so that a cursor is found without a walk
 /// through the whole log.
 const INDEX_EVERY: u64 = 256;
-/// At most so many bytes of one log go into one commit.
+/// At most this many bytes of one log go into one commit.
 const TAKE: usize = 256 * 1024;
-/// Up to so many of them share a buffer with those of other logs.
+/// Records of at most this many bytes share a buffer with those of other logs.
 const SHARED: usize = 4 * 1024;
-/// A fold into the generation's own rows is due when so many bytes, or so much time, have gathered since the last.
+/// A fold into the generation's own rows is due when this many bytes have gathered since the last one, or this much
+/// time has gone.
 const FOLD_BYTES: usize = 256 * 1024;
 const FOLD_AFTER: Duration = Duration::from_secs(30);
 
@@ -146,19 +148,10 @@ impl Log {
 
     /// The log of a generation that is read from storage: all of it visible.
     pub(crate) fn stored(id: GenerationId, owner: UserId, records: Vec<u8>) -> Result<Self, DamagedLog> {
-        let mut walk = Records::new(&records, Position::START);
         let mut index = vec![Position::START];
-        let mut phase = Phase::Open;
-        while let Some(record) = walk.next_record()? {
-            if record.cursor.seq.is_multiple_of(INDEX_EVERY) {
-                index.push(walk.position());
-            }
-            if record.kind.is_terminal() {
-                phase = Phase::Ended;
-            }
-        }
-        let end = walk.position();
-        let log = Self::with(id, owner, records, end.cursor, end, phase);
+        let span = check_each(&records, Position::START.cursor, |position| index_at(&mut index, position)).whole()?;
+        let phase = if span.is_ended() { Phase::Ended } else { Phase::Open };
+        let log = Self::with(id, owner, records, span.end.cursor, span.end, phase);
         log.state.lock().index = index;
         Ok(log)
     }
@@ -241,17 +234,17 @@ impl Log {
     }
 
     /// Appends the terminal event. True if the writer must be told.
-    pub(crate) fn append_terminal(&self, event: &Event, terminal: Terminal) -> bool {
+    pub(crate) fn append_terminal(&self, terminal: Terminal) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return false;
         }
-        state.end(event, terminal)
+        state.end(terminal)
     }
 
     /// Drops all that is not visible, after a commit of which nobody knows whether the disk has it, and
     /// ends the log there. Readers are sent away. The log stays queued.
-    pub(crate) fn fail(&self, event: &Event, terminal: Terminal) {
+    pub(crate) fn fail(&self, terminal: Terminal) {
         let mut state = self.state.lock();
         if matches!(state.phase, Phase::Ended | Phase::Abandoned) {
             return;
@@ -265,7 +258,7 @@ impl Log {
             // The take-over is stored, its entry is not: what comes next must be of its epoch.
             state.resume(self.id, epoch);
         }
-        state.end(event, terminal);
+        state.end(terminal);
         wake(state);
         self.moved.notify_waiters();
     }
@@ -410,9 +403,7 @@ impl LogState {
     /// After a push: counts the event and says whether the writer must be told.
     fn advance(&mut self) -> bool {
         self.head.seq += 1;
-        if self.head.seq.is_multiple_of(INDEX_EVERY) {
-            self.index.push(Position { offset: self.records.len(), cursor: self.head });
-        }
+        index_at(&mut self.index, Position { offset: self.records.len(), cursor: self.head });
         !std::mem::replace(&mut self.queued, true)
     }
 
@@ -424,8 +415,8 @@ impl LogState {
     }
 
     /// Appends the terminal event. True if the writer must be told.
-    fn end(&mut self, event: &Event, terminal: Terminal) -> bool {
-        push(&mut self.records, event);
+    fn end(&mut self, terminal: Terminal) -> bool {
+        push(&mut self.records, &terminal.event);
         self.phase = Phase::Ending;
         self.terminal = Some(terminal);
         self.advance()
@@ -458,6 +449,13 @@ impl LogState {
             }
         }
         records.position()
+    }
+}
+
+/// Remembers every [`INDEX_EVERY`]th position.
+fn index_at(index: &mut Vec<Position>, position: Position) {
+    if position.cursor.seq.is_multiple_of(INDEX_EVERY) {
+        index.push(position);
     }
 }
 

@@ -9,9 +9,10 @@
 //! Where one process serves from a database there is nothing to renew, and the first life is the only one.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,8 +20,8 @@ use std::{
 use parking_lot::Mutex;
 use r1_domain::{
     id::{GenerationId, NodeId},
+    log::{FIRST_GRAMMAR, GRAMMAR},
     nodes::{Bus, Nodes, Renewal, Signal},
-    store::StoreError,
 };
 use tokio::{
     sync::Notify,
@@ -57,6 +58,10 @@ pub(crate) struct Node {
     bus: Option<Arc<dyn Bus>>,
     /// Other nodes that had a lease when it was looked at last.
     others: AtomicUsize,
+    /// The newest grammar of logs that all of them knew then.
+    grammar: AtomicU32,
+    /// What was left alone at the last look, for its grammar: each is told of once.
+    pub(crate) left_alone: Mutex<HashSet<GenerationId>>,
     /// Look now.
     woken: Notify,
     /// Runs that another node can go on with shall be left to it.
@@ -72,6 +77,9 @@ impl Node {
             life: Mutex::new(Life::new(node_id, alone)),
             bus,
             others: AtomicUsize::new(0),
+            // Until the others are known, what each of them knows.
+            grammar: AtomicU32::new(if alone { GRAMMAR } else { FIRST_GRAMMAR }),
+            left_alone: Mutex::default(),
             woken: Notify::new(),
             handing_over: CancellationToken::new(),
             left: CancellationToken::new(),
@@ -81,15 +89,22 @@ impl Node {
     /// The present life, for something new.
     pub(crate) fn life(&self) -> Result<Life, EngineError> {
         let life = self.life.lock().clone();
-        if life.joined {
-            return Ok(life);
-        }
-        Err(EngineError::Store(StoreError::Unavailable("this node has no lease at the moment".into())))
+        if life.joined { Ok(life) } else { Err(EngineError::NoLease) }
     }
 
     /// How many other nodes there are, for all that is known.
     pub(crate) fn others(&self) -> usize {
         self.others.load(Ordering::Relaxed)
+    }
+
+    /// The newest grammar of logs that every node knows, for all that is known: what new logs are written in.
+    pub(crate) fn grammar(&self) -> u32 {
+        self.grammar.load(Ordering::Relaxed)
+    }
+
+    /// Whether this generation, which nobody runs, is not for this build to go on with.
+    pub(crate) fn leaves_alone(&self, id: GenerationId) -> bool {
+        self.left_alone.lock().contains(&id)
     }
 
     pub(crate) fn has_others(&self) -> bool {
@@ -132,7 +147,7 @@ impl Engine {
     pub async fn join(&self) -> Result<(), EngineError> {
         let Some(nodes) = self.store.nodes() else { return Ok(()) };
         let mut life = self.node.life.lock().clone();
-        nodes.join(life.node_id, self.options().lease).await?;
+        nodes.join(life.node_id, self.options().lease, GRAMMAR).await?;
         life.joined = true;
         self.node.begin(life);
         self.node.tell(Signal::Nodes);
@@ -201,6 +216,7 @@ impl Engine {
     /// Does what a renewal says is to be done. Gives back how long there will be nothing to do.
     async fn look_around(&self, nodes: &dyn Nodes, renewal: &Renewal, most: Duration) -> Duration {
         self.node.others.store(renewal.others, Ordering::Relaxed);
+        self.node.grammar.store(renewal.grammar, Ordering::Relaxed);
         for id in &renewal.stops {
             self.registry.stop(*id);
         }
@@ -245,7 +261,7 @@ impl Engine {
         for running in running {
             running.log.abandon();
         }
-        while let Err(error) = nodes.join(next.node_id, self.options().lease).await {
+        while let Err(error) = nodes.join(next.node_id, self.options().lease, GRAMMAR).await {
             tracing::warn!("this node can't join again yet: {error}");
             sleep(AGAIN).await;
         }

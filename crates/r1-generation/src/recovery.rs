@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use r1_domain::{
     event::{Event, Failure},
-    log::{Kind, Position, Records},
+    generation::Generation,
+    log::{GRAMMAR, Kind, Position, Records},
     provider::ResolvedModel,
     store::{StoredLog, Terminal},
     token_ids::TokenIds,
@@ -27,7 +28,7 @@ use crate::{
     start::start_event,
 };
 
-/// A generation is taken over so often; then something about it kills its process.
+/// A generation is taken over at most this many times; then something about it kills its process.
 const TAKE_OVERS: u32 = 3;
 
 impl Engine {
@@ -50,6 +51,8 @@ impl Engine {
 
     async fn take_all_over(&self, interrupted_by: Option<&str>) -> Result<usize, EngineError> {
         let orphans = self.store.generation_list_orphaned(self.node.life()?.node_id).await?;
+        let (orphans, newer): (Vec<_>, Vec<_>) = orphans.into_iter().partition(|orphan| orphan.generation.is_known());
+        self.leave_alone(&newer);
         let mut taken = 0;
         for orphan in orphans {
             let id = orphan.generation.id;
@@ -69,6 +72,22 @@ impl Engine {
         Ok(taken)
     }
 
+    /// Says of each, once, why it is neither taken over nor ended here.
+    fn leave_alone(&self, newer: &[StoredLog]) {
+        let mut told = self.node.left_alone.lock();
+        for StoredLog { generation: Generation { id, grammar, .. }, .. } in newer {
+            if !told.contains(id) {
+                tracing::warn!(
+                    generation_id = %id,
+                    grammar,
+                    "generation {id} is left alone: a newer version began it (log grammar {grammar}, this version \
+                     knows up to {GRAMMAR}); it is shown, and goes on once a process of that version runs"
+                );
+            }
+        }
+        *told = newer.iter().map(|orphan| orphan.generation.id).collect();
+    }
+
     /// False where another node was sooner.
     async fn take_over(&self, orphan: StoredLog, interrupted_by: Option<&str>) -> Result<bool, EngineError> {
         let mut generation = orphan.generation;
@@ -86,9 +105,12 @@ impl Engine {
         // In the registry before the commit, as a new one: whoever learns of it finds its log here.
         self.registry.insert(running.clone());
         let untaken = Untaken { engine: self, log: Some(&log), followed: followed.is_some() };
-        if !self.store.generation_take_over(generation.id, generation.epoch, life.node_id).await? {
+        // It goes on in what all who may take it over next know, or in what it is written in.
+        let grammar = generation.grammar.max(self.node.grammar());
+        if !self.store.generation_take_over(generation.id, generation.epoch, life.node_id, grammar).await? {
             return Ok(false);
         }
+        generation.grammar = grammar;
         if followed.is_some() {
             log.catch_up(&records)?;
         }
@@ -137,19 +159,9 @@ impl Engine {
             Err(failure) => {
                 let failure = Failure { request_id: generation.request.request_id, ..failure };
                 tracing::info!(parent: &span, "generation {} is interrupted", generation.id);
-                let event = Event::Error(failure.clone());
+                let event = Event::Error(failure);
                 record_end(&span, &event);
-                let terminal = Terminal {
-                    state: event.state(),
-                    payload: event.payload(),
-                    text,
-                    finish_reason: None,
-                    failure: Some(failure),
-                    usage: None,
-                    remembers_from: None,
-                    ended_at: self.clock.now(),
-                };
-                if log.append_terminal(&event, terminal) {
+                if log.append_terminal(Terminal::new(event, text, self.clock.now())) {
                     self.queue.push(&log);
                 }
             }

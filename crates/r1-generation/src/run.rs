@@ -163,7 +163,7 @@ impl Run {
                 String::new()
             }
         };
-        let (event, finish_reason, failure, usage) = match ending {
+        let event = match ending {
             Ending::LeftBehind => {
                 self.log.abandon();
                 self.registry.remove(&self.log);
@@ -176,28 +176,14 @@ impl Run {
                 return;
             }
             Ending::Ended => return,
-            Ending::Completed { finish_reason, usage } => {
-                let outcome = Outcome::Completed { finish_reason: finish_reason.clone() };
-                (self.end(outcome, usage), Some(finish_reason), None, usage)
-            }
-            Ending::Stopped => (self.end(Outcome::Stopped, None), None, None, None),
-            Ending::Failed(failure) => {
-                let failure = Failure { request_id: self.request.request_id.clone(), ..failure };
-                (Event::Error(failure.clone()), None, Some(failure), None)
-            }
+            Ending::Completed { finish_reason, usage } => self.end(Outcome::Completed { finish_reason }, usage),
+            Ending::Stopped => self.end(Outcome::Stopped, None),
+            Ending::Failed(failure) => Event::Error(Failure { request_id: self.request.request_id.clone(), ..failure }),
         };
         record_end(&Span::current(), &event);
-        let terminal = Terminal {
-            state: event.state(),
-            payload: event.payload(),
-            text,
-            finish_reason,
-            failure,
-            usage,
-            remembers_from: *self.remembers_from.lock(),
-            ended_at: self.clock.now(),
-        };
-        if self.log.append_terminal(&event, terminal) {
+        let terminal = Terminal::new(event, text, self.clock.now());
+        let terminal = Terminal { remembers_from: *self.remembers_from.lock(), ..terminal };
+        if self.log.append_terminal(terminal) {
             self.queue.push(&self.log);
         }
     }

@@ -32,7 +32,7 @@ pub struct Question {
     pub model: Option<String>,
     /// 0 to 2; none for the provider's own default.
     pub temperature: Option<f64>,
-    /// At most so many tokens of answer; none: the engine's default.
+    /// At most this many tokens of answer; none: the engine's default.
     pub max_tokens: Option<u32>,
     /// Ask with a key that the provider rejects.
     pub use_invalid_key: bool,
@@ -66,6 +66,7 @@ impl Engine {
             state: State::Running,
             epoch: 1,
             node_id: admitted.life.node_id,
+            grammar: self.node.grammar(),
             request: GenerationRequest {
                 model: model.name.clone(),
                 temperature: question.temperature,
@@ -92,6 +93,7 @@ impl Engine {
             generation_id: generation.id,
             request: generation.request.clone(),
             node_id: admitted.life.node_id,
+            grammar: generation.grammar,
             start: Bytes::new(),
             idempotency: question.idempotency,
             most_running: self.options().runs_per_user,

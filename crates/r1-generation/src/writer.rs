@@ -33,9 +33,9 @@ use crate::{
     registry::Registry,
 };
 
-/// At most so many bytes of records in one commit, so that none takes long.
+/// At most this many bytes of records in one commit, so that none takes long.
 const COMMIT_BYTES: usize = 1024 * 1024;
-/// At most so many generations end in one commit: an end writes the whole message, its row in the
+/// At most this many generations end in one commit: an end writes the whole message, its row in the
 /// search index and its log.
 const COMMIT_ENDS: usize = 16;
 /// From one commit's beginning to the next one's, at the least: far below what an eye sees of an answer.
@@ -225,18 +225,7 @@ impl Writer {
                 request_id: running.as_ref().and_then(|running| running.request_id.clone()),
                 ..Failure::new("storage_failed", message, true)
             };
-            let event = Event::Error(failure.clone());
-            let terminal = Terminal {
-                state: event.state(),
-                payload: event.payload(),
-                text: shown.text,
-                finish_reason: None,
-                failure: Some(failure),
-                usage: None,
-                remembers_from: None,
-                ended_at: self.clock.now(),
-            };
-            log.fail(&event, terminal);
+            log.fail(Terminal::new(Event::Error(failure), shown.text, self.clock.now()));
             if let Some(running) = running {
                 running.stop.cancel();
             }
@@ -290,7 +279,7 @@ impl Writer {
             match outcome {
                 AppendOutcome::Stored => {
                     if let Some(terminal) = &taken.append.terminal {
-                        self.observer.ended(terminal.state);
+                        self.observer.ended(terminal.state());
                         // Before anybody can know of the end: its place among the runs is free then.
                         self.registry.remove(&log);
                     }

@@ -111,7 +111,7 @@ async fn the_answers_limit_cuts_between_characters_and_ends_it() -> Result<()> {
     run.dropped().await;
     let folded = accepted.reader.fold().await?;
     assert_eq!(folded.text, "x".repeat(98));
-    ensure!(folded.terminal.context("an end")?.1.contains(r#""finish_reason": "length""#));
+    ensure!(folded.terminal.context("an end")?.payload().contains(r#""finish_reason": "length""#));
     Ok(())
 }
 

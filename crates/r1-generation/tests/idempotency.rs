@@ -170,8 +170,7 @@ async fn the_key_of_a_refused_request_is_free() -> Result<()> {
     ensure!(matches!(refused(keyed("d", 4)).await, Some(EngineError::TooManyRuns { .. })));
     run.done().await?;
     let folded = running.reader.fold().await?;
-    let start: String = folded.start.context("a start")?;
-    let place = start.split_once("\"conversation_id\": \"").context("a conversation")?.1[..36].parse()?;
+    let place = folded.start.context("a start")?.conversation_id;
     let elsewhere = Question { conversation_id: Some(place), parent_id: Some(MessageId::new(now)), ..keyed("e", 5) };
     ensure!(matches!(refused(elsewhere).await, Some(EngineError::NotFound)));
 

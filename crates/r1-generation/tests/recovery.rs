@@ -8,8 +8,10 @@ use r1_domain::{
     cursor::{Cursor, EventId},
     generation::State,
     id::{GenerationId, NodeId, UserId},
+    log::{FIRST_GRAMMAR, GRAMMAR},
+    message::NotContinuable,
     provider::UnknownModel,
-    store::Store,
+    store::{LogAppend, NewTurn, Store},
     time::{Clock, SystemClock, Timestamp},
 };
 use r1_generation::{Continuation, Engine, EngineError, Options, Reader, Target};
@@ -17,7 +19,7 @@ use r1_store_sqlite::{SqliteOptions, SqliteStore};
 use r1_testkit::{
     provider::{ScriptedModels, ScriptedProvider, ScriptedRun},
     store::ScriptedStore,
-    store_contract::user,
+    store_contract::{append, begin, failing, kinds::newer_records, new_turn, stored, user},
 };
 
 #[path = "support/ask.rs"]
@@ -92,6 +94,81 @@ fn brief(frames: &str) -> Result<Vec<String>> {
         Ok(format!("{} {} {}", id.cursor, data["type"].as_str().unwrap_or_default(), what.unwrap_or_default()))
     };
     frames.split_terminator("\n\n").map(brief).collect()
+}
+
+/// What a process of a newer version left: a question, and a log in which it says more than this one knows.
+async fn of_newer(life: &Life, owner: UserId, grammar: u32) -> Result<(GenerationId, Vec<u8>)> {
+    let store = life.store.clone() as Arc<dyn Store>;
+    let mut turn = NewTurn { grammar, ..new_turn(owner, "go", SystemClock.now()) };
+    ScriptedModels::MODEL.clone_into(&mut turn.request.model);
+    begin(&store, &turn).await?;
+    let records = newer_records("half ");
+    stored(&store, vec![LogAppend { records: records.clone(), ..append(turn.generation_id, 1, 2, &[]) }]).await?;
+    Ok((turn.generation_id, [&turn.start[..], &records].concat()))
+}
+
+#[tokio::test]
+async fn kinds_that_are_not_known_go_on_with_the_answer() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let life = Life::begin(dir.path(), true)?;
+    let owner = user(&(life.store.clone() as Arc<dyn Store>), "ada").await?;
+    let (id, written) = of_newer(&life, owner, FIRST_GRAMMAR).await?;
+    assert_eq!(life.engine.recover().await?, 1);
+    let run = life.provider.next_run().await;
+    assert_eq!(run.request().partial_answer.as_deref(), Some("half "));
+    run.text("whole").await?;
+    run.done().await?;
+    let reader = life.engine.attach(owner, Target::Generation(id), None).await?.context("a stream")?;
+    let frames = brief(&read(reader).await)?;
+    let shown = [
+        "1.1 start ",
+        "1.2 of_tomorrow ",
+        "1.3 reasoning Hm\n",
+        "1.4 tool_arguments {\"q\":",
+        "1.5 chunk half ",
+        "1.6 of_the_day_after ",
+        "2.7 resumed ",
+        "2.8 chunk whole",
+        "2.9 end completed",
+    ];
+    assert_eq!(frames, shown);
+    let log = life.store.log_read(owner, id).await?;
+    ensure!(log.records.context("a log")?.starts_with(&written), "byte for byte");
+    assert_eq!(log.text, "half whole");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grammar_that_is_not_known_is_shown_and_left_alone() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let life = Life::begin(dir.path(), true)?;
+    let owner = user(&(life.store.clone() as Arc<dyn Store>), "ada").await?;
+    let (id, written) = of_newer(&life, owner, GRAMMAR + 1).await?;
+    assert_eq!(life.engine.recover().await?, 0);
+    assert_eq!(life.engine.interrupt_orphans("restored").await?, 0);
+    let mut reader = life.engine.attach(owner, Target::Generation(id), None).await?.context("a stream")?;
+    let frames = std::future::poll_fn(|context| reader.poll_frames(context)).await.context("frames")?;
+    assert_eq!(brief(std::str::from_utf8(&frames)?)?.last().map(String::as_str), Some("1.6 of_the_day_after "));
+    let more = futures::poll!(std::future::poll_fn(|context| reader.poll_frames(context)));
+    ensure!(more.is_pending(), "it stays, and nothing comes: {more:?}");
+    let message_id = life.store.generation_get(owner, id).await?.message_id;
+    let mut messages = [life.store.message_get(owner, message_id).await?];
+    life.engine.fill_running(owner, &mut messages).await?;
+    let [message] = &messages;
+    assert_eq!((&*message.content, message.last_event), ("half ", Some(Cursor { epoch: 1, seq: 6 })));
+    ensure!(life.engine.stop(owner, id).await.is_err(), "its end is for others to write");
+    let log = life.store.log_read(owner, id).await?;
+    assert_eq!((log.generation.epoch, log.generation.state), (1, State::Running));
+    assert_eq!(log.records.as_deref(), Some(&written[..]), "byte for byte");
+
+    // One that has ended: what its text leaves out is not known here.
+    let store = life.store.clone() as Arc<dyn Store>;
+    let turn = NewTurn { grammar: GRAMMAR + 1, ..new_turn(owner, "go", SystemClock.now()) };
+    begin(&store, &turn).await?;
+    stored(&store, vec![failing(&turn, 2, "half", 2, &[], SystemClock.now())]).await?;
+    let refused = life.engine.go_on(owner, turn.generation_id, Continuation::default()).await.err();
+    ensure!(matches!(refused, Some(EngineError::NotContinuable(NotContinuable::Newer))), "{refused:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -202,6 +202,25 @@ impl ApiError {
             .retry_after(Duration::from_secs(5))
     }
 
+    fn storage_unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storage_unavailable",
+            "The server's database does not answer; nothing was changed. Try again in a moment.",
+        )
+        .retry_after(Duration::from_secs(5))
+    }
+
+    fn storage_unconfirmed() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storage_unconfirmed",
+            "The server's disk does not answer. Whether this was carried out is not known yet: look before you \
+             send it again, or send it with the same Idempotency-Key.",
+        )
+        .retry_after(Duration::from_secs(5))
+    }
+
     /// Whether the same request may succeed in a moment: an EventSource is told to come back.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(
@@ -290,22 +309,11 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Unconfirmed(_) => {
                 tracing::error!(source, "{error}");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "storage_unconfirmed",
-                    "The server's disk does not answer. Whether this was carried out is not known yet: look before you \
-                     send it again, or send it with the same Idempotency-Key.",
-                )
-                .retry_after(Duration::from_secs(5))
+                Self::storage_unconfirmed()
             }
             StoreError::Unavailable(_) | StoreError::Unsynced(_) => {
                 tracing::error!(source, "{error}");
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "storage_unavailable",
-                    "The server's database does not answer; nothing was changed. Try again in a moment.",
-                )
-                .retry_after(Duration::from_secs(5))
+                Self::storage_unavailable()
             }
             StoreError::Internal(_) => {
                 tracing::error!(source, "{error}");
@@ -358,6 +366,14 @@ impl From<EngineError> for ApiError {
                     "The answer is stopped, but the server's database does not take its end yet. Ask again in a moment.",
                 )
                 .retry_after(Duration::from_secs(5))
+            }
+            EngineError::NoLease | EngineError::RunsNowhere => {
+                tracing::error!("{error}");
+                Self::storage_unavailable()
+            }
+            EngineError::Undecided => {
+                tracing::error!("{error}");
+                Self::storage_unconfirmed()
             }
             EngineError::Draining => Self::draining(),
             EngineError::Damaged(_) => {

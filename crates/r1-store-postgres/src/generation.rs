@@ -19,7 +19,8 @@ use crate::{
     error::Fault,
 };
 
-/// Reads `id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at`.
+/// Reads `id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at,
+/// grammar`.
 pub(crate) fn from_row(row: &Row) -> Result<Generation, Fault> {
     let request = serde_json::from_str(column::get(row, 7)?).map_err(|_| Fault::Broken("a request is not JSON"))?;
     Ok(Generation {
@@ -32,11 +33,12 @@ pub(crate) fn from_row(row: &Row) -> Result<Generation, Fault> {
         node_id: column::id(row, 6, NodeId::from_uuid)?,
         request,
         created_at: column::time(row, 8)?,
+        grammar: column::unsigned(row, 9)?,
     })
 }
 
 const GET: &str = "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
-        g.created_at
+        g.created_at, g.grammar
     FROM generation g JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
     WHERE g.id = $1 AND g.owner_id = $2";
 

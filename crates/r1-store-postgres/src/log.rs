@@ -16,7 +16,7 @@ use r1_domain::{
     cursor::Cursor,
     generation::{Generation, GenerationRequest},
     id::{GenerationId, UserId},
-    log::{Position, Records},
+    log::check,
     store::{AppendOutcome, LogAppend, StoreError, StoreResult, StoredLog},
 };
 use tokio::{sync::Mutex, time::sleep};
@@ -32,7 +32,7 @@ use crate::{
     search::{document, indexed},
 };
 
-/// A batch that others were in the way of is tried so often.
+/// A batch that others were in the way of is tried at most this many times.
 const TRIES: u32 = 4;
 /// Between two attempts to find out what came of a commit.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -141,15 +141,15 @@ impl Writer {
         } else {
             let usage = |usage| serde_json::to_string(&usage).map_err(|_| Fault::Broken("usage is not JSON"));
             let ended: Vec<Uuid> = ends.iter().map(|(id, _)| id.as_uuid()).collect();
-            let states: Vec<&str> = ends.iter().map(|(_, end)| end.state.as_str()).collect();
-            let usages = ends.iter().map(|(_, end)| end.usage.map(usage).transpose());
+            let states: Vec<&str> = ends.iter().map(|(_, end)| end.state().as_str()).collect();
+            let usages = ends.iter().map(|(_, end)| end.usage().map(usage).transpose());
             let usages: Vec<Option<String>> = usages.collect::<Result<_, _>>()?;
-            let payloads: Vec<_> = ends.iter().map(|(_, end)| text(&end.payload)).collect();
+            let payloads: Vec<String> = ends.iter().map(|(_, end)| end.event.payload()).collect();
+            let payloads: Vec<_> = payloads.iter().map(|payload| text(payload)).collect();
             let times: Vec<i64> = ends.iter().map(|(_, end)| end.ended_at.as_micros()).collect();
             let texts: Vec<_> = ends.iter().map(|(_, end)| text(&end.text)).collect();
-            let reasons: Vec<_> = ends.iter().map(|(_, end)| end.finish_reason.as_deref().map(text)).collect();
-            let codes: Vec<_> =
-                ends.iter().map(|(_, end)| end.failure.as_ref().map(|failure| text(&failure.code))).collect();
+            let reasons: Vec<_> = ends.iter().map(|(_, end)| end.finish_reason().map(text)).collect();
+            let codes: Vec<_> = ends.iter().map(|(_, end)| end.failure().map(|failure| text(&failure.code))).collect();
             let memories: Vec<Option<Uuid>> =
                 ends.iter().map(|(_, end)| end.remembers_from.map(|id| id.as_uuid())).collect();
             let words: Vec<_> = ends.iter().map(|(_, end)| indexed(&end.text)).collect();
@@ -193,14 +193,14 @@ fn plan<'a>(batch: &'a [LogAppend], outcomes: &mut [AppendOutcome]) -> Vec<Wave<
     let mut waves: Vec<Wave<'_>> = Vec::new();
     let mut seen: HashMap<GenerationId, usize> = HashMap::new();
     for (place, append) in batch.iter().enumerate() {
-        let ends = append.terminal.as_ref().is_none_or(|terminal| terminal.state.is_terminal());
-        let Some(next_seq) = next_seq(&append.records, append.first_seq).filter(|_| ends) else {
+        let span = check(&append.records, Cursor::before(append.first_seq));
+        if !span.is_whole || span.is_ended() != append.terminal.is_some() {
             // Refused alone: the others of the batch did nothing wrong.
             let id = append.generation_id;
             tracing::error!(generation_id = %id, "generation {id} appended what is no log");
             continue;
-        };
-        if next_seq == append.first_seq {
+        }
+        if append.records.is_empty() {
             // Nothing is stored of it.
             outcomes[place] = AppendOutcome::Stored;
             continue;
@@ -209,20 +209,10 @@ fn plan<'a>(batch: &'a [LogAppend], outcomes: &mut [AppendOutcome]) -> Vec<Wave<
         if waves.len() == *wave {
             waves.push(Vec::new());
         }
-        waves[*wave].push(Planned { place, append, next_seq });
+        waves[*wave].push(Planned { place, append, next_seq: span.next_seq() });
         *wave += 1;
     }
     waves
-}
-
-/// Seq of the event that comes after these records, the first of which has `first_seq`. None where they
-/// are no whole records.
-pub(crate) fn next_seq(records: &[u8], first_seq: u64) -> Option<u64> {
-    let cursor = Cursor { epoch: 1, seq: first_seq.checked_sub(1)? };
-    let mut walk = Records::new(records, Position { offset: 0, cursor });
-    while walk.next_record().ok()?.is_some() {}
-    // An epoch without an event after it would be given to nobody's seq.
-    (walk.position().offset == records.len()).then(|| walk.position().cursor.seq + 1)
 }
 
 /// The row of the lease under which a generation runs is held to the end of the statement, so whoever ends
@@ -325,7 +315,7 @@ pub(crate) async fn insert_part(
 
 /// One statement is one snapshot.
 const READ: &str = "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
-        g.created_at, g.log_retired, m.content, g.terminal, log.records, log.dense
+        g.created_at, g.grammar, g.log_retired, m.content, g.terminal, log.records, log.dense
     FROM generation g
     JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
     JOIN message m ON m.id = g.message_id
@@ -341,14 +331,14 @@ const READ: &str = "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.
 pub(crate) async fn read(db: &Db, owner: UserId, id: GenerationId) -> Result<StoredLog, Fault> {
     let row = db.maybe(READ, &[&id.as_uuid(), &owner.as_uuid()]).await?.ok_or(StoreError::NotFound)?;
     let generation = generation::from_row(&row)?;
-    let content = column::string(&row, 10)?;
-    let terminal_payload = column::optional_string(&row, 11)?;
-    if column::get(&row, 9)? {
+    let content = column::string(&row, 11)?;
+    let terminal_payload = column::optional_string(&row, 12)?;
+    if column::get(&row, 10)? {
         let text = of_generation(db, &generation, content).await?;
         return Ok(StoredLog { generation, records: None, text, terminal_payload });
     }
-    let records: Vec<u8> = column::get::<Option<_>>(&row, 12)?.unwrap_or_default();
-    let dense = column::get::<Option<bool>>(&row, 13)? != Some(false);
+    let records: Vec<u8> = column::get::<Option<_>>(&row, 13)?.unwrap_or_default();
+    let dense = column::get::<Option<bool>>(&row, 14)? != Some(false);
     let records = match (dense, generation.state.is_terminal()) {
         (true, _) => records,
         (false, true) => return Err(Fault::Broken("a log has a gap")),
@@ -384,7 +374,7 @@ async fn of_generation(db: &Db, generation: &Generation, mut text: String) -> Re
 
 #[cfg(test)]
 mod tests {
-    use r1_domain::{event::Event, log, time::Timestamp};
+    use r1_domain::{log, time::Timestamp};
 
     use super::*;
 
@@ -392,20 +382,6 @@ mod tests {
         let mut records = Vec::new();
         texts.iter().for_each(|text| log::push_chunk(&mut records, text));
         records.into()
-    }
-
-    #[test]
-    fn records_are_counted_whole() {
-        let generation_id = GenerationId::new(Timestamp::from_micros(1));
-        let mut records = chunks(&["ab"]).to_vec();
-        log::push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
-        log::push_tokens(&mut records, "d", &[300, 7]);
-        assert_eq!(next_seq(&records, 5), Some(8));
-        assert_eq!(next_seq(&records[..3], 5), None, "cut in the middle of a record");
-        assert_eq!(next_seq(&[], 5), Some(5));
-        assert_eq!(next_seq(&records, 0), None, "there is no seq 0");
-        log::push_epoch(&mut records, 3);
-        assert_eq!(next_seq(&records, 5), None, "an epoch without an event");
     }
 
     #[test]

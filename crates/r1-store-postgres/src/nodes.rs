@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use r1_domain::{
     id::{GenerationId, NodeId, UserId},
+    log::FIRST_GRAMMAR,
     nodes::{LogPart, Nodes, Renewal},
     store::{StoreError, StoreResult},
 };
@@ -27,9 +28,9 @@ use crate::{
     store::PostgresStore,
 };
 
-/// However short a lease is, its renewal may take so long.
+/// However short a lease is, its renewal may take this long.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
-/// Of the parts of one log, at most so many in one read.
+/// At most this many parts of one log in one read.
 const PARTS: i64 = 64;
 
 macro_rules! now {
@@ -41,7 +42,7 @@ macro_rules! now {
 const HOLD: &str = "SELECT 1 FROM lease WHERE node_id = $1 FOR KEY SHARE";
 const LEAVE_PLACE: &str = "DELETE FROM lease WHERE place = $1 AND node_id <> $2";
 const JOIN: &str = concat!(
-    "INSERT INTO lease (node_id, place, expires_at) VALUES ($1, $2, ",
+    "INSERT INTO lease (node_id, place, grammar, expires_at) VALUES ($1, $2, $4, ",
     now!(),
     " + $3) ON CONFLICT (node_id) DO UPDATE SET expires_at = EXCLUDED.expires_at"
 );
@@ -60,7 +61,8 @@ const RENEW: &str = concat!(
         EXISTS (SELECT 1 FROM generation g WHERE g.state IN ('queued', 'running')
                 AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.node_id = g.node_id)),
         ARRAY (SELECT id FROM generation
-               WHERE node_id = $1 AND state IN ('queued', 'running') AND stop_requested)"
+               WHERE node_id = $1 AND state IN ('queued', 'running') AND stop_requested),
+        (SELECT min(grammar) FROM lease)"
 );
 /// No node has this id.
 const NOBODY: Uuid = Uuid::nil();
@@ -110,6 +112,10 @@ fn renewal(row: &Row) -> Result<Renewal, Fault> {
     Ok(Renewal {
         held: column::get(row, 0)?,
         others: column::unsigned(row, 1)?,
+        // None where no node has a lease: this one is not held either.
+        grammar: column::get::<Option<i64>>(row, 5)?
+            .and_then(|grammar| grammar.try_into().ok())
+            .unwrap_or(FIRST_GRAMMAR),
         next_expiry: left.map(|left| Duration::from_micros(u64::try_from(left).unwrap_or(0))),
         orphans: column::get(row, 3)?,
         stops: stops.into_iter().map(GenerationId::from_uuid).collect(),
@@ -130,13 +136,13 @@ pub(crate) async fn hold(db: &Db, node_id: NodeId) -> Result<(), Fault> {
 
 #[async_trait::async_trait]
 impl Nodes for PostgresStore {
-    async fn join(&self, node_id: NodeId, lease: Duration) -> StoreResult<()> {
+    async fn join(&self, node_id: NodeId, lease: Duration, grammar: u32) -> StoreResult<()> {
         let (id, place) = (node_id.as_uuid(), self.place);
         let join = |db: std::sync::Arc<Db>| async move {
             if let Some(place) = place {
                 db.run(LEAVE_PLACE, &[&place, &id]).await?;
             }
-            db.run(JOIN, &[&id, &place, &micros(lease)]).await.map(drop)
+            db.run(JOIN, &[&id, &place, &micros(lease), &i64::from(grammar)]).await.map(drop)
         };
         self.pool.write(join).await
     }

@@ -5,11 +5,7 @@
 //! **Invariant:** the same database gives the same log to whoever asks, so what
 //! [`crate::recovery::take_over`] keeps is what [`crate::recovery::list_orphaned`] showed.
 
-use r1_domain::{
-    cursor::Cursor,
-    id::GenerationId,
-    log::{Position, Records},
-};
+use r1_domain::{cursor::Cursor, id::GenerationId, log::check};
 
 use crate::{column, connection::Db, error::Fault};
 
@@ -55,15 +51,8 @@ impl Readable {
             self.damage = damage("it has a gap");
             return;
         }
-        let before = Position { offset: 0, cursor: Cursor { epoch: 1, seq: first_seq.saturating_sub(1) } };
-        let mut walk = Records::new(records, before);
-        let mut end = before;
         // What ends a log is in it only once its generation has ended.
-        while let Ok(Some(record)) = walk.next_record()
-            && !record.kind.is_terminal()
-        {
-            end = walk.position();
-        }
+        let end = check(records, Cursor::before(first_seq)).running;
         self.next_seq = end.cursor.seq + 1;
         if end.offset < records.len() {
             self.damage = damage("it has bytes that are no records of a running log");

@@ -9,6 +9,7 @@
 use r1_domain::{
     generation::Generation,
     id::{GenerationId, NodeId},
+    log::GRAMMAR,
     store::StoredLog,
 };
 
@@ -20,7 +21,8 @@ use crate::{
     readable::{Damage, Readable},
 };
 
-const ORPHANS: &str = "SELECT id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at
+const ORPHANS: &str = "SELECT id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at,
+        grammar
     FROM generation g WHERE state IN ('queued', 'running')
         AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.node_id = g.node_id) ORDER BY created_at, id";
 
@@ -29,28 +31,37 @@ pub(crate) async fn list_orphaned(db: &Db) -> Result<Vec<StoredLog>, Fault> {
     let mut orphans = Vec::new();
     for row in db.all(ORPHANS, &[]).await? {
         let generation = generation::from_row(&row)?;
-        let log = Readable::read(db, generation.id).await?;
+        let log = if generation.is_known() { Some(Readable::read(db, generation.id).await?) } else { None };
         orphans.push(stored(generation, log));
     }
     Ok(orphans)
 }
 
-fn stored(generation: Generation, log: Readable) -> StoredLog {
-    if let Some(Damage { what, .. }) = log.damage {
-        let (id, last) = (generation.id, log.next_seq - 1);
+fn stored(generation: Generation, log: Option<Readable>) -> StoredLog {
+    if let Some(Readable { damage: Some(Damage { what, .. }), next_seq, .. }) = &log {
+        let (id, last) = (generation.id, next_seq - 1);
         tracing::error!(generation_id = %id, "the log of generation {id} is damaged: {what}; it ends after seq {last}");
     }
-    // A running answer's row has no text yet.
-    StoredLog { generation, records: Some(log.records.into()), text: String::new(), terminal_payload: None }
+    // What a running answer says is in its log; its row has what an earlier generation wrote.
+    let records = log.map(|log| log.records.into());
+    StoredLog { generation, records, text: String::new(), terminal_payload: None }
 }
 
-const TAKE_OVER: &str = "UPDATE generation SET epoch = epoch + 1, node_id = $3, state = 'running'
-    WHERE id = $1 AND epoch = $2 AND state IN ('queued', 'running')";
+const TAKE_OVER: &str = "UPDATE generation SET epoch = epoch + 1, node_id = $3, state = 'running',
+        grammar = greatest(grammar, $4)
+    WHERE id = $1 AND epoch = $2 AND state IN ('queued', 'running') AND grammar <= $5";
 const CUT: &str = "DELETE FROM generation_log WHERE generation_id = $1 AND first_seq >= $2";
 
-/// Takes an orphan over. What can't be read of its log is dropped.
-pub(crate) async fn take_over(db: &Db, id: GenerationId, epoch: u32, node_id: NodeId) -> Result<bool, Fault> {
-    if db.run(TAKE_OVER, &[&id.as_uuid(), &i64::from(epoch), &node_id.as_uuid()]).await? == 0 {
+/// Takes an orphan over. What can't be read of its log is dropped. One of a newer grammar is left alone.
+pub(crate) async fn take_over(
+    db: &Db,
+    id: GenerationId,
+    epoch: u32,
+    node_id: NodeId,
+    grammar: u32,
+) -> Result<bool, Fault> {
+    let [epoch, grammar, known] = [epoch, grammar, GRAMMAR].map(i64::from);
+    if db.run(TAKE_OVER, &[&id.as_uuid(), &epoch, &node_id.as_uuid(), &grammar, &known]).await? == 0 {
         return Ok(false);
     }
     let log = Readable::read(db, id).await?;

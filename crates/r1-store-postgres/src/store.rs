@@ -316,10 +316,16 @@ impl Store for PostgresStore {
         Ok(recovery::list_orphaned(&db).await?)
     }
 
-    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {
+    async fn generation_take_over(
+        &self,
+        id: GenerationId,
+        epoch: u32,
+        node_id: NodeId,
+        grammar: u32,
+    ) -> StoreResult<bool> {
         let take_over = |db: Arc<Db>| async move {
             nodes::hold(&db, node_id).await?;
-            recovery::take_over(&db, id, epoch, node_id).await
+            recovery::take_over(&db, id, epoch, node_id, grammar).await
         };
         self.pool.write(take_over).await
     }

@@ -47,6 +47,7 @@ pub(crate) async fn begin(db: &Db, turn: &NewTurn) -> Result<TurnOutcome, Fault>
         conversation: turn.conversation_id,
         message: turn.answer_id,
         node_id: turn.node_id,
+        grammar: turn.grammar,
         request: &turn.request,
         created_at: turn.now,
         start: &turn.start,

@@ -17,7 +17,8 @@ use crate::{
     error::Fault,
 };
 
-/// Reads `id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at`.
+/// Reads `id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at,
+/// grammar`.
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Generation> {
     let request = serde_json::from_str(row.get_ref(7)?.as_str()?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(7, rusqlite::types::Type::Text, Box::new(error)))?;
@@ -31,6 +32,7 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Generation> {
         node_id: column::id(row, 6)?,
         request,
         created_at: column::time(row, 8)?,
+        grammar: column::unsigned(row, 9)?,
     })
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: GenerationId) -> Result<Ge
     let found = db
         .prepare_cached(
             "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
-                    g.created_at
+                    g.created_at, g.grammar
              FROM generation g
              JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
              WHERE g.id = ?1 AND g.owner_id = ?2",

@@ -11,10 +11,8 @@
 //! skipped.
 
 use r1_domain::{
-    cursor::Cursor,
     id::GenerationId,
     leb128::{push_number, take_number},
-    log::{Position, Records},
 };
 use rusqlite::{Connection, params};
 
@@ -100,7 +98,7 @@ pub(crate) fn walk(db: &Connection, from: i64, mut visit: impl FnMut(i64, Entry<
     Ok(skipped)
 }
 
-/// At most so many rows, and so many bytes, go in one transaction.
+/// At most this many rows, and this many bytes, go in one transaction.
 const PRUNED_ROWS: i64 = 256;
 const PRUNED_BYTES: i64 = 1 << 20;
 
@@ -127,33 +125,10 @@ pub(crate) fn prune(db: &Connection, keep_from: i64) -> rusqlite::Result<i64> {
     Ok(first)
 }
 
-/// What some records, the first event of which has `first_seq`, span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    /// Seq of the event that would come next.
-    pub(crate) next_seq: u64,
-    /// Where the event `cut_at` begins: 0 where that is the first one or an earlier one.
-    pub(crate) cut: usize,
-}
-
-/// Measures records. None where they are no records.
-pub(crate) fn span(records: &[u8], first_seq: u64, cut_at: u64) -> Option<Span> {
-    let cursor = Cursor { epoch: 1, seq: first_seq.checked_sub(1)? };
-    let mut walk = Records::new(records, Position { offset: 0, cursor });
-    let mut cut = 0;
-    while let Some(record) = walk.next_record().ok()? {
-        if record.cursor.seq < cut_at {
-            cut = walk.position().offset;
-        }
-    }
-    // An epoch without an event after it would be given to nobody's seq.
-    (walk.position().offset == records.len()).then(|| Span { next_seq: walk.position().cursor.seq + 1, cut })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use r1_domain::{event::Event, log, time::Timestamp};
+    use r1_domain::time::Timestamp;
 
     use super::*;
 
@@ -188,26 +163,6 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
-            let _ = span(&bytes, 2, 3);
         }
-    }
-
-    #[test]
-    fn a_span_counts_events_and_cuts_before_the_epoch() {
-        let generation_id = GenerationId::new(Timestamp::from_micros(1));
-        let mut records = Vec::new();
-        log::push_chunk(&mut records, "ab");
-        let cut = records.len();
-        log::push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
-        log::push_chunk(&mut records, "c");
-        assert_eq!(span(&records, 5, 5), Some(Span { next_seq: 8, cut: 0 }));
-        assert_eq!(span(&records, 5, 6), Some(Span { next_seq: 8, cut }), "the epoch's record goes with its event");
-        assert_eq!(span(&records, 5, 8), Some(Span { next_seq: 8, cut: records.len() }));
-        assert_eq!(span(&records[..3], 5, 5), None, "cut in the middle of a record");
-        assert_eq!(span(&[], 5, 5), Some(Span { next_seq: 5, cut: 0 }));
-        log::push_tokens(&mut records, "d", &[300, 7]);
-        assert_eq!(span(&records, 5, 9), Some(Span { next_seq: 9, cut: records.len() }), "tokens are no event");
-        log::push_epoch(&mut records, 3);
-        assert_eq!(span(&records, 5, 5), None, "an epoch without an event");
     }
 }

@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use r1_domain::{
+    cursor::Cursor,
     generation::{Generation, GenerationRequest},
     id::{GenerationId, UserId},
+    log::{check, check_each},
     store::{AppendOutcome, LogAppend, StoreError, StoredLog, Terminal},
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -86,14 +88,13 @@ impl<'a> Plan<'a> {
         if append.epoch != tail.epoch || append.first_seq != tail.next_seq {
             return AppendOutcome::Fenced;
         }
-        let span = journal::span(&append.records, append.first_seq, 0);
-        let ends = append.terminal.as_ref().is_none_or(|terminal| terminal.state.is_terminal());
-        let Some(span) = span.filter(|_| ends) else {
+        let span = check(&append.records, Cursor::before(append.first_seq));
+        if !span.is_whole || span.is_ended() != append.terminal.is_some() {
             // Refused alone: the others of the batch did nothing wrong.
             tracing::error!(generation_id = %id, "generation {id} appended what is no log");
             return AppendOutcome::Fenced;
-        };
-        tail.next_seq = span.next_seq;
+        }
+        tail.next_seq = span.next_seq();
         if append.fold.is_some() || append.terminal.is_some() {
             self.fold(&mut tail, append);
         } else if !append.records.is_empty() {
@@ -171,8 +172,13 @@ impl<'a> Plan<'a> {
 /// they are not exactly what is not folded.
 fn given(tail: &Tail, append: &LogAppend) -> Option<Bytes> {
     let fold = append.fold.as_ref().filter(|fold| fold.first_seq <= tail.folded_to)?;
-    let span = journal::span(&fold.records, fold.first_seq, tail.folded_to)?;
-    (span.next_seq == tail.next_seq).then(|| fold.records.slice(span.cut..))
+    let mut cut = 0;
+    let span = check_each(&fold.records, Cursor::before(fold.first_seq), |position| {
+        if position.cursor.seq < tail.folded_to {
+            cut = position.offset;
+        }
+    });
+    (span.is_whole && span.next_seq() == tail.next_seq).then(|| fold.records.slice(cut..))
 }
 
 fn insert(db: &Connection, part: &FoldedPart, records: &[u8]) -> Result<(), Fault> {
@@ -211,16 +217,16 @@ fn collect(
 /// What ends with a log: state and usage, the message's text, the conversation's place in the list,
 /// the search index.
 fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fault> {
-    let usage = terminal.usage.map(|usage| serde_json::to_string(&usage)).transpose();
+    let usage = terminal.usage().map(|usage| serde_json::to_string(&usage)).transpose();
     let usage = usage.map_err(|_| Fault::Broken("usage is not JSON"))?;
     let ended_at = terminal.ended_at.as_micros();
-    let state = terminal.state.as_str();
+    let state = terminal.state().as_str();
     let (message, conversation): ([u8; 16], [u8; 16]) = db
         .prepare_cached(
             "UPDATE generation SET state = ?2, usage = ?3, ended_at = ?4, terminal = ?5 WHERE id = ?1
              RETURNING message_id, conversation_id",
         )?
-        .query_row(params![id.blob(), state, usage, ended_at, terminal.payload], |row| {
+        .query_row(params![id.blob(), state, usage, ended_at, terminal.event.payload()], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let (number, owner): (i64, UserId) = db
@@ -235,8 +241,8 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
                 message,
                 terminal.text,
                 state,
-                terminal.finish_reason,
-                terminal.failure.as_ref().map(|failure| &failure.code),
+                terminal.finish_reason(),
+                terminal.failure().map(|failure| &failure.code),
                 terminal.remembers_from.map(|id| id.blob()),
             ],
             |row| Ok((row.get(0)?, column::id(row, 1)?)),
@@ -294,14 +300,14 @@ pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: Gen
     let (generation, retired, text, terminal_payload) = db
         .prepare_cached(
             "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
-                    g.created_at, g.log_retired, m.content, g.terminal
+                    g.created_at, g.grammar, g.log_retired, m.content, g.terminal
              FROM generation g
              JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
              JOIN message m ON m.id = g.message_id
              WHERE g.id = ?1 AND g.owner_id = ?2",
         )?
         .query_row([id.blob(), owner.blob()], |row| {
-            Ok((generation::from_row(row)?, row.get::<_, bool>(9)?, row.get(10)?, row.get(11)?))
+            Ok((generation::from_row(row)?, row.get::<_, bool>(10)?, row.get(11)?, row.get(12)?))
         })
         .optional()?
         .ok_or(StoreError::NotFound)?;
@@ -317,4 +323,39 @@ pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: Gen
         log.records
     };
     Ok(StoredLog { generation, records: Some(records.into()), text, terminal_payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use r1_domain::{event::Event, log, store::Fold, time::Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_fold_that_was_sent_begins_where_the_log_ends() {
+        let generation_id = GenerationId::new(Timestamp::from_micros(1));
+        let mut records = Vec::new();
+        log::push_chunk(&mut records, "ab");
+        let cut = records.len();
+        log::push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
+        log::push_tokens(&mut records, "c", &[300, 7]);
+        let end = records.len();
+        let sent = |records: &[u8], folded_to, next_seq| {
+            let fold = Some(Fold { first_seq: 5, records: records.to_vec().into() });
+            let tail = Tail { epoch: 2, next_seq, folded_to, oldest_row: None };
+            let append =
+                LogAppend { generation_id, epoch: 2, first_seq: 7, records: Bytes::new(), fold, terminal: None };
+            given(&tail, &append)
+        };
+        let from = |offset: usize| Some(Bytes::copy_from_slice(&records[offset..]));
+        assert_eq!(sent(&records, 5, 8), from(0));
+        assert_eq!(sent(&records, 6, 8), from(cut), "an epoch's record goes with its event");
+        assert_eq!(sent(&records, 8, 8), from(end));
+        assert_eq!(sent(&records, 4, 8), None, "it begins too late");
+        assert_eq!(sent(&records, 5, 9), None, "it ends too early");
+        assert_eq!(sent(&records[..end - 1], 5, 8), None, "it is cut in the middle of a record");
+        let mut torn = records.clone();
+        log::push_epoch(&mut torn, 3);
+        assert_eq!(sent(&torn, 5, 8), None, "an epoch without an event");
+    }
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use r1_domain::{
     generation::Generation,
     id::{GenerationId, NodeId},
+    log::GRAMMAR,
     store::StoredLog,
 };
 use rusqlite::{Connection, params};
@@ -17,7 +18,7 @@ use crate::{
     column::Id,
     error::Fault,
     generation, journal, log,
-    readable::Readable,
+    readable::{Reach, Readable},
     tail::{Tail, Tails},
     writer::Session,
 };
@@ -25,21 +26,26 @@ use crate::{
 /// Reads all running generations of other nodes with their logs, the journal once for all.
 pub(crate) fn list_orphaned(db: &Connection, tails: &Mutex<Tails>, node_id: NodeId) -> Result<Vec<StoredLog>, Fault> {
     let from_row = tails.lock().keep_from();
-    let mut orphans: Vec<(Generation, Readable)> = Vec::new();
+    let (mut orphans, mut newer): (Vec<(Generation, Readable)>, Vec<StoredLog>) = Default::default();
     {
         let mut statement = db.prepare_cached(
-            "SELECT id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at
+            "SELECT id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at,
+                    grammar
              FROM generation WHERE state IN ('queued', 'running') AND node_id <> ?1 ORDER BY created_at, id",
         )?;
         let mut rows = statement.query([node_id.blob()])?;
         while let Some(row) = rows.next()? {
             let generation: Generation = generation::from_row(row)?;
+            if !generation.is_known() {
+                newer.push(stored(generation, None));
+                continue;
+            }
             let log = Readable::folded(db, generation.id)?;
             orphans.push((generation, log));
         }
     }
     if orphans.is_empty() {
-        return Ok(Vec::new());
+        return Ok(newer);
     }
     let places: HashMap<_, _> = orphans.iter().enumerate().map(|(i, (generation, _))| (generation.id, i)).collect();
     journal::walk(db, from_row, |_, entry| {
@@ -48,33 +54,43 @@ pub(crate) fn list_orphaned(db: &Connection, tails: &Mutex<Tails>, node_id: Node
             log.add_entry(generation.epoch, &entry);
         }
     })?;
-    Ok(orphans.into_iter().map(|(generation, log)| stored(generation, log)).collect())
+    Ok(orphans.into_iter().map(|(generation, log)| stored(generation, Some(log))).chain(newer).collect())
 }
 
-fn stored(generation: Generation, log: Readable) -> StoredLog {
-    if let Some(damage) = log.reach.damage {
-        let id = generation.id;
-        let last = log.reach.next_seq - 1;
+fn stored(generation: Generation, log: Option<Readable>) -> StoredLog {
+    if let Some(Reach { next_seq, damage: Some(damage) }) = log.as_ref().map(|log| log.reach) {
+        let (id, last) = (generation.id, next_seq - 1);
         tracing::error!(generation_id = %id, "the log of generation {id} is damaged: {damage}; it ends after seq {last}");
     }
-    // A running answer's row has no text yet.
-    StoredLog { generation, records: Some(log.records.into()), text: String::new(), terminal_payload: None }
+    // What a running answer says is in its log; its row has what an earlier generation wrote.
+    let records = log.map(|log| log.records.into());
+    StoredLog { generation, records, text: String::new(), terminal_payload: None }
 }
 
 /// Takes an orphan over. What it has in the journal is folded, so that its next writer need not know
-/// where the fold before was; what can't be read is dropped.
-pub(crate) fn take_over(session: &mut Session, id: GenerationId, epoch: u32, node_id: NodeId) -> Result<bool, Fault> {
+/// where the fold before was; what can't be read is dropped. One of a newer grammar is left alone.
+pub(crate) fn take_over(
+    session: &mut Session,
+    id: GenerationId,
+    epoch: u32,
+    node_id: NodeId,
+    grammar: u32,
+) -> Result<bool, Fault> {
     let shared = session.tails()?;
     let tail = match shared.lock().running.get(&id) {
         Some(tail) if tail.epoch == epoch => *tail,
         _ => return Ok(false),
     };
-    let next_seq = session.transaction(|db| {
-        let next_seq = fold(db, id, &tail)?;
-        db.prepare_cached("UPDATE generation SET epoch = ?2, node_id = ?3, state = 'running' WHERE id = ?1")?
-            .execute(params![id.blob(), i64::from(epoch) + 1, node_id.blob()])?;
-        Ok(next_seq)
+    let taken = session.transaction(|db| {
+        let taken = db
+            .prepare_cached(
+                "UPDATE generation SET epoch = ?2, node_id = ?3, state = 'running', grammar = max(grammar, ?4)
+                 WHERE id = ?1 AND grammar <= ?5",
+            )?
+            .execute(params![id.blob(), i64::from(epoch) + 1, node_id.blob(), grammar, GRAMMAR])?;
+        if taken == 0 { Ok(None) } else { fold(db, id, &tail).map(Some) }
     })?;
+    let Some(next_seq) = taken else { return Ok(false) };
     let tail = Tail { epoch: epoch + 1, next_seq, folded_to: next_seq, oldest_row: None };
     shared.lock().set(id, Some(tail));
     Ok(true)

@@ -358,8 +358,15 @@ impl Store for SqliteStore {
         self.readers.read_to_end(move |db| recovery::list_orphaned(db, &tails, node_id)).await
     }
 
-    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {
-        self.writer.run(Synchronous::Normal, move |session| recovery::take_over(session, id, epoch, node_id)).await
+    async fn generation_take_over(
+        &self,
+        id: GenerationId,
+        epoch: u32,
+        node_id: NodeId,
+        grammar: u32,
+    ) -> StoreResult<bool> {
+        let take_over = move |session: &mut _| recovery::take_over(session, id, epoch, node_id, grammar);
+        self.writer.run(Synchronous::Normal, take_over).await
     }
 
     async fn purge(

@@ -61,6 +61,7 @@ pub(crate) fn begin(
         conversation: turn.conversation_id,
         message: turn.answer_id,
         node_id: turn.node_id,
+        grammar: turn.grammar,
         request: &turn.request,
         created_at: turn.now,
     };

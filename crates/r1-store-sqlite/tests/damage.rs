@@ -59,7 +59,7 @@ async fn take_over(store: &SharedStore, turn: &NewTurn, prefix: &[u8]) -> (u64, 
     let node = NodeId::new(at(9));
     assert_eq!(orphan(store, turn, node).await.records.unwrap(), prefix);
     assert_eq!(log_of(store, turn).await.unwrap(), prefix, "what a reader is given meanwhile");
-    assert!(store.generation_take_over(turn.generation_id, 1, node).await.unwrap());
+    assert!(store.generation_take_over(turn.generation_id, 1, node, 1).await.unwrap());
     assert_eq!(log_of(store, turn).await.unwrap(), prefix);
     let next_seq = fold(prefix).unwrap().last.seq + 1;
     let resumed = records(&[Event::Resumed { generation_id: turn.generation_id, epoch: 2 }]);

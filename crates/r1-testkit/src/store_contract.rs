@@ -36,6 +36,7 @@ pub mod conversation;
 pub mod generation_begin;
 pub mod history;
 pub mod housekeeping;
+pub mod kinds;
 pub mod log_append;
 pub mod people;
 pub mod recovery;
@@ -116,6 +117,9 @@ macro_rules! store_contract {
             log_append::a_failure_leaves_its_code
             log_append::nothing_follows_a_terminal_event
             log_append::an_empty_batch_is_fine
+            kinds::what_nobody_knows_is_kept
+            kinds::what_has_no_seq_never_stands_last
+            kinds::a_newer_grammar_is_left_alone
             recovery::orphans_are_those_of_other_nodes
             recovery::one_node_takes_an_orphan_over
             recovery::of_many_that_take_over_one_does
@@ -222,6 +226,7 @@ pub fn new_turn(owner: UserId, question: &str, now: Timestamp) -> NewTurn {
         start: start_record(conversation_id, generation_id, answer_id, &request.model),
         request,
         node_id: node(),
+        grammar: log::FIRST_GRAMMAR,
         idempotency: None,
         most_running: None,
         now,
@@ -294,7 +299,7 @@ pub fn node() -> NodeId {
 /// What the store says.
 pub async fn joined(store: &SharedStore, node: NodeId) -> anyhow::Result<NodeId> {
     if let Some(nodes) = store.nodes() {
-        nodes.join(node, Duration::from_secs(3600)).await?;
+        nodes.join(node, Duration::from_secs(3600), log::GRAMMAR).await?;
     }
     Ok(node)
 }
@@ -358,25 +363,7 @@ fn terminal_append(
     now: Timestamp,
 ) -> LogAppend {
     let records = records(std::slice::from_ref(event));
-    let terminal = Terminal {
-        state: event.state(),
-        payload: event.payload(),
-        text: text.to_owned(),
-        finish_reason: match event {
-            Event::End(End { outcome: Outcome::Completed { finish_reason }, .. }) => Some(finish_reason.clone()),
-            _ => None,
-        },
-        failure: match event {
-            Event::Error(failure) => Some(failure.clone()),
-            _ => None,
-        },
-        usage: match event {
-            Event::End(end) => end.usage,
-            _ => None,
-        },
-        remembers_from: None,
-        ended_at: now,
-    };
+    let terminal = Terminal::new(event.clone(), text.to_owned(), now);
     LogAppend {
         generation_id: turn.generation_id,
         epoch: 1,

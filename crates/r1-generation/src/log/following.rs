@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use r1_domain::log::{DamagedLog, Position, Records};
+use r1_domain::log::{DamagedLog, Position, check_each};
 use tokio::time::Instant;
 
-use super::{INDEX_EVERY, Log, NewestFrames, Phase, SLICE, encode, wake};
+use super::{Log, NewestFrames, Phase, SLICE, encode, index_at, wake};
 
 impl Log {
     /// Adds what another node has stored, and shows it: to a log that is followed here. False if it is
@@ -18,24 +18,18 @@ impl Log {
         }
         let from = state.visible;
         // All of it is looked at before any of it is shown.
-        let mut walk = Records::new(records, Position { offset: 0, cursor: from.cursor });
-        let (mut index, mut ended) = (Vec::new(), false);
-        while let Some(record) = walk.next_record()? {
-            ended = record.kind.is_terminal();
-            if record.cursor.seq.is_multiple_of(INDEX_EVERY) {
-                let Position { offset, cursor } = walk.position();
-                index.push(Position { offset: from.offset + offset, cursor });
-            }
-        }
-        let to = Position { offset: from.offset + records.len(), cursor: walk.position().cursor };
-        if to.cursor.seq <= from.cursor.seq {
-            return Err(DamagedLog { offset: from.offset });
+        let mut index = Vec::new();
+        let in_log = |position: Position| Position { offset: from.offset + position.offset, ..position };
+        let span = check_each(records, from.cursor, |position| index_at(&mut index, in_log(position)));
+        let to = in_log(span.end);
+        if !span.is_whole || to.cursor.seq <= from.cursor.seq {
+            return Err(DamagedLog { offset: to.offset });
         }
         state.records.extend_from_slice(records);
         state.index.extend(index);
         (state.head, state.visible, state.folded) = (to.cursor, to, to);
         state.stalled = None;
-        if ended {
+        if span.is_ended() {
             state.phase = Phase::Ended;
         }
         let wanted = records.len() <= SLICE && !state.waiting.is_empty();

@@ -19,8 +19,8 @@ use slab::Slab;
 
 use super::{INDEX_EVERY, Log, LogState, Phase, encode};
 
-/// At most so many bytes of records become frames at a time: a reader in replay gets slices, not
-/// one huge buffer. Frames of short chunks are some sixteen times as large.
+/// At most this many bytes of records become frames at a time: a reader in replay gets slices, not
+/// one huge buffer. Frames of short chunks are some twenty times as large.
 pub(super) const SLICE: usize = 4096;
 /// More bytes of records than this are not added up on the runtime's threads.
 const FOLD_HERE: usize = 64 * 1024;

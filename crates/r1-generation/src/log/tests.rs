@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 use proptest::prelude::*;
 use r1_domain::{
     event::{Failure, Start},
-    generation::State,
     id::{ConversationId, MessageId},
+    log::{OpenKind, PrivateKind, push_private},
     time::Timestamp,
 };
 
@@ -30,21 +30,11 @@ fn new_log() -> SharedLog {
 }
 
 fn end(log: &Log) {
-    let event = Event::Error(Failure::new("x", "y", false));
-    log.append_terminal(&event, terminal(&event));
+    log.append_terminal(terminal(Failure::new("x", "y", false)));
 }
 
-fn terminal(event: &Event) -> Terminal {
-    Terminal {
-        state: State::Failed,
-        payload: event.payload(),
-        text: String::new(),
-        finish_reason: None,
-        failure: None,
-        usage: None,
-        remembers_from: None,
-        ended_at: Timestamp::from_micros(2),
-    }
+fn terminal(failure: Failure) -> Terminal {
+    Terminal::new(Event::Error(failure), String::new(), Timestamp::from_micros(2))
 }
 
 /// Reads what is ready.
@@ -146,8 +136,7 @@ fn a_log_that_fails_drops_what_was_not_visible() {
     drain(&mut reader, &mut got);
     // The next writer's first entry is not stored either, though its epoch is.
     log.append_resumed(2);
-    let event = Event::Error(Failure::new("x", "y", true));
-    log.fail(&event, terminal(&event));
+    log.fail(terminal(Failure::new("x", "y", true)));
     assert!(drain(&mut reader, &mut got), "sent away at once");
     assert!(String::from_utf8_lossy(&got).ends_with("retry: 2000\n\n"));
     assert_eq!(log.append_chunk("c").refused, Some(Refused::Ended));
@@ -314,6 +303,88 @@ proptest! {
             drain(&mut Reader::new(again.clone(), position, LIMIT), &mut expected);
             prop_assert!(expected.starts_with(&got));
         }
+    }
+}
+
+/// What a newer build may write between a start and an end.
+fn any_record() -> impl Strategy<Value = Vec<u8>> {
+    let event = |event: &Event| {
+        let mut records = Vec::new();
+        push(&mut records, event);
+        records
+    };
+    let event = prop_oneof![
+        ".{0,20}".prop_map(move |text| event(&Event::Chunk(text))),
+        ".{0,20}".prop_map(move |text| event(&Event::Reasoning(text))),
+        (32..=127_u8, "[a-zäß ]{0,20}").prop_map(move |(number, text)| {
+            event(&Event::Other(OpenKind::new(number).unwrap(), format!("{{\"type\": \"{text}\"}}")))
+        }),
+        (2..9_u32).prop_map(move |epoch| {
+            event(&Event::Resumed { generation_id: GenerationId::new(Timestamp::from_micros(1)), epoch })
+        }),
+    ];
+    let private = proptest::option::of((17..=31_u8, proptest::collection::vec(any::<u8>(), 0..20)));
+    // Without a seq only together with the event that follows.
+    (private, event).prop_map(|(private, event)| {
+        let mut records = Vec::new();
+        if let Some((number, content)) = private {
+            push_private(&mut records, PrivateKind::new(number).unwrap(), &content);
+        }
+        [records, event].concat()
+    })
+}
+
+proptest! {
+    /// Followed as another node writes it, in whatever parts, it is what a replay from storage gives; and of a part
+    /// that is cut inside an event nothing is shown.
+    #[test]
+    fn what_only_a_newer_node_knows_is_shown(
+        records in proptest::collection::vec((any_record(), any::<bool>()), 1..12),
+    ) {
+        let log = new_log();
+        let mut stored = log.start_records().to_vec();
+        let (mut reader, mut live) = (Reader::new(log.clone(), Position::START, LIMIT), Vec::new());
+        let mut part = Vec::new();
+        for (record, ends_part) in &records {
+            part.extend_from_slice(record);
+            let ends: Vec<usize> = {
+                let mut ends = Vec::new();
+                let _ = check_each(&part, Cursor::before(1), |position| ends.push(position.offset));
+                ends
+            };
+            prop_assert_eq!(ends.last(), Some(&part.len()));
+            for cut in 1..part.len() {
+                if !ends.contains(&cut) {
+                    prop_assert!(log.extend(log.head().seq + 1, &part[..cut]).is_err(), "{} of {:?}", cut, part);
+                }
+            }
+            if *ends_part {
+                prop_assert!(log.extend(log.head().seq + 1, &part).unwrap());
+                stored.append(&mut part);
+                drain(&mut reader, &mut live);
+            }
+        }
+        let again = Arc::new(Log::stored(log.id(), log.owner(), stored.clone()).unwrap());
+        prop_assert_eq!(again.head(), log.head());
+        let mut replay = Vec::new();
+        drain(&mut Reader::new(again.clone(), Position::START, LIMIT), &mut replay);
+        drain(&mut reader, &mut live);
+        prop_assert_eq!(&live, &replay);
+        for seq in 1..=again.head().seq {
+            let epochs = (0..10).filter_map(|epoch| again.position_after(Cursor { epoch, seq }).unwrap());
+            prop_assert_eq!(epochs.count(), 1, "a cursor for each event");
+        }
+        // Taken over, it goes on behind all of it, and its bytes stay.
+        again.append_resumed(20);
+        let mut at_end = Reader::new(again.clone(), Position::START, LIMIT);
+        end(&again);
+        let taken = again.take(&mut BytesMut::new()).unwrap();
+        prop_assert_eq!(taken.append.first_seq, log.head().seq + 1);
+        again.publish(&taken);
+        let mut all = Vec::new();
+        prop_assert!(drain(&mut at_end, &mut all));
+        prop_assert!(all.starts_with(&replay));
+        prop_assert!(again.state.lock().records.starts_with(&stored));
     }
 }
 

@@ -88,9 +88,11 @@ impl Client {
             EngineError::UnknownModel(_) => !self.configured,
             EngineError::TooManyRuns { limit } => self.setup.runs_per_user == Some(*limit),
             // A dead process says nothing any more; what waited in it for its time is no word of its.
-            EngineError::Store(_) | EngineError::StopNotStored => {
-                self.facts.lock().disturbed || self.engine.is_draining() || self.store.is_dead()
-            }
+            EngineError::Store(_)
+            | EngineError::StopNotStored
+            | EngineError::RunsNowhere
+            | EngineError::Undecided
+            | EngineError::NoLease => self.facts.lock().disturbed || self.engine.is_draining() || self.store.is_dead(),
             _ => false,
         }
     }
@@ -120,7 +122,8 @@ impl Client {
             Err(EngineError::Superseded { .. } | EngineError::NotContinuable(_))
                 if continues.is_some() && made.is_none() => {}
             // What a key made is given whatever the limits and the state of the server say.
-            Err(error @ EngineError::Store(_)) if self.may_refuse(&error) => {}
+            Err(error @ (EngineError::Store(_) | EngineError::RunsNowhere | EngineError::Undecided))
+                if self.may_refuse(&error) => {}
             Err(EngineError::Draining) if self.is_left(owner, made).await => {}
             Err(error) if made.is_none() && self.may_refuse(&error) => {}
             Err(error) => self.fault(&format!("{request:?} (made {made:?}): {error:?}")),
@@ -168,7 +171,8 @@ impl Client {
         let key = IdempotencyKey { fingerprint: [0xff; 32], ..key };
         match self.engine.send(owner, question("another".to_owned(), None, Some(key))).await {
             Err(EngineError::KeyReused) => {}
-            Err(error @ EngineError::Store(_)) if self.may_refuse(&error) => {}
+            Err(error @ (EngineError::Store(_) | EngineError::RunsNowhere | EngineError::Undecided))
+                if self.may_refuse(&error) => {}
             other => self.fault(&format!("a key was used again: {:?}", other.map(|accepted| accepted.generation_id))),
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[schema(as = AnswerError)]
 pub(crate) struct FailureBody {
     /// For programs. Stable.
-    pub(crate) code: String,
+    code: String,
     /// For people.
     message: String,
     /// Whether asking again may help.

@@ -29,6 +29,7 @@ mod metrics;
 mod migrate;
 mod models;
 mod my_password;
+mod newer;
 mod nodes;
 mod operations;
 mod ownership;

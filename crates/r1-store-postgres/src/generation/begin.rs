@@ -1,8 +1,10 @@
 //! Accepting generations: the first of a turn, or another one where one has ended.
 
 use r1_domain::{
+    cursor::Cursor,
     generation::{Generation, GenerationRequest, State},
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
+    log::check,
     store::{Earlier, NewGeneration, Purpose, StoreError, TurnOutcome},
     time::Timestamp,
 };
@@ -26,6 +28,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     pub(crate) node_id: NodeId,
+    pub(crate) grammar: u32,
     pub(crate) request: &'a GenerationRequest,
     pub(crate) created_at: Timestamp,
     /// The log's first records, from seq 1.
@@ -33,14 +36,16 @@ pub(crate) struct NewRow<'a> {
 }
 
 const INSERT: &str = "INSERT INTO generation
-    (id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at)
-    VALUES ($1, $2, $3, $4, 'running', 1, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+    (id, owner_id, conversation_id, message_id, state, epoch, node_id, request, created_at, grammar)
+    VALUES ($1, $2, $3, $4, 'running', 1, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 
 /// Adds a running generation under epoch 1, with the beginning of its log.
 pub(crate) async fn insert(db: &Db, row: &NewRow<'_>) -> Result<(), Fault> {
     let request = serde_json::to_string(row.request).map_err(|_| Fault::Broken("a request is not JSON"))?;
-    let next_seq = log::next_seq(row.start, 1).filter(|next_seq| *next_seq > 1);
-    let next_seq = next_seq.ok_or(Fault::Broken("the start of a log is no record"))?;
+    let span = check(row.start, Cursor::BEGINNING);
+    if !span.is_whole || span.next_seq() == 1 {
+        return Err(Fault::Broken("the start of a log is no record"));
+    }
     let inserted = db
         .run(
             INSERT,
@@ -52,13 +57,14 @@ pub(crate) async fn insert(db: &Db, row: &NewRow<'_>) -> Result<(), Fault> {
                 &row.node_id.as_uuid(),
                 &request,
                 &row.created_at.as_micros(),
+                &i64::from(row.grammar),
             ],
         )
         .await?;
     if inserted == 0 {
         return Err(StoreError::Taken { field: "id" }.into());
     }
-    log::insert_part(db, row.id, 1, next_seq, row.start).await
+    log::insert_part(db, row.id, 1, span.next_seq(), row.start).await
 }
 
 /// Accepts another generation. Looked at in this order: the key, how many run, the earlier one, what runs in its
@@ -92,6 +98,7 @@ pub(crate) async fn begin(db: &Db, new: &NewGeneration) -> Result<TurnOutcome, F
         conversation: earlier.conversation_id,
         message,
         node_id: new.node_id,
+        grammar: new.grammar,
         request: &new.request,
         created_at: new.now,
         start: &new.start,

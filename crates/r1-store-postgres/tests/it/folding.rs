@@ -4,41 +4,17 @@ use anyhow::{Context, Result};
 use r1_domain::store::{Store, StoreError};
 use r1_store_postgres::PostgresStore;
 use r1_testkit::{
-    postgres::{Client, TestDatabase},
+    postgres::Client,
     store_contract::{ALL, at, new_user},
 };
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::support;
 
-const BEFORE: [&str; 2] =
-    [include_str!("../../migrations/0001_initial.sql"), include_str!("../../migrations/0002_nodes.sql")];
 /// What the version before says to make an account.
 const CREATE: &str = "INSERT INTO account
     (id, username, username_key, email, email_key, password_hash, is_admin, created_at)
     VALUES ($1, $2, $3, $4, $5, 'hash', FALSE, $6)";
-
-/// A database of schema 2.
-async fn of_before() -> Result<TestDatabase> {
-    let database = TestDatabase::empty().await?;
-    let client = database.client().await?;
-    client
-        .batch_execute(
-            "CREATE SCHEMA gpt_r1;
-             CREATE TABLE schema_migration (
-                 version BIGINT NOT NULL PRIMARY KEY, checksum BYTEA NOT NULL, applied_at BIGINT NOT NULL, needs BIGINT
-             )",
-        )
-        .await?;
-    for (version, sql) in (1_i64..).zip(BEFORE) {
-        client.batch_execute(sql).await?;
-        let checksum: [u8; 32] = Sha256::digest(sql.as_bytes()).into();
-        let record = "INSERT INTO schema_migration VALUES ($1, $2, 0, $1)";
-        client.execute(record, &[&version, &&checksum[..]]).await?;
-    }
-    Ok(database)
-}
 
 /// Makes an account as the version before does.
 async fn create(client: &Client, number: u32, username: &str, email: &str) -> Result<()> {
@@ -52,7 +28,7 @@ async fn create(client: &Client, number: u32, username: &str, email: &str) -> Re
 
 #[tokio::test]
 async fn accounts_that_have_become_the_same_all_stay() -> Result<()> {
-    let database = of_before().await?;
+    let database = support::of_schema(2).await?;
     let client = database.client().await?;
     let accounts = [
         ("Ａｄａ", "ada@example.com"),
@@ -104,7 +80,7 @@ async fn accounts_that_have_become_the_same_all_stay() -> Result<()> {
 /// Several nodes start at once; none waits for long, and each account is filled in once.
 #[tokio::test]
 async fn many_accounts_are_filled_in_in_slices() -> Result<()> {
-    let database = of_before().await?;
+    let database = support::of_schema(2).await?;
     let client = database.client().await?;
     for number in 0..1201 {
         create(&client, number, &format!("user{number}ß"), &format!("{number}@example.com")).await?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use r1_domain::{
     id::{GenerationId, NodeId},
     nodes::Nodes,
@@ -26,8 +26,8 @@ async fn two() -> Result<(TestDatabase, Arc<PostgresStore>, SharedStore, NodeId,
     let database = support::database().await?;
     let store = Arc::new(support::open(&database).await?);
     let (one, other) = (NodeId::new(at(1)), NodeId::new(at(2)));
-    store.join(one, HOUR).await?;
-    store.join(other, HOUR).await?;
+    store.join(one, HOUR, 1).await?;
+    store.join(other, HOUR, 1).await?;
     Ok((database, store.clone(), store, one, other))
 }
 
@@ -55,6 +55,45 @@ async fn a_lease_is_renewed_until_it_is_ended() -> Result<()> {
     Ok(())
 }
 
+/// What all know is what the least of them knows; builds from before grammars can't join.
+#[tokio::test]
+async fn a_lease_names_the_newest_grammar_that_its_node_knows() -> Result<()> {
+    let (database, nodes, _, one, other) = two().await?;
+    assert_eq!(nodes.renew(one, HOUR).await?.grammar, 1);
+    for (node, grammar) in [(one, 3), (other, 2)] {
+        nodes.leave(node).await?;
+        nodes.join(node, HOUR, grammar).await?;
+    }
+    assert_eq!((nodes.renew(one, HOUR).await?.grammar, nodes.renew(other, HOUR).await?.grammar), (2, 2));
+    nodes.leave(other).await?;
+    assert_eq!(nodes.renew(one, HOUR).await?.grammar, 3);
+    let of_before = "INSERT INTO lease (node_id, place, expires_at) VALUES ($1, NULL, 0)";
+    let refused = database.client().await?.execute(of_before, &[&other.as_uuid()]).await;
+    let code = refused.err().and_then(|error| error.code().cloned());
+    assert_eq!(code.context("it joined")?.code(), "23502", "a value is missing");
+    Ok(())
+}
+
+/// A node of schema 5 serves on while one of this schema starts beside it; only joining is over.
+#[tokio::test]
+async fn a_node_of_before_keeps_its_lease() -> Result<()> {
+    let database = support::of_schema(5).await?;
+    let client = database.client().await?;
+    let (before, now) = (NodeId::new(at(1)), NodeId::new(at(2)));
+    let join = "INSERT INTO lease (node_id, place, expires_at) VALUES ($1, NULL, 9223372036854775807)";
+    client.execute(join, &[&before.as_uuid()]).await?;
+    let store = support::open(&database).await?;
+    store.join(now, HOUR, 2).await?;
+    let renewal = store.renew(now, HOUR).await?;
+    assert_eq!((renewal.others, renewal.grammar), (1, 1), "nothing is begun that it would not know");
+    let renew = "UPDATE lease SET expires_at = 1 WHERE node_id = $1";
+    assert_eq!(client.execute(renew, &[&before.as_uuid()]).await?, 1);
+    assert_eq!(store.reap().await?, 1);
+    assert!(client.execute(join, &[&before.as_uuid()]).await.is_err(), "it comes back as a newer one, or not");
+    assert_eq!(store.renew(now, HOUR).await?.grammar, 2);
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_nobody_has_is_seen_by_all() -> Result<()> {
     let (_database, nodes, store, one, other) = two().await?;
@@ -69,7 +108,7 @@ async fn what_nobody_has_is_seen_by_all() -> Result<()> {
     // Given up is given up, though the lease is there.
     assert_eq!(store.log_append(vec![append(turn.generation_id, 1, 2, &["x"])]).await?, [AppendOutcome::Fenced]);
     assert_eq!(store.generation_list_orphaned(other).await?.len(), 1);
-    assert!(store.generation_take_over(turn.generation_id, 1, other).await?);
+    assert!(store.generation_take_over(turn.generation_id, 1, other, 1).await?);
     assert!(!nodes.renew(one, HOUR).await?.orphans);
     // What another has can't be given up.
     nodes.release(one, vec![turn.generation_id]).await?;
@@ -90,7 +129,7 @@ async fn who_has_no_lease_writes_nothing() -> Result<()> {
     assert_eq!(store.log_append(batch).await?, [AppendOutcome::Fenced, AppendOutcome::Stored]);
     let refused = store.turn_begin(NewTurn { node_id: one, ..new_turn(owner, "Three", at(2)) }).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    let refused = store.generation_take_over(mine.generation_id, 1, one).await;
+    let refused = store.generation_take_over(mine.generation_id, 1, one, 1).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert_eq!(store.generation_count_running(owner).await?, 2);
     Ok(())
@@ -107,7 +146,7 @@ async fn an_append_is_seen_or_refused() -> Result<()> {
     let (mut refused, mut seen) = (0, 0);
     for round in 0..60 {
         let one = NodeId::new(at(round));
-        nodes.join(one, HOUR).await?;
+        nodes.join(one, HOUR, 1).await?;
         let turn = match conversation {
             None => new_turn(owner, "One", at(round)),
             Some(conversation) => next_turn(owner, conversation, None, "Again", at(round)),
@@ -144,7 +183,7 @@ async fn an_append_is_seen_or_refused() -> Result<()> {
         } else {
             refused += 1;
         }
-        assert!(store.generation_take_over(id, 1, other).await?);
+        assert!(store.generation_take_over(id, 1, other, 1).await?);
         let next = if has { 4 } else { 3 };
         stored(&store, vec![append(id, 2, next, &["next"])]).await?;
         assert_eq!(zombie.log_append(vec![append(id, 1, next, &["x"])]).await?, [AppendOutcome::Fenced]);
@@ -171,7 +210,7 @@ async fn a_stop_reaches_who_runs_it() -> Result<()> {
     assert!(nodes.renew(other, HOUR).await?.stops.is_empty());
     // It is not forgotten with the node.
     nodes.leave(one).await?;
-    assert!(store.generation_take_over(turn.generation_id, 1, other).await?);
+    assert!(store.generation_take_over(turn.generation_id, 1, other, 1).await?);
     assert_eq!(nodes.renew(other, HOUR).await?.stops, [turn.generation_id]);
 
     let ended = NewTurn { node_id: other, ..new_turn(owner, "Two", at(2)) };
@@ -225,10 +264,10 @@ async fn a_place_has_one_node() -> Result<()> {
     let at_place = |place| PostgresOptions { place: Some(Uuid::from_u128(place)), ..support::options(database.url()) };
     let (here, there) = (PostgresStore::open(&at_place(1)).await?, PostgresStore::open(&at_place(2)).await?);
     let (first, elsewhere, second) = (NodeId::new(at(1)), NodeId::new(at(1)), NodeId::new(at(2)));
-    here.join(first, HOUR).await?;
-    there.join(elsewhere, HOUR).await?;
+    here.join(first, HOUR, 1).await?;
+    there.join(elsewhere, HOUR, 1).await?;
     let again = PostgresStore::open(&at_place(1)).await?;
-    again.join(second, HOUR).await?;
+    again.join(second, HOUR, 1).await?;
     assert!(!here.renew(first, HOUR).await?.held);
     assert!(there.renew(elsewhere, HOUR).await?.held && again.renew(second, HOUR).await?.held);
     Ok(())

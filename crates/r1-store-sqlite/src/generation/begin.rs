@@ -2,8 +2,10 @@
 
 use parking_lot::Mutex;
 use r1_domain::{
+    cursor::Cursor,
     generation::{Generation, GenerationRequest, State},
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
+    log::check,
     store::{Earlier, NewGeneration, Purpose, StoreError, TurnOutcome},
     time::Timestamp,
 };
@@ -14,7 +16,7 @@ use crate::{
     column::{self, Id},
     conversation,
     error::Fault,
-    idempotency, journal, log,
+    idempotency, log,
     message::{self, Written},
     search,
     tail::{Tail, Tails},
@@ -32,9 +34,11 @@ impl Beginning {
     /// # Errors
     /// The records are none.
     pub(crate) fn of(id: GenerationId, records: &[u8]) -> Result<Self, Fault> {
-        let span = journal::span(records, 1, 0).filter(|span| span.next_seq > 1);
-        let next_seq = span.ok_or(Fault::Broken("the start of a log is no record"))?.next_seq;
-        Ok(Self { id, next_seq })
+        let span = check(records, Cursor::BEGINNING);
+        if !span.is_whole || span.next_seq() == 1 {
+            return Err(Fault::Broken("the start of a log is no record"));
+        }
+        Ok(Self { id, next_seq: span.next_seq() })
     }
 
     /// Takes the log into the table of running ones, once the commit is made.
@@ -54,6 +58,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     pub(crate) node_id: NodeId,
+    pub(crate) grammar: u32,
     pub(crate) request: &'a GenerationRequest,
     pub(crate) created_at: Timestamp,
 }
@@ -64,8 +69,8 @@ pub(crate) fn insert(db: &Connection, row: &NewRow<'_>, next_seq: u64, start: &[
     let inserted = db
         .prepare_cached(
             "INSERT INTO generation (id, owner_id, conversation_id, message_id, state, epoch, node_id, request,
-                                     created_at)
-             VALUES (?1, ?2, ?3, ?4, 'running', 1, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
+                                     created_at, grammar)
+             VALUES (?1, ?2, ?3, ?4, 'running', 1, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             row.id.blob(),
@@ -75,6 +80,7 @@ pub(crate) fn insert(db: &Connection, row: &NewRow<'_>, next_seq: u64, start: &[
             row.node_id.blob(),
             request,
             row.created_at.as_micros(),
+            row.grammar,
         ])?;
     if inserted == 0 {
         return Err(StoreError::Taken { field: "id" }.into());
@@ -118,6 +124,7 @@ pub(crate) fn begin(db: &Connection, new: &NewGeneration, next_seq: u64) -> Resu
         conversation: earlier.conversation_id,
         message,
         node_id: new.node_id,
+        grammar: new.grammar,
         request: &new.request,
         created_at: new.now,
     };

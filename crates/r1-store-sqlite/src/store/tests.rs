@@ -162,6 +162,7 @@ async fn a_continued_answer_is_found_once_when_it_has_ended() {
         generation_id: GenerationId::new(at(3)),
         request: turn.request.clone(),
         node_id: turn.node_id,
+        grammar: turn.grammar,
         start: chunks(&["In cafes"]),
         idempotency: None,
         most_running: None,

@@ -193,8 +193,14 @@ impl Store for ScriptedStore {
         read!(self, generation_list_orphaned(node_id))
     }
 
-    async fn generation_take_over(&self, id: GenerationId, epoch: u32, node_id: NodeId) -> StoreResult<bool> {
-        commit!(self, &[], generation_take_over(id, epoch, node_id))
+    async fn generation_take_over(
+        &self,
+        id: GenerationId,
+        epoch: u32,
+        node_id: NodeId,
+        grammar: u32,
+    ) -> StoreResult<bool> {
+        commit!(self, &[], generation_take_over(id, epoch, node_id, grammar))
     }
 
     async fn purge(

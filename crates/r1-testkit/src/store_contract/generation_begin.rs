@@ -35,6 +35,7 @@ fn another(turn: &NewTurn, purpose: Purpose, given: &str, now: Timestamp) -> (Ne
         generation_id,
         request: request.clone(),
         node_id: turn.node_id,
+        grammar: turn.grammar,
         start: start.clone(),
         idempotency: None,
         most_running: None,
@@ -243,7 +244,7 @@ pub async fn a_continued_run_is_taken_over_with_its_text(store: SharedStore) -> 
     assert_eq!(orphans.len(), 1);
     assert_eq!(fold(orphans[0].records.as_deref().unwrap_or_default())?.text, "half sa");
     assert_eq!(orphans[0].generation.request.given_bytes, 5);
-    assert!(store.generation_take_over(continued.generation_id, 1, node).await?);
+    assert!(store.generation_take_over(continued.generation_id, 1, node, 1).await?);
     stored(&store, vec![LogAppend { epoch: 2, ..append(continued.generation_id, 2, 4, &["id"]) }]).await?;
     assert_eq!(fold(&log_of(&store, &continued).await?)?.text, "half said");
     Ok(())

@@ -1,10 +1,10 @@
 //! Logs: appended to, folded, ended.
 
 use r1_domain::{
+    event::Event,
     fold::fold,
     generation::State,
     id::GenerationId,
-    log::Kind,
     store::{AppendOutcome, Fold, LogAppend, StoreError},
 };
 
@@ -107,7 +107,7 @@ pub async fn the_terminal_event_ends_all_at_once(store: SharedStore) -> anyhow::
     stored(&store, vec![append(turn.generation_id, 1, 2, &["Hello", ", you"])]).await?;
     let unfolded = chunks(&["Hello", ", you", "!"]);
     let end = ending(&turn, 5, "Hello, you!", 2, &unfolded, at(9));
-    let payload = end.terminal.as_ref().map(|terminal| terminal.payload.clone());
+    let event = end.terminal.as_ref().map(|terminal| terminal.event.clone());
     stored(&store, vec![append(turn.generation_id, 1, 4, &["!"]), end]).await?;
 
     assert_eq!(store.generation_get(owner, turn.generation_id).await?.state, State::Completed);
@@ -117,10 +117,10 @@ pub async fn the_terminal_event_ends_all_at_once(store: SharedStore) -> anyhow::
     assert_eq!(store.conversation_get(owner, turn.conversation_id).await?.updated_at, at(9));
     assert_eq!(store.generation_count_running(owner).await?, 0);
     let log = store.log_read(owner, turn.generation_id).await?;
-    assert_eq!((log.text.as_str(), log.terminal_payload.clone()), ("Hello, you!", payload.clone()));
+    assert_eq!((log.text.as_str(), log.terminal_payload), ("Hello, you!", event.as_ref().map(Event::payload)));
     let folded = fold(&log.records.unwrap_or_default())?;
     assert_eq!(folded.text, "Hello, you!");
-    assert_eq!(folded.terminal, payload.map(|payload| (Kind::End, payload)));
+    assert_eq!(folded.terminal, event);
     Ok(())
 }
 

@@ -54,18 +54,18 @@ pub async fn one_node_takes_an_orphan_over(store: SharedStore) -> anyhow::Result
     let a = joined(&store, NodeId::new(at(1))).await?;
     let b = joined(&store, NodeId::new(at(1))).await?;
     let id = turn.generation_id;
-    assert!(store.generation_take_over(id, 1, a).await?);
-    assert!(!store.generation_take_over(id, 1, b).await?, "somebody else did");
+    assert!(store.generation_take_over(id, 1, a, 1).await?);
+    assert!(!store.generation_take_over(id, 1, b, 1).await?, "somebody else did");
     let taken = store.generation_get(owner, id).await?;
     assert_eq!((taken.epoch, taken.node_id, taken.state), (2, a, State::Running));
     assert!(store.generation_list_orphaned(a).await?.is_empty());
-    assert!(store.generation_take_over(id, 2, b).await?);
+    assert!(store.generation_take_over(id, 2, b, 1).await?);
     assert_eq!(store.generation_get(owner, id).await?.epoch, 3);
 
     let ended = new_turn(owner, "Two", at(2));
     begin(&store, &ended).await?;
     answer(&store, &ended, "done", at(3)).await?;
-    assert!(!store.generation_take_over(ended.generation_id, 1, a).await?, "nothing is left to do");
+    assert!(!store.generation_take_over(ended.generation_id, 1, a, 1).await?, "nothing is left to do");
     Ok(())
 }
 
@@ -78,7 +78,7 @@ pub async fn a_log_goes_on_after_a_take_over(store: SharedStore) -> anyhow::Resu
     stored(&store, vec![append(id, 1, 2, &["a"])]).await?;
     stored(&store, vec![append(id, 1, 3, &["b"])]).await?;
     let next = joined(&store, NodeId::new(at(1))).await?;
-    assert!(store.generation_take_over(id, 1, next).await?);
+    assert!(store.generation_take_over(id, 1, next, 1).await?);
 
     let resumed =
         LogAppend { records: records(&[Event::Resumed { generation_id: id, epoch: 2 }]), ..append(id, 2, 4, &[]) };
@@ -110,7 +110,7 @@ pub async fn of_many_that_take_over_one_does(store: SharedStore) -> anyhow::Resu
         let node = NodeId::new(at(i64::from(number)));
         let joined = joined(&store, node).await;
         assert!(joined.is_ok(), "{joined:?}");
-        (node, store.generation_take_over(id, 1, node).await)
+        (node, store.generation_take_over(id, 1, node, 1).await)
     })
     .await?;
     let winners: Vec<NodeId> = taken.iter().filter(|(_, won)| matches!(won, Ok(true))).map(|(node, _)| *node).collect();

@@ -67,6 +67,7 @@ pub async fn a_new_turn_is_there_as_a_whole(store: SharedStore) -> anyhow::Resul
         state: State::Running,
         epoch: 1,
         node_id: turn.node_id,
+        grammar: turn.grammar,
         request: turn.request.clone(),
         created_at: at(1),
     };

@@ -110,6 +110,21 @@ describe('an answer without faults', () => {
     expect(world.link.after).toBe('1.4');
   });
 
+  it('passes over what only a newer server says, and goes on behind it', async () => {
+    const { sink, link } = await world.begin();
+    const later = { type: 'of_tomorrow', content: 'no text', code: 'no end' };
+    link.write(frame(3, later) + frame(4, chunk('wor')) + frame(5, { type: 'reasoning', content: 'Hm' }));
+    await world.settle();
+    expect(sink.text).toBe('Hello wor');
+    link.fail();
+    await world.pass(500);
+    expect(world.link.asked, 'whatever the newest event is').toEqual({ kind: 'attach', after: '1.5' });
+    world.link.accept().write(frame(6, later) + frame(7, chunk('ld')) + frame(8, END));
+    await world.settle();
+    expect(sink.text).toBe('Hello world');
+    expect(sink.end).toEqual({ status: 'completed', finishReason: 'stop', error: null });
+  });
+
   it('continues and retries with their own requests', async () => {
     world.open({ kind: 'continue', generationId: 'g0', key: 'k2' });
     await world.settle();

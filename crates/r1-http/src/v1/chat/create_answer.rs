@@ -1,12 +1,12 @@
 use axum::extract::State;
 use http::HeaderMap;
 use r1_domain::{
-    event::{Failure, INTERRUPTED, Usage},
+    event::{End, Event, Outcome, Usage},
     fold::Folded,
+    generation::State as GenerationState,
     id::GenerationId,
-    log::Kind,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     accept::accept,
@@ -37,7 +37,7 @@ pub(crate) struct AnswerBody {
     /// The text.
     content: String,
     /// `completed`, `stopped`, `failed`, `interrupted`; `running` if the server had to let go.
-    status: String,
+    status: &'static str,
     /// Why the model ended.
     finish_reason: Option<String>,
     /// Tokens used, where somebody counted.
@@ -48,55 +48,35 @@ pub(crate) struct AnswerBody {
     error: Option<FailureBody>,
 }
 
-#[derive(Deserialize)]
-struct StartPayload {
-    conversation_id: String,
-    message_id: String,
-    model: String,
-}
-
-#[derive(Deserialize)]
-struct EndPayload {
-    status: String,
-    finish_reason: Option<String>,
-    usage: Option<Usage>,
-}
-
 impl AnswerBody {
     fn new(generation_id: GenerationId, folded: Folded) -> Self {
-        let start = folded.start.and_then(|payload| serde_json::from_str::<StartPayload>(&payload).ok());
-        let (conversation_id, message_id, model) = match start {
-            Some(start) => (Some(start.conversation_id), Some(start.message_id), Some(start.model)),
+        let (conversation_id, message_id, model) = match folded.start {
+            Some(start) => {
+                (Some(start.conversation_id.to_string()), Some(start.message_id.to_string()), Some(start.model))
+            }
             None => (None, None, None),
         };
-        let mut answer = Self {
+        let state = folded.terminal.as_ref().map_or(GenerationState::Running, Event::state);
+        let (finish_reason, usage, error) = match folded.terminal {
+            Some(Event::Error(failure)) => (None, None, Some(FailureBody::from(failure))),
+            Some(Event::End(End { outcome: Outcome::Completed { finish_reason }, usage, .. })) => {
+                (Some(finish_reason), usage, None)
+            }
+            Some(Event::End(End { usage, .. })) => (None, usage, None),
+            _ => (None, None, None),
+        };
+        Self {
             generation_id: generation_id.to_string(),
             conversation_id,
             message_id,
             model,
             role: "assistant",
             content: folded.text,
-            status: "running".to_owned(),
-            finish_reason: None,
-            usage: None,
-            error: None,
-        };
-        match folded.terminal {
-            Some((Kind::Error, payload)) => {
-                answer.error = Failure::read(&payload).map(FailureBody::from);
-                let interrupted = answer.error.as_ref().is_some_and(|e| e.code == INTERRUPTED);
-                answer.status = if interrupted { "interrupted" } else { "failed" }.to_owned();
-            }
-            Some((_, payload)) => {
-                if let Ok(end) = serde_json::from_str::<EndPayload>(&payload) {
-                    answer.status = end.status;
-                    answer.finish_reason = end.finish_reason;
-                    answer.usage = end.usage;
-                }
-            }
-            None => {}
+            status: state.as_str(),
+            finish_reason,
+            usage,
+            error,
         }
-        answer
     }
 }
 

@@ -1,0 +1,64 @@
+//! What goes into storage with a log's last event.
+
+use crate::{
+    event::{End, Event, Failure, Outcome, Usage},
+    generation::State,
+    id::MessageId,
+    time::Timestamp,
+};
+
+/// What ends with the terminal event, in its transaction.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    /// The terminal event. Its payload outlives the log: it is kept with the generation
+    /// ([`StoredLog::terminal_payload`](super::StoredLog::terminal_payload)).
+    pub event: Event,
+    /// The message's text: all chunks joined.
+    pub text: String,
+    /// The oldest message that the model was given, where that was not all of them. None leaves what an earlier
+    /// generation of the message has said: a part of its text was written with no more than that.
+    pub remembers_from: Option<MessageId>,
+    /// Now.
+    pub ended_at: Timestamp,
+}
+
+impl Terminal {
+    /// The end of an answer with this text.
+    #[must_use]
+    pub const fn new(event: Event, text: String, ended_at: Timestamp) -> Self {
+        Self { event, text, remembers_from: None, ended_at }
+    }
+
+    /// The final state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.event.state()
+    }
+
+    /// Why the model ended, if it did.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<&str> {
+        match &self.event {
+            Event::End(End { outcome: Outcome::Completed { finish_reason }, .. }) => Some(finish_reason),
+            _ => None,
+        }
+    }
+
+    /// The failure, where there is one.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match &self.event {
+            Event::Error(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Tokens used.
+    #[must_use]
+    pub const fn usage(&self) -> Option<Usage> {
+        match &self.event {
+            Event::End(end) => end.usage,
+            _ => None,
+        }
+    }
+}
