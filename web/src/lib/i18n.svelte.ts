@@ -1,7 +1,6 @@
 import english from '$/locales/en.json';
 import type later from '$/locales/en.later.json';
 import type prose from '$/locales/en.prose.json';
-import { toasts } from '$/state/toasts.svelte';
 import { readStored, writeStored } from './storage';
 
 export const LOCALES = ['en', 'de'] as const;
@@ -72,7 +71,6 @@ class I18n {
     try {
       await this.#load(locale);
     } catch {
-      toasts.show({ text: t('toast.language_failed') });
       return false;
     }
     writeStored('local', STORED, locale);
@@ -92,7 +90,7 @@ class I18n {
 
 export const i18n = new I18n();
 
-/** Changes the language and remembers it. False, and a toast, where its catalog cannot be loaded. */
+/** Changes the language and remembers it. False where its catalog cannot be loaded. */
 export function setLocale(locale: Locale): Promise<boolean> {
   return i18n.set(locale);
 }

@@ -4,6 +4,7 @@ import type { BranchChoice } from './branch_choice';
 import { branchTo, newestTip, siblingsOf } from './branches';
 import { mergeMessages } from './merge';
 import { MessageView } from './message.svelte';
+import { plain } from './part.svelte';
 
 /** How the tree stood before an echo, to go back to. */
 export interface Standing {
@@ -99,7 +100,7 @@ export class MessageTree {
   /** Shows a question before the server has it. */
   echoQuestion(text: string): MessageView {
     const question = new MessageView('user', `new-${uuid()}`, this.#tip?.id ?? null);
-    question.replace(text);
+    question.replace(plain(text));
     this.#nodes = [...this.#nodes, question];
     return question;
   }
