@@ -15,16 +15,9 @@ router.start();
 void auth.check();
 await i18n.start();
 
-let shown = 0;
-/** Said once at a time, however many files are dropped. */
-function say(text: string): void {
-  toasts.dismiss(shown);
-  shown = toasts.show({ text });
-}
-
 whenIdle(() => {
   import('$/lib/files').then(
-    ({ refuseFiles }) => refuseFiles(say),
+    ({ refuseFiles }) => refuseFiles(toasts),
     () => undefined,
   );
 });

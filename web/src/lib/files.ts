@@ -4,12 +4,23 @@ import { t } from './i18n.svelte';
 /** A tab would open a file that is dropped on it: a drag may bring files before anybody can see which. */
 const bringsFiles = (data: DataTransfer | null) => data?.types.includes('Files') ?? false;
 
+/** Shows words to the reader for a while. */
+interface Reporter {
+  show(words: { text: string }): number;
+  dismiss(id: number): void;
+}
+
 /**
  * Attachments don't exist yet: whoever drops or pastes a file or a picture is told so, and the page stays. Text that
- * comes with a picture, as spreadsheets copy it, is pasted as ever. `say` shows the words. Returns what ends it.
+ * comes with a picture, as spreadsheets copy it, is pasted as ever. Returns what ends it.
  */
-export function refuseFiles(say: (text: string) => void): () => void {
-  const refuse = () => say(t('toast.no_files'));
+export function refuseFiles(reporter: Reporter): () => void {
+  let shown = 0;
+  const refuse = () => {
+    // Said once at a time, however many are dropped.
+    reporter.dismiss(shown);
+    shown = reporter.show({ text: t('toast.no_files') });
+  };
   const over = (event: DragEvent) => {
     if (bringsFiles(event.dataTransfer)) event.preventDefault();
   };

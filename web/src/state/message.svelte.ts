@@ -102,37 +102,22 @@ export class MessageView {
     this.replace(contentsOf(message));
   }
 
-  /** Whether it says the same as the server's row, word for word. */
-  says(message: Message): boolean {
-    const contents = contentsOf(message);
-    return (
-      contents.length === this.parts.length &&
-      contents.every(({ kind, text }, n) => kind === this.parts[n]?.kind && text === this.parts[n]?.text)
-    );
-  }
-
-  /** It holds this now. A part stays the same object as long as there is one of its kind. */
+  /** It holds this now. What is shown of a part stays untouched where it only grows. */
   replace(contents: readonly Content[]): void {
-    const left = [...this.parts];
-    const parts = contents.map(({ kind, text, duration }) => {
-      const found = left.findIndex((part) => part.kind === kind);
-      const part = left.splice(found === -1 ? left.length : found, 1)[0] ?? partOf(kind);
+    // From the end: there the kinds are the same, however many there are.
+    const parts = contents.map(({ kind, text, duration }, n) => {
+      const part = this.parts.at(n - contents.length) ?? partOf(kind);
       part.replace(text);
       if (part instanceof ReasoningView) part.duration = duration ?? part.duration;
       return part;
     });
-    if (parts.length !== this.parts.length || parts.some((part, n) => part !== this.parts[n]))
-      this.parts = parts;
+    if (parts.length !== this.parts.length) this.parts = parts;
     // Before an empty text, the model still thinks.
     this.#at = Math.max(0, parts.length - (parts.at(-1)?.text === '' ? 2 : 1));
     for (const [n, part] of parts.entries()) {
-      if (this.live && n >= this.#at) {
-        if (part instanceof ReasoningView) part.live = true;
-        continue;
-      }
-      // It ended while this page did not listen.
-      if (part instanceof ReasoningView) part.began = null;
-      part.finish();
+      const live = this.live && n >= this.#at;
+      if (part instanceof ReasoningView) part.told(live);
+      if (!live) part.finish();
     }
     this.#measure();
   }
@@ -155,12 +140,11 @@ export class MessageView {
 
   /** What was thought since the last text is void: the model is asked again. */
   discard(): void {
-    const at = this.#at;
-    const before = this.parts[at - 1];
-    if (this.parts[at]?.kind !== 'reasoning') return;
+    if (this.#here.kind !== 'reasoning') return;
+    const first = this.#at === 0;
     // With it goes the text behind it, where one before it goes on.
-    this.parts = this.parts.toSpliced(at, before ? 2 : 1);
-    if (before) this.#at -= 1;
+    this.parts = this.parts.toSpliced(this.#at, first ? 1 : 2);
+    if (!first) this.#at -= 1;
   }
 
   end(end: End): void {
@@ -178,32 +162,36 @@ export class MessageView {
     for (const part of this.parts) part.finish();
   }
 
+  get #here(): PartView {
+    return this.parts[this.#at] as PartView;
+  }
+
   /** The part that the log goes on with. */
   #turnTo(kind: PartKind): PartView {
-    const here = this.parts[this.#at];
-    if (here?.kind === kind) return here;
-    if (here?.kind === 'text' && here.unread) {
+    const here = this.#here;
+    if (here.kind === kind) return here;
+    if (kind === 'reasoning' && here.unread) {
       // The model thinks before this text.
       this.parts = this.parts.toSpliced(this.#at, 0, partOf(kind));
-    } else {
-      here?.cut();
-      here?.finish();
-      if (here?.text === '') this.parts = this.parts.toSpliced(this.#at, 1);
-      else this.#at += 1;
-      if (this.#at >= this.parts.length) this.parts = [...this.parts, partOf('reasoning'), partOf('text')];
+      return this.#here;
     }
-    return this.parts[this.#at] ?? partOf(kind);
+    here.cut();
+    here.finish();
+    if (here.text === '') this.parts = this.parts.toSpliced(this.#at, 1);
+    else this.#at += 1;
+    if (this.#at >= this.parts.length) this.parts = [...this.parts, partOf('reasoning'), partOf('text')];
+    return this.#here;
   }
 
   /** A log that ended before it reached what is shown has the last word. */
   #cut(): void {
-    const here = this.parts[this.#at];
-    here?.cut();
-    const parts = this.parts.slice(0, this.#at + (here?.text === '' ? 0 : 1));
+    const here = this.#here;
+    here.cut();
+    const parts = this.parts.slice(0, this.#at + (here.text === '' ? 0 : 1));
     if (parts.at(-1)?.kind !== 'text') {
-      const text = this.parts.findLast((part) => part.kind === 'text') ?? partOf('text');
-      text.replace('');
-      parts.push(text);
+      const last = this.parts.at(-1) as PartView;
+      last.replace('');
+      parts.push(last);
     }
     if (parts.length !== this.parts.length) this.parts = parts;
   }

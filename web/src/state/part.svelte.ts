@@ -13,8 +13,15 @@ export interface TextListener {
 export interface Content {
   kind: PartKind;
   text: string;
-  /** How long it took, in milliseconds. */
-  duration?: number;
+  /** How long it took (ms), where that is known. */
+  duration?: number | undefined;
+}
+
+/** A part of the API's, of whatever type. */
+interface Told {
+  type: string;
+  content?: string;
+  duration_ms?: number;
 }
 
 /** What a message holds that is nothing but text. */
@@ -23,42 +30,29 @@ export function plain(text: string): readonly Content[] {
 }
 
 /**
- * What a message of the API holds: kinds take turns, and the last one is a text, if only an empty one. Kinds that this
- * page doesn't know are passed over.
+ * What a message of the API holds: kinds take turns, and the last one is a text, if an empty one. Types that this page
+ * doesn't know are passed over.
  */
 export function contentsOf(message: Message): readonly Content[] {
-  const { parts } = message as { parts?: unknown };
-  if (!Array.isArray(parts)) return plain(message.content);
+  const { parts } = message as { parts?: readonly Told[] | null };
   const contents: Content[] = [];
-  let said = '';
-  for (const part of parts) {
-    const content = contentOf(part);
-    if (content === null) continue;
-    if (content.kind === 'text') said += content.text;
+  for (const { type: kind, content: text, duration_ms: duration } of parts ?? []) {
+    if ((kind !== 'text' && kind !== 'reasoning') || !text) continue;
     const last = contents.at(-1);
-    if (last?.kind === content.kind) last.text += content.text;
-    else contents.push(content);
+    if (last?.kind === kind) last.text += text;
+    else contents.push({ kind, text, duration });
   }
-  if (contents.at(-1)?.kind !== 'text') contents.push({ kind: 'text', text: '' });
-  // Whatever the outline says, the words are these.
-  return said === message.content ? contents : plain(message.content);
+  if (contents.at(-1)?.kind !== 'text') contents.push(...plain(''));
+  const said = contents.filter(({ kind }) => kind === 'text').map(({ text }) => text);
+  // Whatever the parts say, the text is this one.
+  return said.join('') === message.content ? contents : plain(message.content);
 }
-
-function contentOf(part: unknown): Content | null {
-  const { type, content, duration_ms: duration } = (part ?? {}) as Record<string, unknown>;
-  if ((type !== 'text' && type !== 'reasoning') || typeof content !== 'string' || content === '') return null;
-  return { kind: type, text: content, ...(typeof duration === 'number' ? { duration } : {}) };
-}
-
-let keys = 0;
 
 /**
  * One part of a message. Its text is plain data: the stream appends to it hundreds of times a second, and listeners are
  * told.
  */
 export class PartView {
-  /** Stable for `{#each}`. */
-  readonly key = `p${++keys}`;
   readonly kind: PartKind;
   #text = '';
   /** While a log is read again from its start: how much of the shown text it has confirmed. Null otherwise. */
@@ -162,6 +156,12 @@ export class ReasoningView extends PartView {
 
   constructor() {
     super('reasoning');
+  }
+
+  /** The server tells whether more of it is coming. When it ended, this page has not heard. */
+  told(live: boolean): void {
+    if (!live) this.began = null;
+    this.live = live;
   }
 
   /** More of it has come. `timed`: as it was thought, and not read again later. */

@@ -425,7 +425,8 @@ export class Thread implements ReadChat {
     const { running } = this;
     const row = messages.find((message) => message.id === running?.id);
     // The place belongs to the row's words: with any others the log is read from its beginning.
-    this.#attach(row && running?.says(row) ? (row.last_event_id ?? null) : null);
+    const taken = running !== null && !this.#tree.changedSince(running, asked);
+    this.#attach((taken && row?.last_event_id) || null);
   }
 
   #attach(after: string | null): void {

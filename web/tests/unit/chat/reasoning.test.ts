@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { durationOf } from '$/features/chat/duration';
 import { followEnd } from '$/features/chat/follow_end';
 import ReasoningPart from '$/features/chat/ReasoningPart.svelte';
+import { rendering } from '$/features/chat/render_part';
 import { setLocale } from '$/lib/i18n.svelte';
 import { MessageView } from '$/state/message.svelte';
 import { ReasoningView } from '$/state/part.svelte';
@@ -40,7 +41,7 @@ function thinking(name = `m${++names}.0`) {
   view.append('reasoning', 'Let **me** see');
   const part = view.parts[0];
   if (!(part instanceof ReasoningView)) throw new Error('nothing was thought');
-  const target = show(ReasoningPart, { part, name, still: false });
+  const target = show(ReasoningPart, { part, rendering, name, still: false });
   return { view, part, name, target };
 }
 
@@ -117,7 +118,7 @@ describe('while something is thought', () => {
     } as Parameters<typeof MessageView.of>[0]);
     const part = view.parts[0];
     if (!(part instanceof ReasoningView)) throw new Error('nothing was thought');
-    show(ReasoningPart, { part, name, still: false });
+    show(ReasoningPart, { part, rendering, name, still: false });
     expect(header().getAttribute('aria-expanded')).toBe('true');
     pass(1_000);
     expect(seconds()).toBe('5s');
@@ -144,7 +145,7 @@ describe('what was thought', () => {
     const part = new ReasoningView();
     part.replace('Hm');
     part.finish();
-    show(ReasoningPart, { part, name: `m${++names}.0`, still: false });
+    show(ReasoningPart, { part, rendering, name: `m${++names}.0`, still: false });
     expect(named()).toBe('Thoughts');
     part.duration = 125_000;
     flushSync();
@@ -155,7 +156,7 @@ describe('what was thought', () => {
     const part = new ReasoningView();
     part.replace('שלום, נחשוב על זה');
     part.finish();
-    show(ReasoningPart, { part, name: `m${++names}.0`, still: false });
+    show(ReasoningPart, { part, rendering, name: `m${++names}.0`, still: false });
     press();
     expect(find('.thoughts').dir).toBe('rtl');
   });

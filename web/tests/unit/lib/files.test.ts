@@ -1,13 +1,15 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { refuseFiles } from '$/lib/files';
+import { toasts } from '$/state/toasts.svelte';
 
 let end: () => void;
-let said: string[] = [];
 beforeEach(() => {
-  said = [];
-  end = refuseFiles((text) => said.push(text));
+  end = refuseFiles(toasts);
 });
-afterEach(() => end());
+afterEach(() => {
+  end();
+  for (const { id } of toasts.items) toasts.dismiss(id);
+});
 
 /** What comes with a drop or a paste: its kinds, and its text. */
 function bring(type: 'dragover' | 'drop' | 'paste', types: string[], text = ''): Event {
@@ -20,16 +22,23 @@ function bring(type: 'dragover' | 'drop' | 'paste', types: string[], text = ''):
   return event;
 }
 
+const said = () => toasts.items.map(({ text }) => text);
+
 it('a dropped file opens nowhere, and the page says why it was not taken', () => {
   expect(bring('dragover', ['Files']).defaultPrevented).toBe(true);
-  expect(said).toEqual([]);
+  expect(said()).toEqual([]);
   expect(bring('drop', ['Files']).defaultPrevented).toBe(true);
-  expect(said).toEqual([expect.stringMatching(/can't be attached yet/)]);
+  expect(said()).toEqual([expect.stringMatching(/can't be attached yet/)]);
+});
+
+it('it is said once, however many come', () => {
+  for (let n = 0; n < 3; n += 1) bring('drop', ['Files']);
+  expect(said()).toHaveLength(1);
 });
 
 it('a pasted picture is refused in words', () => {
   expect(bring('paste', ['Files']).defaultPrevented).toBe(true);
-  expect(said).toHaveLength(1);
+  expect(said()).toHaveLength(1);
 });
 
 it.each([
@@ -39,5 +48,5 @@ it.each([
   ['a dragged link', 'dragover', ['text/uri-list'], ''],
 ] as const)('%s goes its usual way', (_, type, types, text) => {
   expect(bring(type, [...types], text).defaultPrevented).toBe(false);
-  expect(said).toEqual([]);
+  expect(said()).toEqual([]);
 });

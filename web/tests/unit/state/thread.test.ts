@@ -1,4 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
+import '$/lib/later_words';
+import '$/lib/prose_words';
 import { NetworkError } from '$/api/errors';
 import { router } from '$/lib/router.svelte';
 import { conversations } from '$/state/conversations.svelte';
