@@ -35,6 +35,7 @@ mod operations;
 mod ownership;
 mod people;
 mod raw;
+mod reasoning;
 mod recipe;
 mod resume;
 mod revoked;
