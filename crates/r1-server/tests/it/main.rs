@@ -56,4 +56,5 @@ mod texts;
 mod traces;
 mod upgrade;
 mod upstream_faults;
+mod usage;
 mod ways;
