@@ -30,6 +30,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(v1(routes!(auth::get_me::get_me)))
         .routes(v1(routes!(auth::get_session::get_session)))
         .routes(v1(routes!(me::change_password::change_password)))
+        .routes(v1(routes!(me::get_usage::get_usage)))
         .routes(v1(routes!(
             conversations::create_conversation::create_conversation,
             conversations::list_conversations::list_conversations

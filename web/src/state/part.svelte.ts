@@ -14,14 +14,7 @@ export interface Content {
   kind: PartKind;
   text: string;
   /** How long it took (ms), where that is known. */
-  duration?: number | undefined;
-}
-
-/** A part of the API's, of whatever type. */
-interface Told {
-  type: string;
-  content?: string;
-  duration_ms?: number;
+  duration?: number | null | undefined;
 }
 
 /** What a message holds that is nothing but text. */
@@ -34,13 +27,13 @@ export function plain(text: string): readonly Content[] {
  * doesn't know are passed over.
  */
 export function contentsOf(message: Message): readonly Content[] {
-  const { parts } = message as { parts?: readonly Told[] | null };
   const contents: Content[] = [];
-  for (const { type: kind, content: text, duration_ms: duration } of parts ?? []) {
+  for (const part of message.parts ?? []) {
+    const { type: kind, content: text } = part;
     if ((kind !== 'text' && kind !== 'reasoning') || !text) continue;
     const last = contents.at(-1);
     if (last?.kind === kind) last.text += text;
-    else contents.push({ kind, text, duration });
+    else contents.push({ kind, text, duration: 'duration_ms' in part ? part.duration_ms : null });
   }
   if (contents.at(-1)?.kind !== 'text') contents.push(...plain(''));
   const said = contents.filter(({ kind }) => kind === 'text').map(({ text }) => text);
