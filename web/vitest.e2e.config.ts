@@ -9,6 +9,7 @@ const NEUTRAL = [
   'low',
   'parity',
   'place',
+  'reasoning',
   'start',
   'streams',
   'versions',

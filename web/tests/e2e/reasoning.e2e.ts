@@ -219,3 +219,49 @@ test('without a finding: while it is thought, closed and open, and afterwards', 
   model.complete();
   await check(tab, () => named(tab, saying('chat.thought_for')));
 });
+
+test('a provider that thinks between tags: reload in mid-thought, a second tab, a stop, and all of it afterwards', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await tab.send('say hold 5 thought\n<think>One two three four five six seven.</think>\n\nYes, it is.');
+  await named(tab, say('chat.thinking'));
+  await header(tab).click();
+  await expect.poll(() => thoughtText(tab)).toBe('One two three four five');
+  await tab.page.reload();
+  await expect.poll(() => thoughtText(tab)).toBe('One two three four five');
+  const other = await world.sibling(tab, new URL(tab.page.url()).pathname);
+  await named(other, say('chat.thinking'));
+  world.upstream.open('thought');
+  for (const each of [tab, other]) {
+    await each.answerToBe((text) => text === 'Yes, it is.', 'the answer');
+    await named(each, saying('chat.thought_for'));
+  }
+  expect(await thoughtText(tab)).toBe('One two three four five six seven.');
+  const stored = (await user.messages(tab.conversationId)).at(-1);
+  expect(stored?.content.trim()).toBe('Yes, it is.');
+  await tab.send('say hold 3 never\n<think>One two three four.</think>\n\nNo.');
+  await named(tab, say('chat.thinking'));
+  await tab.button('composer.stop').click();
+  await tab.inAnswer('chat.stopped').waitFor();
+  await tab.page.reload();
+  await expect.poll(() => reasoning(tab).count()).toBe(1);
+  await header(tab).click();
+  await expect.poll(() => thoughtText(tab)).toBe('One two three');
+  expect(await tab.page.locator('article .reasoning').count(), 'each answer has its own').toBe(2);
+});
+
+test('kill -9 in mid-thought: the model is asked again, and its thoughts are there once', async () => {
+  const user = await world.user();
+  const tab = await world.tab('/', { user });
+  await tab.send('say hold 5 killed\n<think>One two three four five six.</think>\n\nYes, it is.');
+  await named(tab, say('chat.thinking'));
+  await header(tab).click();
+  await expect.poll(() => thoughtText(tab)).toBe('One two three four five');
+  await world.server.kill();
+  await tab.inAnswer('stream.reconnecting').waitFor();
+  expect(await thoughtText(tab), 'nothing that was seen is taken away').toBe('One two three four five');
+  world.upstream.open('killed');
+  await world.server.startAgain();
+  await tab.answerToBe((text) => text === 'Yes, it is.', 'the answer');
+  expect(await thoughtText(tab)).toBe('One two three four five six.');
+});
