@@ -32,7 +32,7 @@ async fn count(client: &Client, table: &str) -> Result<i64> {
 #[tokio::test]
 async fn everything_goes_over() -> Result<()> {
     let upstream = Upstream::start().await?;
-    upstream.push(Script::text("An earlier answer."));
+    upstream.push(Script::new().role().thought("Hm \0.").chunk("An earlier answer.").ending());
     upstream.push(Script::text("An answer with \0 and \u{1} in it."));
     upstream.push(Script::text("In what is deleted."));
     upstream.push(Script::new().role().chunk("The sentence ").chunk("goes ").wait_for("never"));
@@ -43,6 +43,8 @@ async fn everything_goes_over() -> Result<()> {
     let server = setup()?.start().await?;
     let client = server.user("ada").await?;
     let earlier = client.ask_to_end(&json!({"message": "before"})).await?;
+    let thought = client.messages(&id_of(&earlier[0].data, "conversation_id")?).await?;
+    assert_eq!(thought[1]["parts"].as_array().map(Vec::len), Some(2), "{thought:?}");
     let strange = client.ask_to_end(&json!({"message": "a\u{0}b\u{1}c"})).await?;
     let deleted = client.ask_to_end(&json!({"message": "nothing of it"})).await?;
     let deleted = id_of(&deleted[0].data, "conversation_id")?;
@@ -81,6 +83,7 @@ async fn everything_goes_over() -> Result<()> {
         let replay = stream(client.attach(&format!("generation_id={generation}")).await?).await?;
         assert_eq!(&replay.collect_to_end().await?, log, "byte for byte");
     }
+    assert_eq!(client.messages(&id_of(&earlier[0].data, "conversation_id")?).await?, thought, "parts and all");
     let asked = &client.messages(&id_of(&strange[0].data, "conversation_id")?).await?[0];
     assert_eq!(asked["content"].as_str(), Some("a\u{0}b\u{1}c"));
     assert_eq!(client.get(&format!("/conversations/{deleted}")).await?.status(), 404);
