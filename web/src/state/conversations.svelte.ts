@@ -404,7 +404,8 @@ export class Conversations {
       this.#watch = null;
       return;
     }
-    const pause = Math.min(running ? WATCH_EVERY_MS : TITLE_PAUSE_MS[1], titled ? this.#titlePause : WATCH_EVERY_MS);
+    const never = Number.POSITIVE_INFINITY;
+    const pause = Math.min(running ? WATCH_EVERY_MS : never, titled ? this.#titlePause : never);
     this.#watch ??= setTimeout(() => {
       this.#watch = null;
       if (titled) this.#titlePause = Math.min(2 * this.#titlePause, TITLE_PAUSE_MS[1]);
