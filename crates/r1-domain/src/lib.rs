@@ -19,6 +19,7 @@ pub mod generation;
 pub mod history;
 pub mod id;
 pub mod instance;
+pub mod jobs;
 pub mod leb128;
 pub mod log;
 pub mod message;

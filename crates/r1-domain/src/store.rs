@@ -19,6 +19,7 @@ use crate::{
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
+    jobs::Jobs,
     message::Message,
     nodes::Nodes,
     page::{Page, PageRequest},
@@ -269,7 +270,7 @@ pub struct Size {
 
 /// The database.
 #[async_trait::async_trait]
-pub trait Store: Accounts + Instance + Send + Sync + 'static {
+pub trait Store: Accounts + Instance + Jobs + Send + Sync + 'static {
     /// How processes share it. None: one process serves from it.
     fn nodes(&self) -> Option<&dyn Nodes> {
         None
@@ -373,6 +374,16 @@ pub trait Store: Accounts + Instance + Send + Sync + 'static {
         change: ConversationChange,
         now: Timestamp,
     ) -> StoreResult<Option<Conversation>>;
+
+    /// Gives it the title that a model has made, where it still has the words of its question, these ones. False where
+    /// it has not, and then nothing was changed. No list is sorted by that.
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool>;
 
     /// Deletes one: it is gone for every reader at once, its rows go in the background
     /// ([`Store::purge`]). The caller has stopped what ran in it.

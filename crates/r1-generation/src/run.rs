@@ -7,7 +7,13 @@ mod asking;
 mod history;
 mod tokens;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -16,9 +22,10 @@ use r1_domain::{
     event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
     generation::{Generation, GenerationRequest},
     id::{ConversationId, GenerationId, MessageId, UserId},
+    jobs::{EndingAnswer, FollowUp, NewJob},
     provider::ResolvedModel,
     store::{HistoryRead, Store, Terminal},
-    time::Clock,
+    time::{Clock, Timestamp},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +47,7 @@ pub(crate) struct Run {
     pub(crate) queue: Arc<Queue>,
     pub(crate) node: Arc<Node>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) follow_up: Arc<dyn FollowUp>,
     /// Under which it was begun.
     pub(crate) life: Life,
     pub(crate) registry: Arc<Registry>,
@@ -59,6 +67,8 @@ pub(crate) struct Run {
     pub(crate) partial_ids: Option<Arc<[u32]>>,
     /// The oldest message that the model was given, where that was not all of them.
     pub(crate) remembers_from: Mutex<Option<MessageId>>,
+    /// Nothing was answered before it on its branch: known once the history is.
+    pub(crate) is_first: AtomicBool,
     /// Cancelled = stopped by the user.
     pub(crate) stop: CancellationToken,
     /// Cancelled = the server goes down and will wait no longer.
@@ -181,11 +191,28 @@ impl Run {
             Ending::Failed(failure) => Event::Error(Failure { request_id: self.request.request_id.clone(), ..failure }),
         };
         record_end(&Span::current(), &event);
-        let terminal = Terminal::new(event, text, self.clock.now());
-        let terminal = Terminal { remembers_from: *self.remembers_from.lock(), ..terminal };
+        let now = self.clock.now();
+        let also = self.what_follows(&event, &text, now);
+        let remembers_from = *self.remembers_from.lock();
+        let terminal = Terminal { remembers_from, also, ..Terminal::new(event, text, now) };
         if self.log.append_terminal(terminal) {
             self.queue.push(&self.log);
         }
+    }
+
+    fn what_follows(&self, event: &Event, text: &str, now: Timestamp) -> Vec<NewJob> {
+        if !matches!(event, Event::End(_)) {
+            return Vec::new();
+        }
+        self.follow_up.after(&EndingAnswer {
+            owner: self.owner,
+            conversation: self.conversation_id,
+            message: self.message_id,
+            model: &self.request.model,
+            is_first: self.is_first.load(Ordering::Relaxed),
+            text,
+            now,
+        })
     }
 
     fn end(&self, outcome: Outcome, usage: Option<Usage>) -> Event {

@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) stream: StreamConfig,
     /// `[generation]`.
     pub(crate) generation: GenerationConfig,
+    /// `[titles]`.
+    pub(crate) titles: TitlesConfig,
     /// `[providers.NAME]`, by name.
     pub(crate) providers: Vec<ProviderConfig>,
     /// `[local_model]`; none if it is not offered.
@@ -182,6 +184,15 @@ pub(crate) struct GenerationConfig {
     pub(crate) idempotency_ttl: Duration,
     /// Whether everybody may read a provider's own words of a fault.
     pub(crate) show_details: bool,
+}
+
+/// Which model names conversations.
+#[derive(Debug)]
+pub(crate) struct TitlesConfig {
+    /// Whether one does.
+    pub(crate) enabled: bool,
+    /// Its name; none is each conversation's own.
+    pub(crate) model: Option<String>,
 }
 
 /// What runs the local model.

@@ -22,6 +22,7 @@ mod folding;
 mod generation;
 mod idempotency;
 pub mod import;
+mod job;
 mod key;
 mod log;
 mod message;

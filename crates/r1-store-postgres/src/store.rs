@@ -255,6 +255,16 @@ impl Store for PostgresStore {
         self.pool.write(|db| async move { conversation::change(&db, owner, id, change, now).await }).await
     }
 
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool> {
+        self.pool.write(|db| async move { conversation::retitle(&db, owner, id, words, title).await }).await
+    }
+
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {
         self.pool.write(|db| async move { conversation::delete(&db, owner, id, now).await }).await
     }

@@ -26,6 +26,7 @@ mod files;
 mod folding;
 mod generation;
 mod idempotency;
+mod job;
 mod journal;
 mod leftover;
 mod log;

@@ -54,9 +54,9 @@ mod accounts;
 #[derive(Debug)]
 pub struct SqliteStore {
     // Dropped in this order: the log is cut after the last write, the lock goes last.
-    writer: Writer,
+    pub(crate) writer: Writer,
     _checkpointer: Option<Checkpointer>,
-    readers: Readers,
+    pub(crate) readers: Readers,
     ping: Ping,
     sizes: Sizes,
     tails: Option<Arc<Mutex<Tails>>>,
@@ -254,6 +254,20 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> StoreResult<Option<Conversation>> {
         self.writer.write(move |db| conversation::change(db, owner, id, &change, now)).await
+    }
+
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool> {
+        let (words, title) = (words.to_owned(), title.to_owned());
+        let retitle = move |session: &mut writer::Session| {
+            session.transaction(|db| conversation::retitle(db, owner, id, &words, &title))
+        };
+        self.writer.run(Synchronous::Normal, retitle).await
     }
 
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {

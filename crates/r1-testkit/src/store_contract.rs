@@ -36,6 +36,7 @@ pub mod conversation;
 pub mod generation_begin;
 pub mod history;
 pub mod housekeeping;
+pub mod jobs;
 pub mod kinds;
 pub mod log_append;
 pub mod people;
@@ -124,6 +125,15 @@ macro_rules! store_contract {
             recovery::one_node_takes_an_orphan_over
             recovery::of_many_that_take_over_one_does
             recovery::a_log_goes_on_after_a_take_over
+            jobs::a_job_is_handed_in_claimed_and_done
+            jobs::of_open_jobs_one_has_a_key
+            jobs::the_oldest_of_the_wanted_kinds_come_first
+            jobs::of_many_that_claim_each_job_has_one
+            jobs::what_is_given_back_comes_again
+            jobs::the_jobs_of_a_node_that_is_gone_are_anothers
+            jobs::an_end_hands_its_work_in
+            jobs::jobs_go_with_what_they_are_about
+            jobs::a_model_names_what_nobody_named
             housekeeping::a_store_answers
             housekeeping::its_size_is_known_and_grows
             housekeeping::old_logs_are_retired_and_their_text_kept

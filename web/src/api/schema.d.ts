@@ -478,7 +478,9 @@ export interface components {
             id: string;
             /** @description Title; `New conversation` until somebody gives one or the first question does. */
             title: string;
-            /** @description When it last changed; lists are sorted by it. */
+            /** @description A model is about to give it a better title than the first words of its question. Look again in a moment. */
+            title_pending: boolean;
+            /** @description When a message last changed, or a person the title; lists are sorted by it. */
             updated_at: string;
         };
         /** @description A page of conversations. */

@@ -341,6 +341,8 @@ export class Thread implements ReadChat {
     if (id !== null) {
       conversations.upsert({ id, generation_id: null });
       publish({ type: 'conversation', id, change: 'ended' });
+      // A title may be on its way: the list knows.
+      if (this.path.filter((shown) => shown.role === 'assistant').length === 1) void conversations.refresh();
     }
     this.#reading.catchUpIfDue();
   }

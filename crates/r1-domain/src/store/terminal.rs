@@ -4,6 +4,7 @@ use crate::{
     event::{End, Event, Failure, Outcome, Usage},
     generation::State,
     id::MessageId,
+    jobs::NewJob,
     time::Timestamp,
 };
 
@@ -20,13 +21,15 @@ pub struct Terminal {
     pub remembers_from: Option<MessageId>,
     /// Now.
     pub ended_at: Timestamp,
+    /// Work that follows. It is handed in by the same commit, unless an open job has its kind and key.
+    pub also: Vec<NewJob>,
 }
 
 impl Terminal {
     /// The end of an answer with this text.
     #[must_use]
     pub const fn new(event: Event, text: String, ended_at: Timestamp) -> Self {
-        Self { event, text, remembers_from: None, ended_at }
+        Self { event, text, remembers_from: None, ended_at, also: Vec::new() }
     }
 
     /// The final state.

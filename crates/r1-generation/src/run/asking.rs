@@ -1,10 +1,11 @@
 //! A run's talk with its model: the question, what comes, and another try where nothing came.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt;
 use r1_domain::{
     event::Failure,
+    history::History,
     message::{Role, Turn},
     overlap::Overlap,
     provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ProviderErrorCode, Skipped},
@@ -61,6 +62,7 @@ impl Run {
                 return Ending::Failed(Failure::new("storage_unavailable", message, true));
             }
         };
+        self.is_first.store(is_first(&history), Ordering::Relaxed);
         let provider = &self.model.provider;
         let mut partial_answer = self.partial_answer.clone();
         let (mut overlap, mut tail) = (None, Vec::new());
@@ -304,6 +306,11 @@ impl Run {
             None => self.observer.first_chunk(self.model.provider_name(), now - self.begun),
         }
     }
+}
+
+/// Whether nothing was answered before the question.
+fn is_first(history: &History) -> bool {
+    history.whole && history.turns.iter().all(|past| past.turn.role != Role::Assistant || past.turn.is_blank())
 }
 
 /// The pause before the retry with this number, from 1.

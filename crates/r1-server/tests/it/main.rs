@@ -51,6 +51,7 @@ mod storage;
 mod streams;
 mod support;
 mod texts;
+mod titles;
 #[cfg(feature = "otel")]
 mod traces;
 mod upgrade;

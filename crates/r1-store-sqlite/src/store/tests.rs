@@ -18,7 +18,7 @@ use r1_testkit::store_contract::{
 };
 
 use crate::{
-    SqliteOptions, SqliteStore, account, conversation, error::Fault, generation, message, recovery, search,
+    SqliteOptions, SqliteStore, account, conversation, error::Fault, generation, job, message, recovery, search,
     tail::Tails, writer::Synchronous,
 };
 
@@ -56,6 +56,8 @@ async fn every_query_of_a_list_uses_its_index() {
         (generation::RUNNING_IN, "generation_running"),
         (generation::NEWEST_IN, "generation_by_conversation"),
         (generation::NEWEST_RUNNING, "generation_running_by_owner"),
+        (conversation::LIST, "job_of_conversation"),
+        (job::DUE, "job_due"),
         (SEARCH, "VIRTUAL TABLE INDEX"),
     ] {
         let plan = store

@@ -135,6 +135,17 @@ impl Store for ScriptedStore {
         read!(self, conversation_change(owner, id, change.clone(), now))
     }
 
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool> {
+        let (words, title) = (words.to_owned(), title.to_owned());
+        read!(self, conversation_retitle(owner, id, &words, &title))
+    }
+
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {
         read!(self, conversation_delete(owner, id, now))
     }

@@ -105,6 +105,7 @@ class FakeServer {
       created_at: at(0),
       updated_at: at(0),
       generation_id: null,
+      title_pending: false,
       ...rest,
     };
     this.rows.set(id, { head_message_id: null, ...row });

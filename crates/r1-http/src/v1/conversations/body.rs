@@ -23,8 +23,10 @@ pub(crate) struct ConversationBody {
     generation_id: Option<String>,
     /// When it was made.
     created_at: String,
-    /// When it last changed; lists are sorted by it.
+    /// When a message last changed, or a person the title; lists are sorted by it.
     updated_at: String,
+    /// A model is about to give it a better title than the first words of its question. Look again in a moment.
+    title_pending: bool,
 }
 
 impl From<Conversation> for ConversationBody {
@@ -36,6 +38,7 @@ impl From<Conversation> for ConversationBody {
             generation_id: conversation.running.map(|id| id.to_string()),
             created_at: rfc3339(conversation.created_at),
             updated_at: rfc3339(conversation.updated_at),
+            title_pending: conversation.title_pending,
         }
     }
 }
