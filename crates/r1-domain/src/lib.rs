@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod branch;
 pub mod conversation;
 pub mod cursor;
 pub mod event;

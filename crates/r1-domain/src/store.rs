@@ -14,6 +14,7 @@ pub use terminal::Terminal;
 use crate::{
     access::Access,
     accounts::Accounts,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::{Generation, GenerationRequest},
     history::History,
@@ -400,6 +401,19 @@ pub trait Store: Accounts + Instance + Jobs + Send + Sync + 'static {
         conversation: ConversationId,
         page: PageRequest,
     ) -> StoreResult<Page<Message>>;
+
+    /// A page of one branch of a conversation, the newest page first; each message with its siblings. A page ends where
+    /// one of [`Store::message_list`] does, here before an older message, and a running answer has what it has there. A
+    /// conversation without messages has an empty page. `NotFound` for a message that is not in the conversation.
+    ///
+    /// Cost: by the page, not by the length of the conversation; to find the end of a branch, by what follows the named
+    /// message.
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage>;
 
     /// One message.
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message>;

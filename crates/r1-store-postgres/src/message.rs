@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// A page ends before the message whose text would make it more: 200 of the longest would be 160 MB.
-const PAGE_BYTES: i64 = 1 << 20;
+pub(crate) const PAGE_BYTES: i64 = 1 << 20;
 
-fn from_row(row: &Row) -> Result<Message, Fault> {
+pub(crate) fn from_row(row: &Row) -> Result<Message, Fault> {
     Ok(Message {
         id: column::id(row, 0, MessageId::from_uuid)?,
         parent_id: column::optional_id(row, 1, MessageId::from_uuid)?,

@@ -19,9 +19,10 @@ use crate::{
 };
 
 /// A page ends before the message whose text would make it more: 200 of the longest would be 160 MB.
-const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+/// Reads [`columns`].
+pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: column::id(row, 0)?,
         parent_id: column::optional_id(row, 1)?,
@@ -38,6 +39,15 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         failure: row.get_ref(11)?.as_str_or_null()?.and_then(Failure::read),
     })
 }
+
+/// What is read of a message.
+macro_rules! columns {
+    () => {
+        "id, parent_id, role, content, state, model, generation_id, finish_reason, error_code, remembers_from, created_at,
+            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END"
+    };
+}
+pub(crate) use columns;
 
 /// A message to be.
 #[derive(Clone, Copy)]
@@ -90,12 +100,13 @@ pub(crate) fn insert(db: &Connection, message: &NewMessage, written: Written<'_>
     inserted.ok_or_else(|| StoreError::Taken { field: "id" }.into())
 }
 
-pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,
-            error_code, remembers_from, created_at,
-            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END
-     FROM message
+pub(crate) const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM message
      WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) > (?3, ?4)
-     ORDER BY created_at, id LIMIT ?5";
+     ORDER BY created_at, id LIMIT ?5"
+);
 
 pub(crate) fn list(
     db: &Connection,

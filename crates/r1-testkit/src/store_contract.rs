@@ -32,6 +32,7 @@ use r1_domain::{
 };
 
 pub mod account;
+pub mod branch;
 pub mod conversation;
 pub mod generation_begin;
 pub mod history;
@@ -92,6 +93,13 @@ macro_rules! store_contract {
             turn::messages_are_paged_oldest_first
             turn::a_page_of_messages_ends_at_a_mebibyte
             turn::the_generation_to_follow
+            branch::the_shown_branch_comes_newest_page_first
+            branch::a_message_leads_to_its_newest_end
+            branch::versions_stand_side_by_side
+            branch::of_very_many_versions_the_newest_are_told
+            branch::a_page_of_a_branch_ends_at_a_mebibyte
+            branch::an_empty_conversation_has_an_empty_branch
+            branch::another_user_finds_no_branch
             turn::of_many_at_once_one_is_accepted
             turn::any_text_comes_back
             generation_begin::a_continued_answer_stays_one_message

@@ -6,6 +6,7 @@ mod again;
 mod backup;
 mod bad_input;
 mod bounds;
+mod branches;
 mod chat;
 mod cli;
 mod conversations;

@@ -3,6 +3,7 @@
 use r1_domain::{
     conversation::{Conversation, DEFAULT_TITLE},
     cursor::EventId,
+    id::MessageId,
     message::Message,
 };
 use serde::Serialize;
@@ -80,6 +81,18 @@ pub(crate) struct MessageBody {
     remembers_from: Option<String>,
     /// When it was made.
     created_at: String,
+    /// Where one branch was asked for: its versions, oldest first. They are the messages of the same role that follow
+    /// the same one, itself among them; of more than 200 the newest, and itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siblings: Option<Vec<String>>,
+}
+
+impl MessageBody {
+    /// A message of a branch.
+    pub(crate) fn of_branch(message: Message, siblings: &[MessageId]) -> Self {
+        let siblings = siblings.iter().map(ToString::to_string).collect();
+        Self { siblings: Some(siblings), ..message.into() }
+    }
 }
 
 impl From<Message> for MessageBody {
@@ -99,6 +112,7 @@ impl From<Message> for MessageBody {
             error: message.failure.map(FailureBody::from),
             remembers_from: message.remembers_from.map(|id| id.to_string()),
             created_at: rfc3339(message.created_at),
+            siblings: None,
         }
     }
 }
