@@ -139,6 +139,7 @@ export class Stick {
     scroller.addEventListener('touchmove', (event) => this.#touchMove(event), on);
     scroller.addEventListener('pointerdown', (event) => this.#press(event), on);
     scroller.addEventListener('focusin', (event) => this.#focus(event), on);
+    scroller.addEventListener('click', (event) => this.#click(event), on);
     for (const type of ['pointerup', 'pointercancel']) {
       window.addEventListener(type, () => this.#release(), on);
     }
@@ -311,6 +312,12 @@ export class Stick {
     const geometry = this.#geometry();
     const moved = this.#place.glide === null && !same(geometry.top, this.#target(geometry));
     if (!seen || moved) this.#become(free());
+  }
+
+  /** Something is opened or closed where it stands: its reader looks there, and not at the list's end. */
+  #click({ target }: MouseEvent): void {
+    if (this.#place.mode === 'free' || !(target instanceof Element)) return;
+    if (target.closest('summary, [aria-expanded]:not([aria-haspopup])')) this.#become(free());
   }
 
   #key(event: KeyboardEvent): void {

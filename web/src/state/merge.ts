@@ -26,11 +26,7 @@ export function mergeMessages(
       continue;
     }
     merged.push(view);
-    if (rules.ahead(view)) continue;
-    const wasLive = view.live;
-    view.take(row);
-    view.replace(row.content);
-    if (wasLive && !view.live) view.settle();
+    if (!rules.ahead(view)) view.take(row);
   }
   const kept = views.filter((view) => !rowOf.has(view.id) && rules.ahead(view));
   const parents = new Set(kept.map((view) => view.parentId));

@@ -1,5 +1,5 @@
 import type { Conversation } from '$/api/client';
-import { Backoff } from './backoff';
+import { Retries } from '$/lib/backoff';
 import { readConversation } from './conversations.svelte';
 import { type History, readHistory } from './history';
 
@@ -26,7 +26,7 @@ export interface ReadChat {
  */
 export class Reading {
   readonly #chat: ReadChat;
-  readonly #backoff = new Backoff();
+  readonly #retries = new Retries();
   /** The conversation's `updated_at` when it was last read; null where this page has changed it since. */
   #seenAt: string | null = null;
   #running: Promise<void> | null = null;
@@ -89,12 +89,12 @@ export class Reading {
 
   /** Reads when it is time, after what was looked for was not found or could not be followed. */
   seek(): void {
-    this.#backoff.again(() => void this.catchUp());
+    this.#retries.again(() => void this.catchUp());
   }
 
   /** What is followed tells of itself. */
   succeed(): void {
-    this.#backoff.succeed();
+    this.#retries.succeed();
   }
 
   /** This page has changed the conversation: whatever time the server gives it says nothing. */
@@ -105,7 +105,7 @@ export class Reading {
   /** What is under way is not wanted any more. */
   cancel(): void {
     this.#abort?.abort();
-    this.#backoff.cancel();
+    this.#retries.cancel();
   }
 
   /** The same, for a chat that nobody looks at: nothing is due either. */
@@ -129,7 +129,7 @@ export class Reading {
         return;
       }
       this.#seenAt = history.conversation.updated_at;
-      this.#backoff.cancel();
+      this.#retries.cancel();
       this.#chat.take(history, asked);
     } catch (error) {
       if (!abort.signal.aborted) this.#chat.failed(error);

@@ -255,10 +255,13 @@ export class Thread implements ReadChat {
       started: (start) => {
         if (mine()) this.#started(link, start);
       },
-      appended: (text) => {
+      appended: (kind, text) => {
         if (!mine()) return;
         this.#reading.succeed();
-        message.append(text);
+        message.append(kind, text);
+      },
+      discarded: () => {
+        if (mine()) message.discard();
       },
       phase: (phase) => {
         if (!mine()) return;
@@ -300,7 +303,7 @@ export class Thread implements ReadChat {
     message.stored = true;
     message.generationId = start.generationId;
     message.model = start.model ?? message.model;
-    message.restart();
+    message.restart(asked);
     this.#tree.touch(message);
     if (!asked) return;
     this.#asked(start);
@@ -337,6 +340,8 @@ export class Thread implements ReadChat {
     this.#reading.succeed();
     message.end(end);
     this.#tree.touch(message);
+    // The server knows.
+    if (message.untimed) this.#reading.later();
     const id = this.conversationId;
     if (id !== null) {
       conversations.upsert({ id, generation_id: null });
@@ -419,9 +424,11 @@ export class Thread implements ReadChat {
     this.#title = conversation.title;
     this.status = 'ready';
     this.error = null;
-    const row = messages.find((message) => message.id === this.running?.id);
-    // The place belongs to the row's text: with any other one the log is read from its beginning.
-    this.#attach(row?.content === this.running?.text ? (row?.last_event_id ?? null) : null);
+    const { running } = this;
+    const row = messages.find((message) => message.id === running?.id);
+    // The place belongs to the row's words: with any others the log is read from its beginning.
+    const taken = running !== null && !this.#tree.changedSince(running, asked);
+    this.#attach((taken && row?.last_event_id) || null);
   }
 
   #attach(after: string | null): void {

@@ -4,6 +4,7 @@ import type { BranchChoice } from './branch_choice';
 import { branchTo, newestTip, siblingsOf } from './branches';
 import { mergeMessages } from './merge';
 import { MessageView } from './message.svelte';
+import { plain } from './part.svelte';
 
 /** How the tree stood before an echo, to go back to. */
 export interface Standing {
@@ -99,7 +100,7 @@ export class MessageTree {
   /** Shows a question before the server has it. */
   echoQuestion(text: string): MessageView {
     const question = new MessageView('user', `new-${uuid()}`, this.#tip?.id ?? null);
-    question.replace(text);
+    question.replace(plain(text));
     this.#nodes = [...this.#nodes, question];
     return question;
   }
@@ -137,13 +138,18 @@ export class MessageTree {
     this.#changed.set(message, ++this.#clock);
   }
 
+  /** Whether it has changed here since: what the server said then is older. */
+  changedSince(message: MessageView, asked: number): boolean {
+    return (this.#changed.get(message) ?? 0) > asked;
+  }
+
   /**
    * Takes in what the server said when it was asked at `asked` (a `now()`). `streamed` is the message that a stream writes:
    * the stream is ahead of any list.
    */
   merge(rows: readonly Message[], read: string | null, asked: number, streamed: MessageView | null): void {
     const nodes = mergeMessages(this.#nodes, rows, {
-      ahead: (view) => view === streamed || (this.#changed.get(view) ?? 0) > asked,
+      ahead: (view) => view === streamed || this.changedSince(view, asked),
     });
     const head = this.#headKept > asked ? this.head : read;
     const moved = head !== this.head;

@@ -3,6 +3,7 @@ import { guessHeight } from '$/features/chat/near';
 import { keepSpot, spotOf } from '$/features/chat/scroll_memory';
 import { beginning, eagerKeys, turnsOf } from '$/features/chat/turns';
 import { MessageView } from '$/state/message.svelte';
+import { plain } from '$/state/part.svelte';
 
 const path = (...roles: MessageView['role'][]) =>
   roles.map((role, index) => new MessageView(role, `m${index}`, null));
@@ -26,7 +27,7 @@ describe('turns', () => {
 describe('the messages of the first frame', () => {
   const filled = (count: number, characters: number) => {
     const messages = path(...Array.from({ length: count }, () => 'assistant' as const));
-    for (const message of messages) message.replace('x'.repeat(characters));
+    for (const message of messages) message.replace(plain('x'.repeat(characters)));
     return messages;
   };
 

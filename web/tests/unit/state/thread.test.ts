@@ -1,4 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
+import '$/lib/later_words';
+import '$/lib/prose_words';
 import { NetworkError } from '$/api/errors';
 import { router } from '$/lib/router.svelte';
 import { conversations } from '$/state/conversations.svelte';
@@ -77,7 +79,7 @@ describe('opening a chat', () => {
     runningChat();
     const thread = await opened('c1');
     expect(server.stream.source).toEqual({ kind: 'attach', generationId: 'g2', after: 'g2:1.3' });
-    server.stream.sink.appended(', so good');
+    server.stream.sink.appended('text', ', so good');
     server.stream.end();
     expect(texts(thread).at(-1)).toBe('So far, so good');
     expect(thread.path.at(-1)?.status).toBe('completed');
@@ -101,7 +103,7 @@ describe('asking', () => {
     accepted('c1', 'q2', 'a2', 'g2', 'More?');
     server.stream.start('c1', 'a2', 'g2');
     await sent;
-    server.stream.sink.appended('Yes.');
+    server.stream.sink.appended('text', 'Yes.');
     await thread.reload();
     expect(ids(thread)).toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
     expect(texts(thread).slice(2)).toEqual(['More?', 'Yes.']);
@@ -316,7 +318,7 @@ describe('retry and continue', () => {
       body: { model: 'local/big' },
     });
     server.stream.start('c1', 'a1b', 'g9');
-    server.stream.sink.appended('Better');
+    server.stream.sink.appended('text', 'Better');
     server.stream.end();
     expect(texts(thread)).toEqual(['text of q1c1', 'Better']);
     expect(thread.siblings(old)).toHaveLength(2);
@@ -342,7 +344,7 @@ describe('retry and continue', () => {
     if (!message) throw new Error('no answer');
     expect(thread.canContinue(message)).toBe(true);
     const said: string[] = [];
-    message.follow({
+    message.parts[0]?.follow({
       reset: (text) => said.push(`reset:${text}`),
       append: (text) => said.push(`append:${text}`),
       finish: () => said.push('finish'),
@@ -350,8 +352,8 @@ describe('retry and continue', () => {
     thread.continue(message);
     expect(thread.canContinue(message)).toBe(false);
     server.stream.start('c1', 'a1c1', 'g9');
-    server.stream.sink.appended('Half an');
-    server.stream.sink.appended(' answer');
+    server.stream.sink.appended('text', 'Half an');
+    server.stream.sink.appended('text', ' answer');
     server.stream.end();
     expect(said).toEqual(['reset:Half an', 'finish', 'append: answer', 'finish']);
     expect([message.status, message.generationId]).toEqual(['completed', 'g9']);
@@ -391,12 +393,12 @@ describe('an answer that is lost', () => {
     runningChat();
     const thread = await opened('c1');
     const said: string[] = [];
-    thread.running?.follow({
+    thread.running?.parts[0]?.follow({
       reset: () => said.push('reset'),
       append: (text) => said.push(text),
       finish: () => {},
     });
-    server.stream.sink.appended(', so');
+    server.stream.sink.appended('text', ', so');
     Object.assign(server.messages.get('c1')?.[3] ?? {}, {
       content: 'So far, so good',
       last_event_id: 'g2:1.9',
@@ -414,7 +416,7 @@ describe('an answer that is lost', () => {
     const arrive = server.hold('listMessages');
     const read = thread.reload();
     await settle();
-    server.stream.sink.appended(', so good');
+    server.stream.sink.appended('text', ', so good');
     server.stream.sink.lost();
     arrive();
     await read;
@@ -422,7 +424,7 @@ describe('an answer that is lost', () => {
     const { source } = server.stream;
     expect(source).toMatchObject({ kind: 'attach', after: null });
     server.stream.start('c1', 'a2', 'g2');
-    server.stream.sink.appended('So far, so good, so on');
+    server.stream.sink.appended('text', 'So far, so good, so on');
     expect(thread.running?.text).toBe('So far, so good, so on');
   });
 
@@ -437,6 +439,8 @@ describe('an answer that is lost', () => {
   });
 
   test('again and again, it is looked for ever more rarely', async () => {
+    // The longest pause of each.
+    vi.spyOn(Math, 'random').mockReturnValue(1);
     runningChat();
     await opened('c1');
     const reads = () => server.count('listMessages c1');
@@ -453,7 +457,7 @@ describe('an answer that is lost', () => {
     expect(reads()).toBe(3);
     await vi.advanceTimersByTimeAsync(1);
     expect(reads()).toBe(4);
-    server.stream.sink.appended(' more');
+    server.stream.sink.appended('text', ' more');
     server.stream.sink.lost();
     await settle();
     expect(reads()).toBe(5);
