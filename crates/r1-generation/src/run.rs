@@ -4,6 +4,7 @@
 //! stop, a limit or the server's shutdown.
 
 mod asking;
+mod calls;
 mod history;
 mod tokens;
 
@@ -18,11 +19,12 @@ use std::{
 use futures::FutureExt;
 use parking_lot::Mutex;
 use r1_domain::{
-    cursor::Cursor,
+    call::Call,
     event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
     generation::{Generation, GenerationRequest},
     id::{ConversationId, GenerationId, MessageId, UserId},
     jobs::{EndingAnswer, FollowUp, NewJob},
+    part::Content,
     provider::ResolvedModel,
     store::{HistoryRead, Store, Terminal},
     time::{Clock, Timestamp},
@@ -30,6 +32,8 @@ use r1_domain::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field::Empty};
+
+use calls::Calls;
 
 use crate::{
     log::SharedLog,
@@ -59,12 +63,16 @@ pub(crate) struct Run {
     pub(crate) generation_id: GenerationId,
     pub(crate) conversation_id: ConversationId,
     pub(crate) message_id: MessageId,
-    /// The log's newest event before the run.
-    pub(crate) before: Cursor,
     /// The answer so far, of a run that is taken over or goes on with a message.
     pub(crate) partial_answer: Option<String>,
+    /// Bytes of text and reasoning that the log has before the run.
+    pub(crate) written: usize,
     /// The tokens of its end, of a run that is taken over, where the log has them all.
     pub(crate) partial_ids: Option<Arc<[u32]>>,
+    /// Whether what the model thinks goes into the log: where all who may go on with it know that.
+    pub(crate) keeps_reasoning: bool,
+    /// What it asks of the model.
+    pub(crate) calls: Mutex<Calls>,
     /// The oldest message that the model was given, where that was not all of them.
     pub(crate) remembers_from: Mutex<Option<MessageId>>,
     /// Nothing was answered before it on its branch: known once the history is.
@@ -153,8 +161,8 @@ impl Run {
     }
 
     fn others_can_go_on(&self) -> bool {
-        let nothing_said = self.log.head() == self.before;
-        nothing_said || self.model.provider.can_continue()
+        // What was only thought is thought again.
+        !self.calls.lock().has_spoken() || self.model.provider.can_continue()
     }
 
     /// Ready when other nodes shall go on with it, and can.
@@ -166,13 +174,7 @@ impl Run {
     }
 
     async fn finish(&self, ending: Ending) {
-        let text = match self.log.text().await {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::error!("generation {} has an unreadable log: {error}", self.generation_id);
-                String::new()
-            }
-        };
+        let calls = self.calls.lock().take(Instant::now());
         let event = match ending {
             Ending::LeftBehind => {
                 self.log.abandon();
@@ -191,11 +193,12 @@ impl Run {
             Ending::Failed(failure) => Event::Error(Failure { request_id: self.request.request_id.clone(), ..failure }),
         };
         record_end(&Span::current(), &event);
+        let (content, calls) = self.fold(calls).await;
         let now = self.clock.now();
-        let also = self.what_follows(&event, &text, now);
+        let also = self.what_follows(&event, &content.text, now);
         let remembers_from = *self.remembers_from.lock();
-        let terminal = Terminal { remembers_from, also, ..Terminal::new(event, text, now) };
-        if self.log.append_terminal(terminal) {
+        let terminal = Terminal { remembers_from, also, ..Terminal::new(event, content, now) };
+        if self.log.append_terminal(terminal, &calls) {
             self.queue.push(&self.log);
         }
     }
@@ -213,6 +216,21 @@ impl Run {
             text,
             now,
         })
+    }
+
+    /// What the message says, with the durations that the calls of this run tell; and these calls.
+    async fn fold(&self, calls: Vec<Call>) -> (Content, Vec<Call>) {
+        match self.log.fold_whole().await {
+            Ok(mut folded) => {
+                let before = folded.calls.len();
+                calls.into_iter().for_each(|call| folded.end_call(call));
+                (folded.content, folded.calls.split_off(before))
+            }
+            Err(error) => {
+                tracing::error!("generation {} has an unreadable log: {error}", self.generation_id);
+                (Content::default(), calls)
+            }
+        }
     }
 
     fn end(&self, outcome: Outcome, usage: Option<Usage>) -> Event {

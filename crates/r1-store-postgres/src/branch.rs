@@ -20,10 +20,10 @@ use crate::{
 /// Up from a message, until the next one is one too many: the texts' lengths are known without reading them, and only
 /// those of the page are sent. The last row may be the message before the page.
 const PAGE: &str = "WITH RECURSIVE path (number, id, parent_id, bytes) AS (
-        SELECT 1::bigint, id, parent_id, octet_length(content)::bigint
+        SELECT 1::bigint, id, parent_id, octet_length(content)::bigint + octet_length(coalesce(parts, ''))
         FROM message WHERE id = $1 AND conversation_id = $2 AND owner_id = $3
       UNION ALL
-        SELECT path.number + 1, m.id, m.parent_id, path.bytes + octet_length(m.content)
+        SELECT path.number + 1, m.id, m.parent_id, path.bytes + octet_length(m.content) + octet_length(coalesce(m.parts, ''))
         FROM path JOIN message m ON m.id = path.parent_id AND m.conversation_id = $2 AND m.owner_id = $3
         WHERE path.number <= $4 AND (path.number = 1 OR path.bytes <= $5)
     )
@@ -31,6 +31,7 @@ const PAGE: &str = "WITH RECURSIVE path (number, id, parent_id, bytes) AS (
         CASE WHEN path.number = 1 OR (path.number <= $4 AND path.bytes <= $5) THEN m.content END, m.state, m.model,
         m.generation_id, m.finish_reason, m.error_code, m.remembers_from, m.created_at,
         CASE WHEN m.error_code IS NOT NULL THEN (SELECT terminal FROM generation g WHERE g.id = m.generation_id) END,
+        m.parts,
         CASE WHEN m.parent_id IS NULL
             THEN ARRAY(SELECT s.id FROM message s
                 WHERE s.conversation_id = $2 AND s.owner_id = $3 AND s.parent_id IS NULL AND s.role = m.role
@@ -73,7 +74,7 @@ pub(crate) async fn page(
             page.next = Some(id);
             break;
         }
-        let newest = column::get::<Vec<Uuid>>(row, 12)?.into_iter().map(MessageId::from_uuid);
+        let newest = column::get::<Vec<Uuid>>(row, 13)?.into_iter().map(MessageId::from_uuid);
         page.siblings.push(siblings_of(id, newest));
         page.messages.push(from_row(row)?);
     }

@@ -6,6 +6,7 @@ use r1_domain::{
     branch::{BranchEnd, BranchPage, BranchRequest, MOST_SIBLINGS, siblings_of},
     id::{ConversationId, MessageId, UserId},
     message::Message,
+    part::reasoning_bytes,
     store::StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -42,7 +43,7 @@ pub(crate) fn page(
     while let Some(id) = next.filter(|id| seen.insert(*id)) {
         let found = statement.query_row([id.blob(), conversation.blob(), owner.blob()], from_row).optional()?;
         let Some(message) = found else { break };
-        bytes += message.content.len();
+        bytes += message.content.len() + reasoning_bytes(&message.parts);
         let full = page.messages.len() >= request.limit.max(1) || bytes > PAGE_BYTES;
         if full && !page.messages.is_empty() {
             page.next = Some(id);

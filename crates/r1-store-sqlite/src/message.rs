@@ -7,6 +7,7 @@ use r1_domain::{
     id::{ConversationId, GenerationId, MessageId, UserId},
     message::{Message, Role, Turn},
     page::{Page, PageCursor, PageRequest},
+    part::Content,
     store::StoreError,
     time::Timestamp,
 };
@@ -18,16 +19,18 @@ use crate::{
     error::Fault,
 };
 
-/// A page ends before the message whose text would make it more: 200 of the longest would be 160 MB.
+/// A page ends before the message whose text and parts would make it more: 200 of the longest would be 160 MB.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// Reads [`columns`].
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let content = Content::stored(row.get(3)?, row.get_ref(12)?.as_str_or_null()?);
     Ok(Message {
         id: column::id(row, 0)?,
         parent_id: column::optional_id(row, 1)?,
         role: column::role(row, 2)?,
-        content: row.get(3)?,
+        content: content.text,
+        parts: content.parts,
         state: column::state(row, 4)?,
         model: row.get(5)?,
         generation_id: column::optional_id(row, 6)?,
@@ -44,7 +47,8 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
 macro_rules! columns {
     () => {
         "id, parent_id, role, content, state, model, generation_id, finish_reason, error_code, remembers_from, created_at,
-            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END"
+            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END,
+            parts"
     };
 }
 pub(crate) use columns;
@@ -121,7 +125,8 @@ pub(crate) fn list(
     let (mut items, mut bytes): (Vec<Message>, usize) = (Vec::new(), 0);
     let mut more = false;
     while let Some(row) = rows.next()? {
-        bytes += row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?.len();
+        let size = |column: usize| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str_or_null()?.map_or(0, str::len));
+        bytes += size(3)? + size(12)?;
         // Nothing is read of what comes after.
         more = items.len() >= page.limit.max(1) || (bytes > PAGE_BYTES && !items.is_empty());
         if more {
@@ -139,7 +144,8 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: MessageId) -> Result<Messa
             "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
                     m.error_code, m.remembers_from, m.created_at,
                     CASE WHEN m.error_code IS NOT NULL
-                         THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END
+                         THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END,
+                    m.parts
              FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
              WHERE m.id = ?1 AND m.owner_id = ?2",
         )?

@@ -40,6 +40,7 @@ pub mod housekeeping;
 pub mod jobs;
 pub mod kinds;
 pub mod log_append;
+pub mod parts;
 pub mod people;
 pub mod recovery;
 pub mod session;
@@ -129,6 +130,9 @@ macro_rules! store_contract {
             kinds::what_nobody_knows_is_kept
             kinds::what_has_no_seq_never_stands_last
             kinds::a_newer_grammar_is_left_alone
+            parts::parts_are_stored_with_the_end
+            parts::parts_of_a_continued_answer
+            parts::a_page_of_messages_counts_parts
             recovery::orphans_are_those_of_other_nodes
             recovery::one_node_takes_an_orphan_over
             recovery::of_many_that_take_over_one_does
@@ -381,7 +385,7 @@ fn terminal_append(
     now: Timestamp,
 ) -> LogAppend {
     let records = records(std::slice::from_ref(event));
-    let terminal = Terminal::new(event.clone(), text.to_owned(), now);
+    let terminal = Terminal::new(event.clone(), text.into(), now);
     LogAppend {
         generation_id: turn.generation_id,
         epoch: 1,

@@ -158,7 +158,7 @@ export interface paths {
         /**
          * Goes on with an answer that ended early, and streams it as Server-Sent Events.
          * @description The answer was stopped, interrupted, cut at a length limit, or failed after some text. A new
-         *     generation writes on in the same message; its first chunk is the text so far.
+         *     generation writes on in the same message; it begins with all that the message says so far.
          */
         post: operations["continue_generation"];
         delete?: never;
@@ -396,6 +396,8 @@ export interface components {
             message_id?: string | null;
             /** @description The model, as `provider/model`. */
             model?: string | null;
+            /** @description All its parts in order, where there are others than text. */
+            parts?: components["schemas"]["Part"][];
             /** @description Always `assistant`. */
             role: string;
             /** @description `completed`, `stopped`, `failed`, `interrupted`; `running` if the server had to let go. */
@@ -572,12 +574,14 @@ export interface components {
             generation_id?: string | null;
             /** @description Identifier. */
             id: string;
-            /** @description Of a running answer: the event up to which `content` goes. Follow on from here. */
+            /** @description Of a running answer: the event up to which `content` and `parts` go. Follow on from here. */
             last_event_id?: string | null;
             /** @description The model that wrote it, as `provider/model`. */
             model?: string | null;
             /** @description The message that this one follows; null for a first one. Siblings are branches. */
             parent_id?: string | null;
+            /** @description All its parts in order, where there are others than text. `content` is the text of them, joined. */
+            parts?: components["schemas"]["Part"][];
             /**
              * @description Of an answer that has ended: the oldest message that the model was given. Absent where it was given all
              *     that was said before.
@@ -1298,7 +1302,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted and stored. Events `start`, a `chunk` with the text so far, further `chunk`s, then `end` or `error`. */
+            /** @description Accepted and stored. Events `start`, what the message says so far (one event for each part, mostly one `chunk` with the text), further `reasoning` and `chunk`s, then `end` or `error`. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1552,7 +1556,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted and stored. Events `start`, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID. */
+            /** @description Accepted and stored. Events `start`, `reasoning` where the model shows what it thinks, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -17,6 +17,7 @@ use tracing::{Span, field::Empty};
 
 use super::{
     Ending, Run,
+    calls::Voice,
     history::{Past, room},
 };
 use crate::{log::Refused, observer::SkippedKind};
@@ -43,8 +44,33 @@ struct Flow<'a> {
     /// Bytes that may come.
     room: usize,
     newest: Option<Instant>,
+    /// What was heard last.
+    voice: Option<Voice>,
     /// Bytes that the model has thought.
     thought: usize,
+}
+
+/// A piece of what a model gives.
+enum Said {
+    /// Of the answer, with the tokens that it stands for, where they are known.
+    Text(String, Vec<u32>),
+    /// Of its reasoning.
+    Thought(String),
+}
+
+impl Said {
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text, _) | Self::Thought(text) => text,
+        }
+    }
+
+    const fn voice(&self) -> Voice {
+        match self {
+            Self::Text(..) => Voice::Speaks,
+            Self::Thought(_) => Voice::Thinks,
+        }
+    }
 }
 
 impl Run {
@@ -98,14 +124,14 @@ impl Run {
                 *self.remembers_from.lock() = past.remembers_from(first);
             }
             let request = CompletionRequest { turns: past.given(first), ..request.clone() };
-            let given = self.partial_answer.as_ref().map_or(0, String::len);
-            let room = self.options.answer_bytes.saturating_sub(given);
-            let mut flow = Flow { past: &past, first, room, newest: None, thought: 0 };
+            let room = self.options.answer_bytes.saturating_sub(self.written);
+            let mut flow = Flow { past: &past, first, room, newest: None, voice: None, thought: 0 };
             let error = match self.attempt(request, overlap.clone(), &mut flow).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
             };
-            // Once a word is in the log there is no second try: it would be said twice. What was thought is paid for.
+            // Once a word is in the log, or a thought, there is no second try: it would be there twice. What was
+            // thought is paid for, too.
             let nothing_said = self.log.head() == before && flow.thought == 0;
             if error.code == ProviderErrorCode::ContextTooLong && nothing_said && !halved && !provider.fits_history() {
                 halved = true;
@@ -187,16 +213,19 @@ impl Run {
             error.type = Empty,
             otel.status_code = Empty,
         );
+        self.calls.lock().begin(&self.model.name, Instant::now());
         let ended = self.take_in(request, overlap, &span, flow).await;
+        self.calls.lock().end(Instant::now());
         if flow.thought > 0 {
             span.record("reasoning_bytes", flow.thought);
-            self.observer.skipped(self.model.provider_name(), SkippedKind::Reasoning, 1);
-            // The log has no place for it yet.
-            tracing::debug!(
-                bytes = flow.thought,
-                "what the model thought for generation {} is not kept",
-                self.generation_id
-            );
+            if !self.keeps_reasoning {
+                self.observer.skipped(self.model.provider_name(), SkippedKind::Reasoning, 1);
+                tracing::debug!(
+                    bytes = flow.thought,
+                    "what the model thought for generation {} is not kept: a node of an older version runs",
+                    self.generation_id
+                );
+            }
         }
         if let Err(error) = &ended {
             span.record("error.type", error.code.as_str()).record("otel.status_code", "ERROR");
@@ -216,9 +245,9 @@ impl Run {
         let asked = Instant::now();
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
         while let Some(delta) = stream.next().await {
-            let (text, ids, done) = match (delta?, &mut overlap) {
-                (Delta::Text { text, ids }, None) => (text, ids, None),
-                (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
+            let (said, done) = match (delta?, &mut overlap) {
+                (Delta::Text { text, ids }, None) => (Said::Text(text, ids), None),
+                (Delta::Text { text, .. }, Some(overlap)) => (Said::Text(overlap.push(text), Vec::new()), None),
                 (Delta::LeftOut(turns), _) => {
                     let first = flow.past.first_after(turns, flow.first);
                     *self.remembers_from.lock() = flow.past.remembers_from(first);
@@ -226,7 +255,11 @@ impl Run {
                 }
                 (Delta::Reasoning(thought), _) => {
                     flow.thought += thought.len();
-                    continue;
+                    if !self.keeps_reasoning {
+                        self.hear(Voice::Thinks, flow);
+                        continue;
+                    }
+                    (Said::Thought(thought), None)
                 }
                 (Delta::Skipped(skipped), _) => {
                     self.count_skipped(skipped, span);
@@ -238,14 +271,15 @@ impl Run {
                         span.record("gen_ai.usage.input_tokens", usage.prompt_tokens)
                             .record("gen_ai.usage.output_tokens", usage.completion_tokens);
                     }
+                    self.calls.lock().finish(&finish_reason, usage);
                     let held = overlap.take().map(Overlap::finish).unwrap_or_default();
-                    (held, Vec::new(), Some(Ending::Completed { finish_reason, usage }))
+                    (Said::Text(held, Vec::new()), Some(Ending::Completed { finish_reason, usage }))
                 }
             };
-            if flow.newest.is_none() && !text.is_empty() {
+            if flow.newest.is_none() && !said.text().is_empty() {
                 span.record("first_chunk_ms", u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
             }
-            if let Some(ending) = self.append(&text, &ids, flow).await.or(done) {
+            if let Some(ending) = self.append(&said, flow).await.or(done) {
                 return Ok(ending);
             }
         }
@@ -274,15 +308,20 @@ impl Run {
         );
     }
 
-    /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where
+    /// Appends what was said or thought, as far as there is room; gives back how the answer ends where
     /// there is none left.
-    async fn append(&self, text: &str, ids: &[u32], flow: &mut Flow<'_>) -> Option<Ending> {
+    async fn append(&self, said: &Said, flow: &mut Flow<'_>) -> Option<Ending> {
+        let text = said.text();
         let fits = &text[..text.floor_char_boundary(flow.room)];
         flow.room -= fits.len();
         if !fits.is_empty() {
             self.observe(flow);
-            // What is cut is no longer what its tokens say.
-            let appended = self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] });
+            self.hear(said.voice(), flow);
+            let appended = match said {
+                Said::Thought(_) => self.log.append_reasoning(fits),
+                // What is cut is no longer what its tokens say.
+                Said::Text(_, ids) => self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] }),
+            };
             match appended.refused {
                 Some(Refused::Fenced) => return Some(Ending::LeftBehind),
                 Some(Refused::Ended) => return Some(Ending::Ended),
@@ -297,6 +336,12 @@ impl Run {
         }
         let full = flow.room == 0 || fits.len() < text.len();
         full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
+    }
+
+    fn hear(&self, voice: Voice, flow: &mut Flow<'_>) {
+        if flow.voice.replace(voice) != Some(voice) {
+            self.calls.lock().hear(voice, Instant::now());
+        }
     }
 
     fn observe(&self, flow: &mut Flow<'_>) {

@@ -144,6 +144,9 @@ pub(crate) enum Action {
         tokens: u8,
         large: bool,
     },
+    Think {
+        call: u8,
+    },
     /// Says the end of the answer so far again.
     Echo {
         call: u8,
@@ -277,6 +280,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => n().prop_map(|operation| Action::HangUp { operation }),
         26 => (n(), 1..12u8, prop::bool::weighted(0.04))
             .prop_map(|(call, tokens, large)| Action::Say { call, tokens, large }),
+        9 => n().prop_map(|call| Action::Think { call }),
         4 => (n(), 1..4u8).prop_map(|(call, tokens)| Action::Echo { call, tokens }),
         6 => (n(), finish).prop_map(|(call, how)| Action::Finish { call, how }),
         2 => prop::option::of(failing()).prop_map(|refuse| Action::Plan { refuse }),

@@ -36,6 +36,7 @@ mod operations;
 mod ownership;
 mod people;
 mod raw;
+mod reasoning;
 mod recipe;
 mod resume;
 mod revoked;

@@ -164,6 +164,13 @@ impl Script {
         self.then(Step::Chunk(text.into()))
     }
 
+    /// Adds a chunk in which the model thinks, in the field that most providers have for it.
+    #[must_use]
+    pub fn thought(self, text: &str) -> Self {
+        let delta = serde_json::json!({"choices": [{"index": 0, "delta": {"reasoning_content": text}}]});
+        self.raw(format!("data: {delta}\n\n"))
+    }
+
     /// Adds [`Step::Raw`].
     #[must_use]
     pub fn raw(self, bytes: impl Into<Bytes>) -> Self {
