@@ -26,6 +26,26 @@ pub struct Usage {
     pub estimated: bool,
 }
 
+impl Usage {
+    /// About what nobody counted.
+    #[must_use]
+    pub const fn estimate(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens, estimated: true }
+    }
+
+    /// Both together: an estimate where one of them is.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+}
+
 /// The first event.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Start {
@@ -48,7 +68,7 @@ pub struct End {
     pub message_id: MessageId,
     /// Completed or stopped.
     pub outcome: Outcome,
-    /// Tokens used, if anybody counted.
+    /// Tokens used, over all calls of the model; none where none was answered.
     pub usage: Option<Usage>,
 }
 

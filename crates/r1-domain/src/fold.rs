@@ -6,7 +6,7 @@
 use crate::{
     call::Call,
     cursor::Cursor,
-    event::{Event, Start},
+    event::{Event, Start, Usage},
     leb128::{push_number, take_number},
     log::{DamagedLog, Kind, Position, PrivateKind, Record, Records, push_chunk, push_private, push_reasoning},
     part::{Content, Part, Reasoning},
@@ -29,6 +29,20 @@ pub struct Folded {
     call_from: usize,
 }
 
+impl Default for Folded {
+    /// Of nothing.
+    fn default() -> Self {
+        Self {
+            start: None,
+            content: Content::default(),
+            calls: Vec::new(),
+            last: Cursor::BEGINNING,
+            terminal: None,
+            call_from: 0,
+        }
+    }
+}
+
 /// Adds up a whole log. Events that only a newer build knows move `last`, and nothing else.
 ///
 /// # Errors
@@ -42,14 +56,7 @@ pub fn fold(bytes: &[u8]) -> Result<Folded, DamagedLog> {
 /// # Errors
 /// As [`fold`].
 pub fn fold_each(bytes: &[u8], mut each: impl FnMut(&Record<'_>, &Content)) -> Result<Folded, DamagedLog> {
-    let mut folded = Folded {
-        start: None,
-        content: Content::default(),
-        calls: Vec::new(),
-        last: Cursor::BEGINNING,
-        terminal: None,
-        call_from: 0,
-    };
+    let mut folded = Folded::default();
     let mut records = Records::new(bytes, Position::START);
     loop {
         let damaged = DamagedLog { offset: records.position().offset };
@@ -96,6 +103,12 @@ impl Folded {
             Kind::ToolArguments | Kind::Open(_) => {}
         }
         Some(())
+    }
+
+    /// Tokens used by all calls of the model so far.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.calls.iter().filter_map(|call| call.usage).reduce(Usage::plus)
     }
 
     /// Adds a call that has ended, before the event is there that its record goes with.

@@ -11,10 +11,11 @@
 use std::sync::Arc;
 
 use r1_domain::{
+    call::Call,
     event::{Event, Failure},
     fold::fold_each,
     generation::Generation,
-    log::{GRAMMAR, Kind},
+    log::{GRAMMAR, Kind, PrivateKind},
     part::Content,
     provider::ResolvedModel,
     store::{StoredLog, Terminal},
@@ -27,7 +28,7 @@ use crate::{
     error::EngineError,
     log::{Log, SharedLog},
     registry::Running,
-    run::{Run, interrupted, record_end, span},
+    run::{Lost, Run, interrupted, record_end, span, tokens::estimate},
     start::start_event,
 };
 
@@ -96,7 +97,7 @@ impl Engine {
         let mut generation = orphan.generation;
         let records = orphan.records.unwrap_or_default().to_vec();
         let given = generation.request.given_bytes;
-        let Written { mut content, chunks, ids } = written(&records, given)?;
+        let Written { mut content, chunks, ids, lost: lost_calls } = written(&records, given)?;
         let life = self.node.life()?;
         // A log that readers here follow already becomes the run's own, so that they notice nothing.
         let followed = self.following.end(generation.id);
@@ -160,7 +161,7 @@ impl Engine {
                     None => most.saturating_sub(chunks).max(1),
                 });
                 let run = self.run(&running, &life, model, &generation, Some(content));
-                let run = Run { partial_ids: ids.map(Into::into), ..run };
+                let run = Run { partial_ids: ids.map(Into::into), lost: lost_calls, ..run };
                 self.runs.spawn(run.run(None).instrument(span));
             }
             Err(failure) => {
@@ -168,7 +169,11 @@ impl Engine {
                 tracing::info!(parent: &span, "generation {} is interrupted", generation.id);
                 let event = Event::Error(failure);
                 record_end(&span, &event);
-                if log.append_terminal(Terminal::new(event, content, self.clock.now()), &[]) {
+                // What they were given nobody looks up any more.
+                let calls: Vec<Call> = lost_calls.call(&generation.request.model, 0).into_iter().collect();
+                let usage = calls.first().and_then(|call| call.usage);
+                let terminal = Terminal { usage, ..Terminal::new(event, content, self.clock.now()) };
+                if log.append_terminal(terminal, &calls) {
                     self.queue.push(&log);
                 }
             }
@@ -228,13 +233,30 @@ struct Written {
     /// The tokens of all the text that was not given; none where there is no such text, or a token of it
     /// isn't known.
     ids: Option<Vec<u32>>,
+    /// Its calls of the model, all of which are gone.
+    lost: Lost,
 }
 
 fn written(records: &[u8], given: usize) -> Result<Written, EngineError> {
     let (mut chunks, mut ids) = (0, Some(Vec::new()));
+    let (mut lost, mut heard) = (Lost::default(), false);
     let folded = fold_each(records, |record, before| {
         let before = before.text.len();
-        if record.kind != Kind::Chunk || before + record.content.len() <= given {
+        let is_own = match record.kind {
+            Kind::Chunk => before + record.content.len() > given,
+            Kind::Reasoning => record.private().all(|(kind, _)| kind != PrivateKind::GIVEN),
+            Kind::Resumed => {
+                heard = false;
+                false
+            }
+            _ => false,
+        };
+        if !is_own {
+            return;
+        }
+        lost.calls += u64::from(!std::mem::replace(&mut heard, true));
+        lost.completion_tokens += estimate(record.content);
+        if record.kind != Kind::Chunk {
             return;
         }
         chunks += 1;
@@ -244,7 +266,7 @@ fn written(records: &[u8], given: usize) -> Result<Written, EngineError> {
             ids
         });
     })?;
-    Ok(Written { content: folded.content, chunks, ids: ids.filter(|ids| !ids.is_empty()) })
+    Ok(Written { content: folded.content, chunks, ids: ids.filter(|ids| !ids.is_empty()), lost })
 }
 
 #[cfg(test)]
@@ -274,7 +296,12 @@ mod tests {
         let known = log(&[("a", &[1]), ("bc", &[2, 70_000]), ("d", &[4])]);
         assert_eq!(
             written(&known, 0).unwrap(),
-            Written { content: "abcd".into(), chunks: 3, ids: Some(vec![1, 2, 70_000, 4]) }
+            Written {
+                content: "abcd".into(),
+                chunks: 3,
+                ids: Some(vec![1, 2, 70_000, 4]),
+                lost: Lost { calls: 1, completion_tokens: 3 }
+            }
         );
         assert_eq!(ids(&log(&[("a", &[1]), ("b", &[]), ("c", &[3])]), 0), None, "one is not");
         assert_eq!(ids(&log(&[("a", &[]), ("b", &[])]), 0), None, "as older builds wrote it");
@@ -309,6 +336,7 @@ mod tests {
         // kind, length, length of the ids, the id
         assert_eq!(records, [6, 4, 2, 0xac, 2, b'a']);
         records[4] |= 0x80;
-        assert_eq!(written(&records, 0).unwrap(), Written { content: "a".into(), chunks: 1, ids: None });
+        let lost = Lost { calls: 1, completion_tokens: 1 };
+        assert_eq!(written(&records, 0).unwrap(), Written { content: "a".into(), chunks: 1, ids: None, lost });
     }
 }

@@ -40,6 +40,7 @@ fn people(routes: Routes) -> Routes {
         .routes(v1(routes!(auth::get_me::get_me))) // GET /auth/me
         .routes(v1(routes!(auth::get_session::get_session))) // GET /auth/session
         .routes(v1(routes!(me::change_password::change_password))) // POST /me/password
+        .routes(v1(routes!(me::get_usage::get_usage))) // GET /me/usage
 }
 
 fn conversations(routes: Routes) -> Routes {

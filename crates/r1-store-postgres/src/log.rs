@@ -143,7 +143,7 @@ impl Writer {
             let usage = |usage| serde_json::to_string(&usage).map_err(|_| Fault::Broken("usage is not JSON"));
             let ended: Vec<Uuid> = ends.iter().map(|(id, _)| id.as_uuid()).collect();
             let states: Vec<&str> = ends.iter().map(|(_, end)| end.state().as_str()).collect();
-            let usages = ends.iter().map(|(_, end)| end.usage().map(usage).transpose());
+            let usages = ends.iter().map(|(_, end)| end.usage.map(usage).transpose());
             let usages: Vec<Option<String>> = usages.collect::<Result<_, _>>()?;
             let payloads: Vec<String> = ends.iter().map(|(_, end)| end.event.payload()).collect();
             let payloads: Vec<_> = payloads.iter().map(|payload| text(payload)).collect();

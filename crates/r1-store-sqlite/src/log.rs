@@ -218,7 +218,7 @@ fn collect(
 /// What ends with a log: state and usage, the message's text and parts, the conversation's place in the list,
 /// the search index.
 fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fault> {
-    let usage = terminal.usage().map(|usage| serde_json::to_string(&usage)).transpose();
+    let usage = terminal.usage.map(|usage| serde_json::to_string(&usage)).transpose();
     let usage = usage.map_err(|_| Fault::Broken("usage is not JSON"))?;
     let ended_at = terminal.ended_at.as_micros();
     let state = terminal.state().as_str();

@@ -357,6 +357,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sums what the caller's answers used, by day and model. */
+        get: operations["get_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models": {
         parameters: {
             query?: never;
@@ -397,7 +414,7 @@ export interface components {
             /** @description The model, as `provider/model`. */
             model?: string | null;
             /** @description All its parts in order, where there are others than text. */
-            parts?: components["schemas"]["Part"][];
+            parts?: components["schemas"]["MessagePart"][];
             /** @description Always `assistant`. */
             role: string;
             /** @description `completed`, `stopped`, `failed`, `interrupted`; `running` if the server had to let go. */
@@ -581,7 +598,7 @@ export interface components {
             /** @description The message that this one follows; null for a first one. Siblings are branches. */
             parent_id?: string | null;
             /** @description All its parts in order, where there are others than text. `content` is the text of them, joined. */
-            parts?: components["schemas"]["Part"][];
+            parts?: components["schemas"]["MessagePart"][];
             /**
              * @description Of an answer that has ended: the oldest message that the model was given. Absent where it was given all
              *     that was said before.
@@ -603,6 +620,23 @@ export interface components {
             messages: components["schemas"]["Message"][];
             /** @description Where the next page starts; null on the last. The next page of a branch is the one before this. */
             next_cursor?: string | null;
+        };
+        /** @description A part of a message. There may be other types than these: pass over what you do not know. */
+        MessagePart: {
+            /** @description Its words. */
+            content: string;
+            /**
+             * Format: int64
+             * @description How long it thought, where that is known.
+             */
+            duration_ms?: number | null;
+            /** @enum {string} */
+            type: "reasoning";
+        } | {
+            /** @description The next piece of the message's `content`. */
+            content: string;
+            /** @enum {string} */
+            type: "text";
         };
         /** @description A model that can be asked. */
         Model: {
@@ -770,6 +804,46 @@ export interface components {
             head_message_id?: string | null;
             /** @description The new title, 1 to 200 characters. */
             title?: string | null;
+        };
+        /** @description What the caller's answers used. */
+        Usage: {
+            /** @description Oldest day first, then by model. Days and models without an answer are left out. */
+            usage: components["schemas"]["UsageLine"][];
+        };
+        /** @description What answers of one day by one model used. */
+        UsageLine: {
+            /**
+             * Format: int64
+             * @description Answers that have ended, however; those of conversations that were deleted since, too.
+             */
+            answers: number;
+            /**
+             * Format: int64
+             * @description Tokens written.
+             */
+            completion_tokens: number;
+            /**
+             * @description The day (UTC) on which they were asked for.
+             * @example 2026-11-30
+             */
+            day: string;
+            /**
+             * Format: int64
+             * @description Those of them whose tokens are, at least in part, an estimate.
+             */
+            estimated_answers: number;
+            /** @description As `provider/model`. */
+            model: string;
+            /**
+             * Format: int64
+             * @description Tokens read.
+             */
+            prompt_tokens: number;
+            /**
+             * Format: int64
+             * @description Those of them whose tokens nobody counted: they are in no sum.
+             */
+            uncounted_answers: number;
         };
         /** @description An account. */
         User: {
@@ -2023,6 +2097,43 @@ export interface operations {
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StorageFull"];
+        };
+    };
+    get_usage: {
+        parameters: {
+            query?: {
+                /** @description Days (UTC), today among them, 1 to 366; 30 if not given. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
+                };
+            };
+            /** @description A parameter is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            421: components["responses"]["UnknownHost"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     list_models: {

@@ -17,6 +17,8 @@ pub struct Terminal {
     pub event: Event,
     /// What the message says: the fold of the log.
     pub content: Content,
+    /// Tokens used, also where the event has no place for them.
+    pub usage: Option<Usage>,
     /// The oldest message that the model was given, where that was not all of them. None leaves what an earlier
     /// generation of the message has said: a part of its text was written with no more than that.
     pub remembers_from: Option<MessageId>,
@@ -30,7 +32,8 @@ impl Terminal {
     /// The end of an answer that says this.
     #[must_use]
     pub const fn new(event: Event, content: Content, ended_at: Timestamp) -> Self {
-        Self { event, content, remembers_from: None, ended_at, also: Vec::new() }
+        let usage = if let Event::End(end) = &event { end.usage } else { None };
+        Self { event, content, usage, remembers_from: None, ended_at, also: Vec::new() }
     }
 
     /// The final state.
@@ -53,15 +56,6 @@ impl Terminal {
     pub const fn failure(&self) -> Option<&Failure> {
         match &self.event {
             Event::Error(failure) => Some(failure),
-            _ => None,
-        }
-    }
-
-    /// Tokens used.
-    #[must_use]
-    pub const fn usage(&self) -> Option<Usage> {
-        match &self.event {
-            Event::End(end) => end.usage,
             _ => None,
         }
     }

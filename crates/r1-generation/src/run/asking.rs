@@ -1,6 +1,9 @@
 //! A run's talk with its model: the question, what comes, and another try where nothing came.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use r1_domain::{
@@ -39,7 +42,7 @@ middle of a sentence or a word if need be. Repeat nothing, and say nothing about
 /// What is left of an answer, and when it came last.
 struct Flow<'a> {
     /// What the model is given, and from which turn on.
-    past: &'a Past,
+    past: &'a Arc<Past>,
     first: usize,
     /// Bytes that may come.
     room: usize,
@@ -102,7 +105,7 @@ impl Run {
                 tail = vec![said, Turn { role: Role::User, content: GO_ON.to_owned() }];
             }
         }
-        let past = Past::new(history, tail, partial_answer.as_deref());
+        let past = Arc::new(Past::new(history, tail, partial_answer.as_deref()));
         let mut first = room(&self.model, self.request.max_tokens).map_or(0, |room| past.first_within(room, 0));
         let request = CompletionRequest {
             model: self.model.upstream_name.clone(),
@@ -213,7 +216,7 @@ impl Run {
             error.type = Empty,
             otel.status_code = Empty,
         );
-        self.calls.lock().begin(&self.model.name, Instant::now());
+        self.calls.lock().begin(&self.model.name, (flow.past.clone(), flow.first), Instant::now());
         let ended = self.take_in(request, overlap, &span, flow).await;
         self.calls.lock().end(Instant::now());
         if flow.thought > 0 {
@@ -244,6 +247,7 @@ impl Run {
     ) -> Result<Ending, ProviderError> {
         let asked = Instant::now();
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
+        self.calls.lock().accept();
         while let Some(delta) = stream.next().await {
             let (said, done) = match (delta?, &mut overlap) {
                 (Delta::Text { text, ids }, None) => (Said::Text(text, ids), None),
@@ -273,7 +277,7 @@ impl Run {
                     }
                     self.calls.lock().finish(&finish_reason, usage);
                     let held = overlap.take().map(Overlap::finish).unwrap_or_default();
-                    (Said::Text(held, Vec::new()), Some(Ending::Completed { finish_reason, usage }))
+                    (Said::Text(held, Vec::new()), Some(Ending::Completed { finish_reason }))
                 }
             };
             if flow.newest.is_none() && !said.text().is_empty() {
@@ -335,7 +339,7 @@ impl Run {
             }
         }
         let full = flow.room == 0 || fits.len() < text.len();
-        full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
+        full.then(|| Ending::Completed { finish_reason: "length".to_owned() })
     }
 
     fn hear(&self, voice: Voice, flow: &mut Flow<'_>) {

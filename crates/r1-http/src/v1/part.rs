@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// A part of a message. There may be other types than these: pass over what you do not know.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Part)]
+#[schema(as = MessagePart)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum PartBody {
     /// What the model thought before it said what follows.

@@ -58,4 +58,5 @@ mod titles;
 mod traces;
 mod upgrade;
 mod upstream_faults;
+mod usage;
 mod ways;
