@@ -1,3 +1,4 @@
+import type fresh from '$/locales/en.fresh.json';
 import english from '$/locales/en.json';
 import type later from '$/locales/en.later.json';
 import type prose from '$/locales/en.prose.json';
@@ -6,7 +7,7 @@ import { readStored, writeStored } from './storage';
 
 export const LOCALES = ['en', 'de'] as const;
 export type Locale = (typeof LOCALES)[number];
-export type MessageKey = keyof typeof english | keyof typeof later | keyof typeof prose;
+export type MessageKey = keyof (typeof english & typeof fresh & typeof later & typeof prose);
 type StemOf<Key> = Key extends `${infer Stem}.other` ? Stem : never;
 /** What `tn` takes: `auth.retry_in` for the keys `auth.retry_in.one`, `auth.retry_in.other`. */
 export type PluralKey = StemOf<MessageKey>;
