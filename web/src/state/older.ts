@@ -1,6 +1,6 @@
 import type { MessagePage } from '$/api/client';
 import { ApiError } from '$/api/errors';
-import { Backoff } from './backoff';
+import { Retries } from '$/lib/backoff';
 import { readBranch } from './history';
 import type { Thread } from './thread.svelte';
 import type { OlderPage } from './tree.svelte';
@@ -15,7 +15,7 @@ const NOTHING: MessagePage = { messages: [], next_cursor: null };
  */
 export class Older {
   readonly #thread: Pages;
-  readonly #backoff = new Backoff();
+  readonly #retries = new Retries();
   readonly #abort = new AbortController();
   #reading: Promise<OlderPage | null> | null = null;
 
@@ -34,7 +34,7 @@ export class Older {
   /** Nothing more is wanted. */
   stop(): void {
     this.#abort.abort();
-    this.#backoff.cancel();
+    this.#retries.cancel();
   }
 
   async #next(): Promise<OlderPage | null> {
@@ -52,14 +52,14 @@ export class Older {
     while (!signal.aborted) {
       try {
         const page = await readBranch(id, 'head', { cursor, signal });
-        this.#backoff.succeed();
+        this.#retries.succeed();
         return signal.aborted ? null : page;
       } catch (error) {
         const status = error instanceof ApiError ? error.status : 0;
         if (status === 401) return null;
         // It is not there: what is here is all that can be had.
         if (status === 400 || status === 404 || status === 422) return NOTHING;
-        if (!signal.aborted) await new Promise<void>((resolve) => this.#backoff.again(resolve));
+        if (!signal.aborted) await new Promise<void>((resolve) => this.#retries.again(resolve));
       }
     }
     return null;

@@ -107,7 +107,7 @@ describe('a long chat', () => {
     void thread.send('And now?');
     accepted('c1', 'q5', 'a5', 'g5', 'And now?');
     server.stream.start('c1', 'a5', 'g5');
-    server.stream.sink.appended('Yes.');
+    server.stream.sink.appended('text', 'Yes.');
     await older(thread);
     expect([ids(thread)[0], thread.running?.text]).toEqual(['q0', 'Yes.']);
   });

@@ -10,8 +10,8 @@ vi.mock('$/api/client', async () => (await import('./fake')).client);
 vi.mock('$/stream/answer_stream', async () => (await import('./fake')).stream);
 freshPage();
 
-const thought = (content: string, more = {}) => ({ type: 'reasoning', content, ...more });
-const said = (content: string) => ({ type: 'text', content });
+const thought = (content: string, more = {}) => ({ type: 'reasoning' as const, content, ...more });
+const said = (content: string) => ({ type: 'text' as const, content });
 
 /** What the newest message of a chat holds. */
 const held = (thread: Thread) => thread.path.at(-1)?.parts.map(({ kind, text }) => `${kind}:${text}`);
