@@ -166,7 +166,7 @@ macro_rules! store_contract {
 /// What cases are given.
 pub type SharedStore = Arc<dyn Store>;
 
-/// An instant: so many seconds into the year 2026.
+/// An instant: this many seconds into the year 2026.
 #[must_use]
 pub const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros((1_767_225_600 + seconds) * 1_000_000)

@@ -25,14 +25,14 @@ use super::{
 };
 use crate::{log::Refused, observer::SkippedKind};
 
-/// A request that failed in a way that may pass is sent again so often, if nothing came.
+/// A request that failed in a way that may pass is sent again this often, if nothing came.
 const RETRIES: u32 = 2;
 /// The pause before the first of them, doubled for each further one, give or take half. Where the
 /// provider says how long, that, and up to this much more: all who were sent away come back then.
 const RETRY_PAUSE: Duration = Duration::from_millis(400);
 /// A provider that asks for a longer pause than this gets no second request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
-/// At most so many bytes wait for storage; then the provider waits.
+/// At most this many bytes wait for storage; then the provider waits.
 const READ_AHEAD: usize = 1024 * 1024;
 
 /// Asks a model to go on that can't be given the beginning of its own answer. Nobody but it reads this.

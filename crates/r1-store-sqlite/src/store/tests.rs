@@ -18,8 +18,8 @@ use r1_testkit::store_contract::{
 };
 
 use crate::{
-    SqliteOptions, SqliteStore, account, branch, conversation, error::Fault, generation, job, message, recovery, search,
-    tail::Tails, writer::Synchronous,
+    SqliteOptions, SqliteStore, account, branch, conversation, error::Fault, generation, job, message, recovery,
+    search, tail::Tails, writer::Synchronous,
 };
 
 mod branches;
