@@ -44,6 +44,8 @@ impl Setup {
             .env("GPT_R1__LIMITS__ENABLED", "false")
             .env("GPT_R1__LOG__LEVEL", "error")
             .env("GPT_R1__LOCAL_SERVERS__LOOK", "off")
+            // What is measured is answers: a title is one more, of another model's time.
+            .env("GPT_R1__TITLES__ENABLED", "off")
             .env("OPENAI_BASE_URL", format!("http://{}/v1", self.upstream))
             .env("OPENAI_API_KEY", "sk-bench")
             .env("OPENAI_MODEL", "paced-1-0")

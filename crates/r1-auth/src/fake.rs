@@ -7,11 +7,13 @@ use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
     accounts::{Accounts, Activity, Changed, Erased, NewPassword, UsageOfDay},
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
+    jobs::{Claim, Job, Jobs, NewJob, Release},
     message::Message,
     page::{Page, PageRequest},
     session::{NewSession, Rotation, Session, SessionKind, TokenHash},
@@ -164,6 +166,29 @@ impl Accounts for FakeStore {
 impl Instance for FakeStore {
     async fn instance_word(&self, first: &str) -> StoreResult<String> {
         Ok(first.to_owned())
+    }
+}
+
+#[async_trait::async_trait]
+impl Jobs for FakeStore {
+    async fn job_add(&self, _: NewJob) -> StoreResult<bool> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn job_claim(&self, _: NodeId, _: &[&'static str], _: usize, _: Timestamp) -> StoreResult<Vec<Job>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn job_progress(&self, _: Claim, _: &str) -> StoreResult<bool> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn job_release(&self, _: Claim, _: Release) -> StoreResult<bool> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn job_end(&self, _: Claim) -> StoreResult<bool> {
+        Err(StoreError::NotFound)
     }
 }
 
@@ -339,11 +364,19 @@ impl Store for FakeStore {
         Err(StoreError::NotFound)
     }
 
+    async fn conversation_retitle(&self, _: UserId, _: ConversationId, _: &str, _: &str) -> StoreResult<bool> {
+        Err(StoreError::NotFound)
+    }
+
     async fn conversation_delete(&self, _: UserId, _: ConversationId, _: Timestamp) -> StoreResult<()> {
         Err(StoreError::NotFound)
     }
 
     async fn message_list(&self, _: UserId, _: ConversationId, _: PageRequest) -> StoreResult<Page<Message>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn message_branch(&self, _: UserId, _: ConversationId, _: BranchRequest) -> StoreResult<BranchPage> {
         Err(StoreError::NotFound)
     }
 

@@ -1,7 +1,5 @@
 //! Conversations: a title, an owner and a tree of messages.
 
-use std::collections::HashMap;
-
 use crate::{
     id::{ConversationId, GenerationId, MessageId},
     text::{ELLIPSIS, is_blank, prefix},
@@ -22,14 +20,48 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Title; none until somebody gives one or the first question does.
     pub title: Option<String>,
+    /// Where the title comes from.
+    pub titled_by: TitledBy,
+    /// A model is to give it another one ([`jobs::TITLE`](crate::jobs::TITLE)).
+    pub title_pending: bool,
     /// The last message of the branch that is shown: the one that was written to last, or chosen since.
     pub head: Option<MessageId>,
     /// The generation that runs in it.
     pub running: Option<GenerationId>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When a message or the title last changed; lists are sorted by it.
+    /// When a message last changed, or a person the title; lists are sorted by it.
     pub updated_at: Timestamp,
+}
+
+/// Who gave a conversation its title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TitledBy {
+    /// A person: it stays, whatever a model would call it. So it is with titles of before this was known.
+    Person,
+    /// The first question: its first words ([`title_from_question`]). Or nobody yet.
+    #[default]
+    Question,
+    /// A model.
+    Model,
+}
+
+impl TitledBy {
+    /// The name in storage.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Question => "question",
+            Self::Model => "model",
+        }
+    }
+
+    /// Reads a stored name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Person, Self::Question, Self::Model].into_iter().find(|by| by.as_str() == text)
+    }
 }
 
 /// What is to be another in a conversation; the rest stays as it is.
@@ -39,28 +71,6 @@ pub struct ConversationChange {
     pub title: Option<String>,
     /// A message on the branch to be shown.
     pub head: Option<MessageId>,
-}
-
-/// The last message of the newest branch through a message: of several that follow one, the last. `messages` are all of
-/// a conversation with what each of them follows, oldest first. None where it is none of them.
-pub fn tip_of(
-    messages: impl IntoIterator<Item = (MessageId, Option<MessageId>)>,
-    through: MessageId,
-) -> Option<MessageId> {
-    let mut next = HashMap::new();
-    let mut is_there = false;
-    for (id, parent) in messages {
-        is_there |= id == through;
-        if let Some(parent) = parent {
-            next.insert(parent, id);
-        }
-    }
-    let mut tip = is_there.then_some(through)?;
-    // Taken out, so that no ring that a damaged database may hold is followed for ever.
-    while let Some(after) = next.remove(&tip) {
-        tip = after;
-    }
-    Some(tip)
 }
 
 /// Says what is wrong with a title, if anything.

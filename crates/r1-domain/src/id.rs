@@ -92,6 +92,10 @@ id!(
     GenerationId
 );
 id!(
+    /// A piece of background work.
+    JobId
+);
+id!(
     /// One server process, from its start to its end.
     NodeId
 );

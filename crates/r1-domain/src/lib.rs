@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod branch;
 pub mod call;
 pub mod conversation;
 pub mod cursor;
@@ -20,6 +21,7 @@ pub mod generation;
 pub mod history;
 pub mod id;
 pub mod instance;
+pub mod jobs;
 pub mod leb128;
 pub mod log;
 pub mod message;

@@ -81,6 +81,8 @@ pub enum Signal {
     Stop,
     /// A node has come or gone, or gives generations up.
     Nodes,
+    /// There are more jobs than one node does at a time.
+    Jobs,
     /// A session was ended.
     Session(SessionId),
     /// Any number of any of the above: this node could not hear for a while.

@@ -14,11 +14,13 @@ pub use terminal::Terminal;
 use crate::{
     access::Access,
     accounts::Accounts,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::{Generation, GenerationRequest},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
+    jobs::Jobs,
     message::Message,
     nodes::Nodes,
     page::{Page, PageRequest},
@@ -270,7 +272,7 @@ pub struct Size {
 
 /// The database.
 #[async_trait::async_trait]
-pub trait Store: Accounts + Instance + Send + Sync + 'static {
+pub trait Store: Accounts + Instance + Jobs + Send + Sync + 'static {
     /// How processes share it. None: one process serves from it.
     fn nodes(&self) -> Option<&dyn Nodes> {
         None
@@ -375,6 +377,16 @@ pub trait Store: Accounts + Instance + Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreResult<Option<Conversation>>;
 
+    /// Gives it the title that a model has made, where it still has the words of its question, these ones. False where
+    /// it has not, and then nothing was changed. No list is sorted by that.
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool>;
+
     /// Deletes one: it is gone for every reader at once, its rows go in the background
     /// ([`Store::purge`]). The caller has stopped what ran in it.
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()>;
@@ -390,6 +402,19 @@ pub trait Store: Accounts + Instance + Send + Sync + 'static {
         conversation: ConversationId,
         page: PageRequest,
     ) -> StoreResult<Page<Message>>;
+
+    /// A page of one branch of a conversation, the newest page first; each message with its siblings. A page ends where
+    /// one of [`Store::message_list`] does, here before an older message, and a running answer has what it has there. A
+    /// conversation without messages has an empty page. `NotFound` for a message that is not in the conversation.
+    ///
+    /// Cost: by the page, not by the length of the conversation; to find the end of a branch, by what follows the named
+    /// message.
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage>;
 
     /// One message.
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message>;

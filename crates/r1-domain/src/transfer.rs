@@ -64,7 +64,7 @@ macro_rules! columns {
 }
 
 /// The tables; what a row refers to is in one before its own.
-pub const TABLES: [Table; 9] = [
+pub const TABLES: [Table; 10] = [
     Table {
         name: "account",
         columns: columns!(
@@ -86,8 +86,8 @@ pub const TABLES: [Table; 9] = [
     Table {
         name: "conversation",
         columns: columns!(
-            id: Id, owner_id: Id, title: Text, head_message_id: Id, created_at: Number, updated_at: Number,
-            deleted_at: Number
+            id: Id, owner_id: Id, title: Text, titled_by: Text, head_message_id: Id, created_at: Number,
+            updated_at: Number, deleted_at: Number
         ),
         key: 1,
     },
@@ -120,6 +120,14 @@ pub const TABLES: [Table; 9] = [
             owner_id: Id, key: Text, fingerprint: Bytes, generation_id: Id, conversation_id: Id, created_at: Number
         ),
         key: 2,
+    },
+    Table {
+        name: "job",
+        columns: columns!(
+            id: Id, owner_id: Id, conversation_id: Id, kind: Text, key: Text, payload: Text, progress: Text,
+            epoch: Number, attempts: Number, node_id: Id, run_at: Number, created_at: Number
+        ),
+        key: 1,
     },
     Table {
         name: "usage_of_deleted",

@@ -15,6 +15,7 @@ use r1_domain::{
     cursor::Cursor,
     generation::{Generation, State},
     id::{ConversationId, GenerationId, NodeId, UserId},
+    jobs::FollowUp,
     log::{Position, REASONING_GRAMMAR},
     message::Message,
     nodes::{Bus, Nodes, Signal},
@@ -23,7 +24,7 @@ use r1_domain::{
     store::Store,
     time::Clock,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -51,6 +52,9 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: Arc<Node>,
     pub(crate) observer: Arc<dyn Observer>,
+    follow_up: Arc<dyn FollowUp>,
+    /// Work was handed in.
+    handed_in: Arc<Notify>,
     options: RwLock<Options>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) turnstile: Turnstile,
@@ -95,6 +99,8 @@ impl Engine {
             clock,
             node: Arc::new(Node::new(node_id, store.nodes().is_none(), bus)),
             observer: observer.clone(),
+            follow_up: Arc::new(()),
+            handed_in: Arc::default(),
             store: store.clone(),
             options: RwLock::new(options),
             registry: Arc::default(),
@@ -115,6 +121,7 @@ impl Engine {
             registry: engine.registry.clone(),
             node: engine.node.clone(),
             observer,
+            handed_in: engine.handed_in.clone(),
             stall_limit: options.stall_limit,
         };
         let closing = engine.closing.clone();
@@ -127,6 +134,17 @@ impl Engine {
         });
         engine.writer.close();
         engine
+    }
+
+    /// Asks this one which work follows an answer.
+    #[must_use]
+    pub fn with_follow_up(self, follow_up: Arc<dyn FollowUp>) -> Self {
+        Self { follow_up, ..self }
+    }
+
+    /// Notified after a commit that handed work in.
+    pub fn handed_in(&self) -> Arc<Notify> {
+        self.handed_in.clone()
     }
 
     /// What it may use now.
@@ -370,6 +388,7 @@ impl Engine {
             queue: self.queue.clone(),
             node: self.node.clone(),
             observer: self.observer.clone(),
+            follow_up: self.follow_up.clone(),
             life: life.clone(),
             registry: self.registry.clone(),
             options: self.options(),
@@ -387,6 +406,7 @@ impl Engine {
             lost: Lost::default(),
             calls: Mutex::default(),
             remembers_from: Default::default(),
+            is_first: AtomicBool::new(false),
             stop: running.stop.clone(),
             abort: self.abort.clone(),
             begun: Instant::now(),

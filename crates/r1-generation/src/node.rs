@@ -169,12 +169,25 @@ impl Engine {
         self.node.life.lock().joined
     }
 
+    /// Under which id this node may claim work, and what is cancelled when it may no longer go on with it. None
+    /// while it has no lease.
+    pub fn lease(&self) -> Option<(NodeId, CancellationToken)> {
+        self.node.life().ok().map(|life| (life.node_id, life.over))
+    }
+
+    /// A hint for other nodes.
+    pub fn tell(&self, signal: Signal) {
+        if self.node.has_others() {
+            self.node.tell(signal);
+        }
+    }
+
     /// A hint of another node.
     pub fn hear(&self, signal: Signal) {
         match signal {
             Signal::Log => self.following.wake(),
             Signal::Stop | Signal::Nodes => self.node.woken.notify_one(),
-            Signal::Session(_) => {}
+            Signal::Session(_) | Signal::Jobs => {}
             Signal::Missed => {
                 self.following.wake();
                 self.node.woken.notify_one();

@@ -8,7 +8,13 @@ mod calls;
 mod history;
 pub(crate) mod tokens;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -18,10 +24,11 @@ use r1_domain::{
     fold::Folded,
     generation::{Generation, GenerationRequest},
     id::{ConversationId, GenerationId, MessageId, UserId},
+    jobs::{EndingAnswer, FollowUp, NewJob},
     part::{Content, Part, Reasoning},
     provider::ResolvedModel,
     store::{HistoryRead, Store, Terminal},
-    time::Clock,
+    time::{Clock, Timestamp},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +53,7 @@ pub(crate) struct Run {
     pub(crate) queue: Arc<Queue>,
     pub(crate) node: Arc<Node>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) follow_up: Arc<dyn FollowUp>,
     /// Under which it was begun.
     pub(crate) life: Life,
     pub(crate) registry: Arc<Registry>,
@@ -71,6 +79,8 @@ pub(crate) struct Run {
     pub(crate) calls: Mutex<Calls>,
     /// The oldest message that the model was given, where that was not all of them.
     pub(crate) remembers_from: Mutex<Option<MessageId>>,
+    /// Nothing was answered before it on its branch: known once the history is.
+    pub(crate) is_first: AtomicBool,
     /// Cancelled = stopped by the user.
     pub(crate) stop: CancellationToken,
     /// Cancelled = the server goes down and will wait no longer.
@@ -208,11 +218,28 @@ impl Run {
             Err(failure) => Event::Error(Failure { request_id: self.request.request_id.clone(), ..failure }),
         };
         record_end(&Span::current(), &event);
-        let terminal = Terminal::new(event, content, self.clock.now());
-        let terminal = Terminal { usage, remembers_from: *self.remembers_from.lock(), ..terminal };
+        let now = self.clock.now();
+        let also = self.what_follows(&event, &content.text, now);
+        let remembers_from = *self.remembers_from.lock();
+        let terminal = Terminal { usage, remembers_from, also, ..Terminal::new(event, content, now) };
         if self.log.append_terminal(terminal, &calls) {
             self.queue.push(&self.log);
         }
+    }
+
+    fn what_follows(&self, event: &Event, text: &str, now: Timestamp) -> Vec<NewJob> {
+        if !matches!(event, Event::End(_)) {
+            return Vec::new();
+        }
+        self.follow_up.after(&EndingAnswer {
+            owner: self.owner,
+            conversation: self.conversation_id,
+            message: self.message_id,
+            model: &self.request.model,
+            is_first: self.is_first.load(Ordering::Relaxed),
+            text,
+            now,
+        })
     }
 
     /// What the message says, what is kept of the calls of this run, and what all calls for the generation used. What

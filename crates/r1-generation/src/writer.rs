@@ -102,6 +102,8 @@ pub(crate) struct Writer {
     pub(crate) registry: Arc<Registry>,
     pub(crate) node: Arc<Node>,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Told once work is handed in.
+    pub(crate) handed_in: Arc<Notify>,
     pub(crate) stall_limit: Duration,
 }
 
@@ -280,6 +282,9 @@ impl Writer {
                 AppendOutcome::Stored => {
                     if let Some(terminal) = &taken.append.terminal {
                         self.observer.ended(terminal.state());
+                        if !terminal.also.is_empty() {
+                            self.handed_in.notify_one();
+                        }
                         // Before anybody can know of the end: its place among the runs is free then.
                         self.registry.remove(&log);
                     }

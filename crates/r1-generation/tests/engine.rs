@@ -25,6 +25,8 @@ use ask::{question, read};
 mod ask;
 #[path = "engine/failure.rs"]
 mod failure;
+#[path = "engine/follow_up.rs"]
+mod follow_up;
 #[path = "engine/reasoning.rs"]
 mod reasoning;
 #[path = "engine/stop.rs"]

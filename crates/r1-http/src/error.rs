@@ -1,4 +1,4 @@
-//! Errors as the outside sees them. The only file that knows status codes.
+//! Errors as the outside sees them. The only file that gives an error its status code.
 //!
 //! An [`ApiError`] becomes a problem document (RFC 9457) in [`crate::problem`]. What stands in
 //! `detail` is written here or comes from a domain error that is meant for people; the text of an

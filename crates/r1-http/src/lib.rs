@@ -2,7 +2,7 @@
 //!
 //! A request passes [`host`] (is it meant for this server), [`around`] (request id, log line, error
 //! bodies), then a handler under `v1/`, one file per operation, which extracts, calls and encodes.
-//! Every route is in [`router`]. Status codes are in [`error`] and nowhere else.
+//! Every route is in [`router`]. The status codes of errors are in [`error`], those of the probes in `v1/health`.
 
 mod api_document;
 mod app;

@@ -125,8 +125,10 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Copy everything from SQLite to an empty PostgreSQL database, where no server runs.
     Migrate(MigrateArgs),
-    /// Put another signing key in the place of the present one. Nobody is signed out: access tokens of before are
-    /// good until they expire. In a data directory a new key is made, which the server uses from its next start on.
+    /// Put another signing key in the place of the present one.
+    ///
+    /// Nobody is signed out: access tokens of before are good until they expire. In a data directory a new key is
+    /// made, which the server uses from its next start on.
     /// With PostgreSQL: start all nodes with the new SECRET_KEY, and that of before as SECRET_KEY_PREVIOUS; then run
     /// this with the same two; then start all nodes again.
     RotateKey {

@@ -60,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) stream: StreamConfig,
     /// `[generation]`.
     pub(crate) generation: GenerationConfig,
+    /// `[titles]`.
+    pub(crate) titles: TitlesConfig,
     /// `[providers.NAME]`, by name.
     pub(crate) providers: Vec<ProviderConfig>,
     /// `[local_model]`; none if it is not offered.
@@ -184,6 +186,15 @@ pub(crate) struct GenerationConfig {
     pub(crate) show_details: bool,
 }
 
+/// Which model names conversations.
+#[derive(Debug)]
+pub(crate) struct TitlesConfig {
+    /// Whether one does.
+    pub(crate) enabled: bool,
+    /// Its name; none is each conversation's own.
+    pub(crate) model: Option<String>,
+}
+
 /// What runs the local model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum LocalEngine {
@@ -211,7 +222,7 @@ pub(crate) struct LocalModelConfig {
     pub(crate) context: Option<usize>,
     /// Memory that keeps conversations warm, in bytes; none is what the engine thinks right.
     pub(crate) kv_budget: Option<u64>,
-    /// Unused for so long, it is stopped.
+    /// Unused for this long, it is stopped.
     pub(crate) idle_unload: Duration,
 }
 

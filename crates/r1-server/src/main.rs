@@ -10,6 +10,7 @@ mod config;
 mod data_dir;
 mod database;
 mod housekeeping;
+mod jobs;
 mod last_backup;
 mod listen;
 mod local_provider;

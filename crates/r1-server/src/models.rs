@@ -142,6 +142,12 @@ impl Wired {
         named.chain([self.catalog().default_name()]).collect()
     }
 
+    /// The model of the ones here whose titles are worse than none: the pinned local one.
+    pub(crate) fn unable_to_title(config: &Config) -> Option<String> {
+        let local = config.local_model.as_ref().filter(|local| local.path.is_none())?;
+        Some(format!("{LOCAL}/{}", local.name))
+    }
+
     /// Ends the local model's process, and what is asked of providers in the background.
     pub(crate) async fn shutdown(&self) {
         let Current { catalog, closing } = self.current.read().clone();

@@ -20,6 +20,7 @@ use r1_domain::{
 };
 use r1_generation::{Engine, Options};
 use r1_http::{App, HostLayer, Settings};
+use r1_jobs::Runner;
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -31,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Listen, Loaded, LogFormat, Source},
-    database, housekeeping,
+    database, housekeeping, jobs,
     listen::{Acceptor, Bounds, bind, capacity, raise_open_files},
     metrics::{self, Counted, Sources, Storage},
     models::Wired,
@@ -111,7 +112,8 @@ async fn live(
     let mut registry = Registry::default();
     let counted = Arc::new(Counted::new(&mut registry, clock.clone()));
     counted.name_models(models.named(&config));
-    let engine = Arc::new(Engine::new(
+    let titles = jobs::titles(&config, store.clone(), models.clone(), counted.clone());
+    let engine = Engine::new(
         store.clone(),
         models.clone(),
         clock.clone(),
@@ -119,7 +121,9 @@ async fn live(
         bus.clone(),
         counted.clone(),
         engine_options(&config),
-    ));
+    );
+    let engine = Arc::new(engine.with_follow_up(jobs::follow_up(&config, &titles)));
+    let runner = jobs::runner(engine.clone(), store.clone(), clock.clone(), counted.clone(), titles);
     let unwritable =
         || format!("the database {} can't be written or read; is its disk full?", database::place(&config));
     let mut acceptors = None;
@@ -142,7 +146,7 @@ async fn live(
         }
         background.spawn(revocation::watch(auth.clone(), engine.clone(), closing.clone()));
         if let Some(bus) = bus {
-            background.spawn(hear(bus, engine.clone(), auth.clone(), closing.clone()));
+            background.spawn(hear(bus, engine.clone(), auth.clone(), runner.clone(), closing.clone()));
         }
         let app = App::new(
             engine.clone(),
@@ -161,8 +165,15 @@ async fn live(
         let observer = telemetry::observer(counted.clone(), &config.server.trusted_proxies);
         let clients = Acceptor::new(r1_http::router(app.clone(), observer), bounds);
         let storage = Storage::new(store.clone(), config.data_dir.clone());
-        let sources =
-            Sources::new(engine.clone(), store.clone(), storage, models.clone(), app.clone(), clients.clone());
+        let sources = Sources::new(
+            engine.clone(),
+            runner.clone(),
+            store.clone(),
+            storage,
+            models.clone(),
+            app.clone(),
+            clients.clone(),
+        );
         let host = HostLayer::new(config.server.public_url.clone());
         let scrapers = metrics::acceptor(registry, sources, app.clone(), bounds, host);
         for listener in api.into_iter().chain(web) {
@@ -175,6 +186,7 @@ async fn live(
         let kept = housekeeping::Kept { logs: config.stream.retention, keys: config.generation.idempotency_ttl };
         background.spawn(housekeeping::purge(store.clone(), clock, kept, closing.clone()));
         models.start();
+        background.spawn(runner.clone().run(shutdown.clone()));
         let source = Arc::new(source);
         let (engine, models) = (engine.clone(), models.clone());
         let (dog, fed, until) = (manager.clone(), engine.clone(), closing.clone());
@@ -228,12 +240,21 @@ async fn live(
 }
 
 /// Hands on what other nodes say.
-async fn hear(bus: Arc<dyn Bus>, engine: Arc<Engine>, auth: Arc<Auth>, closing: CancellationToken) {
+async fn hear(
+    bus: Arc<dyn Bus>,
+    engine: Arc<Engine>,
+    auth: Arc<Auth>,
+    runner: Arc<Runner>,
+    closing: CancellationToken,
+) {
     let hear = async {
         loop {
             let signal = bus.hear().await;
             if let Signal::Session(id) = signal {
                 auth.forget(id);
+            }
+            if matches!(signal, Signal::Jobs | Signal::Missed) {
+                runner.wake();
             }
             engine.hear(signal);
         }

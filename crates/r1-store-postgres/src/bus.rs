@@ -161,6 +161,7 @@ fn written(own: Uuid, signal: Signal) -> Option<String> {
         Signal::Log => format!("{own} log"),
         Signal::Stop => format!("{own} stop"),
         Signal::Nodes => format!("{own} nodes"),
+        Signal::Jobs => format!("{own} jobs"),
         Signal::Session(id) => format!("{own} session {}", id.as_uuid()),
         Signal::Missed => return None,
     })
@@ -176,6 +177,7 @@ fn read(own: Uuid, hint: &str) -> Option<Signal> {
         None if hint == "log" => Signal::Log,
         None if hint == "stop" => Signal::Stop,
         None if hint == "nodes" => Signal::Nodes,
+        None if hint == "jobs" => Signal::Jobs,
         Some(("session", id)) => Signal::Session(SessionId::from_uuid(id.parse().ok()?)),
         _ => Signal::Missed,
     })
@@ -189,7 +191,7 @@ mod tests {
     fn what_one_tells_another_reads_and_oneself_does_not() {
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let session = Signal::Session(SessionId::from_uuid(Uuid::from_u128(7)));
-        for signal in [Signal::Log, Signal::Stop, Signal::Nodes, session] {
+        for signal in [Signal::Log, Signal::Stop, Signal::Nodes, Signal::Jobs, session] {
             let hint = written(one, signal).unwrap();
             assert_eq!(read(other, &hint), Some(signal), "{hint}");
             assert_eq!(read(one, &hint), None, "{hint}");

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use r1_domain::{
+    conversation::TitledBy,
     generation::State,
     message::Role,
     page::{Page, PageCursor, PageRequest},
@@ -69,6 +70,10 @@ pub(crate) fn state(row: &Row, column: usize) -> Result<State, Fault> {
 
 pub(crate) fn role(row: &Row, column: usize) -> Result<Role, Fault> {
     Role::parse(get(row, column)?).ok_or(Fault::Broken("a role is none"))
+}
+
+pub(crate) fn titled_by(row: &Row, column: usize) -> Result<TitledBy, Fault> {
+    TitledBy::parse(get(row, column)?).ok_or(Fault::Broken("nobody gives titles so"))
 }
 
 /// A count that was stored as signed 64 bits.

@@ -1,7 +1,7 @@
 //! Conversations.
 
 use r1_domain::{
-    conversation::{Conversation, ConversationChange, tip_of},
+    conversation::{Conversation, ConversationChange, TitledBy},
     id::{ConversationId, GenerationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
@@ -10,11 +10,15 @@ use r1_domain::{
 use tokio_postgres::Row;
 
 use crate::{
+    branch,
     column::{self, text},
     connection::Db,
     error::Fault,
-    idempotency,
+    idempotency, job,
 };
+
+/// A conversation has one open job of a kind: all of them are few.
+const ALL_JOBS: usize = 1000;
 
 /// Reads `id` and [`columns`]. No title can be empty: an empty one is one that nobody gave.
 fn from_row(row: &Row) -> Result<Conversation, Fault> {
@@ -25,15 +29,18 @@ fn from_row(row: &Row) -> Result<Conversation, Fault> {
         created_at: column::time(row, 3)?,
         updated_at: column::time(row, 4)?,
         running: column::optional_id(row, 5, GenerationId::from_uuid)?,
+        titled_by: column::titled_by(row, 6)?,
+        title_pending: column::get(row, 7)?,
     })
 }
 
-/// What is read of a conversation; the running generation by its unique index.
+/// What is read of a conversation; the running generation by its unique index, its job of [`TITLE`](r1_domain::jobs::TITLE) by another.
 macro_rules! columns {
     () => {
         "nullif(title, ''), head_message_id, created_at, updated_at,
             (SELECT g.id FROM generation g
-             WHERE g.conversation_id = conversation.id AND g.state IN ('queued', 'running')) AS running"
+             WHERE g.conversation_id = conversation.id AND g.state IN ('queued', 'running')) AS running, titled_by,
+            EXISTS (SELECT 1 FROM job j WHERE j.conversation_id = conversation.id AND j.kind = 'title')"
     };
 }
 
@@ -49,22 +56,34 @@ pub(crate) async fn create(
     if let Some(earlier) = idempotency::claim(db, owner, key, Earlier::Conversation(id), now).await? {
         return Ok(Err(earlier));
     }
-    insert(db, owner, id, title.unwrap_or_default(), now).await?;
+    let titled_by = if title.is_some() { TitledBy::Person } else { TitledBy::Question };
+    insert(db, owner, id, title.unwrap_or_default(), titled_by, now).await?;
     let title = title.map(str::to_owned);
-    Ok(Ok(Conversation { id, title, head: None, running: None, created_at: now, updated_at: now }))
+    Ok(Ok(Conversation {
+        id,
+        title,
+        titled_by,
+        title_pending: false,
+        head: None,
+        running: None,
+        created_at: now,
+        updated_at: now,
+    }))
 }
 
-const INSERT: &str = "INSERT INTO conversation (id, owner_id, title, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $4) ON CONFLICT (id) DO NOTHING";
+const INSERT: &str = "INSERT INTO conversation (id, owner_id, title, titled_by, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (id) DO NOTHING";
 
 pub(crate) async fn insert(
     db: &Db,
     owner: UserId,
     id: ConversationId,
     title: &str,
+    titled_by: TitledBy,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let inserted = db.run(INSERT, &[&id.as_uuid(), &owner.as_uuid(), &text(title), &now.as_micros()]).await?;
+    let (id, owner, now) = (id.as_uuid(), owner.as_uuid(), now.as_micros());
+    let inserted = db.run(INSERT, &[&id, &owner, &text(title), &titled_by.as_str(), &now]).await?;
     if inserted == 0 { Err(StoreError::Taken { field: "id" }.into()) } else { Ok(()) }
 }
 
@@ -79,6 +98,7 @@ pub(crate) async fn lock(db: &Db, owner: UserId, id: ConversationId) -> Result<O
 
 const WRITTEN_TO: &str = "UPDATE conversation
     SET head_message_id = coalesce($2, head_message_id), updated_at = greatest(updated_at, $3),
+        titled_by = CASE WHEN title = '' THEN 'question' ELSE titled_by END,
         title = CASE WHEN title = '' THEN coalesce($4, '') ELSE title END
     WHERE id = $1";
 
@@ -118,6 +138,7 @@ pub(crate) async fn get(db: &Db, owner: UserId, id: ConversationId) -> Result<Co
 
 const CHANGE: &str = concat!(
     "UPDATE conversation SET title = coalesce($3, title), head_message_id = coalesce($4, head_message_id),
+            titled_by = CASE WHEN $3 IS NULL THEN titled_by ELSE 'person' END,
             updated_at = CASE WHEN $3 IS NULL THEN updated_at ELSE greatest(updated_at, $5) END
      WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL RETURNING id, ",
     columns!()
@@ -133,7 +154,7 @@ pub(crate) async fn change(
     // Whose it is comes first: a stranger learns nothing of its messages. And nobody asks in it meanwhile.
     lock(db, owner, id).await?;
     let head = match change.head {
-        Some(message) => match tip(db, owner, id, message).await? {
+        Some(message) => match branch::tip(db, owner, id, message).await? {
             Some(tip) => Some(tip.as_uuid()),
             None => return Ok(None),
         },
@@ -144,17 +165,18 @@ pub(crate) async fn change(
     found(row).map(Some)
 }
 
-const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = $1 AND owner_id = $2
-    ORDER BY created_at, id";
+const RETITLE: &str = "UPDATE conversation SET title = $4, titled_by = 'model'
+    WHERE id = $1 AND owner_id = $2 AND deleted_at IS NULL AND titled_by = 'question' AND title = $3";
 
-/// The end of the branch through a message, if that is in the conversation.
-async fn tip(db: &Db, owner: UserId, id: ConversationId, through: MessageId) -> Result<Option<MessageId>, Fault> {
-    let mut messages = Vec::new();
-    for row in db.all(TREE, &[&id.as_uuid(), &owner.as_uuid()]).await? {
-        let message = column::id(&row, 0, MessageId::from_uuid)?;
-        messages.push((message, column::optional_id(&row, 1, MessageId::from_uuid)?));
-    }
-    Ok(tip_of(messages, through))
+/// Another title, for one that still has these words of its question.
+pub(crate) async fn retitle(
+    db: &Db,
+    owner: UserId,
+    id: ConversationId,
+    words: &str,
+    title: &str,
+) -> Result<bool, Fault> {
+    Ok(db.run(RETITLE, &[&id.as_uuid(), &owner.as_uuid(), &text(words), &text(title)]).await? > 0)
 }
 
 fn found(row: Option<Row>) -> Result<Conversation, Fault> {
@@ -165,5 +187,8 @@ const DELETE: &str = "UPDATE conversation SET deleted_at = $3 WHERE id = $1 AND 
 
 pub(crate) async fn delete(db: &Db, owner: UserId, id: ConversationId, now: Timestamp) -> Result<(), Fault> {
     let deleted = db.run(DELETE, &[&id.as_uuid(), &owner.as_uuid(), &now.as_micros()]).await?;
-    if deleted == 0 { Err(StoreError::NotFound.into()) } else { Ok(()) }
+    if deleted == 0 {
+        return Err(StoreError::NotFound.into());
+    }
+    job::delete_of_conversation(db, id.as_uuid(), ALL_JOBS).await.map(drop)
 }

@@ -26,6 +26,7 @@ const RUNNING: &str = "SELECT count(*) FROM generation WHERE owner_id = $1 AND s
 const SESSIONS: &str = "SELECT id FROM session WHERE user_id = $1 LIMIT $2";
 const KEYS: &str = "DELETE FROM idempotency WHERE owner_id = $1 AND key IN
     (SELECT key FROM idempotency WHERE owner_id = $1 LIMIT $2)";
+const JOBS: &str = "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE owner_id = $1 LIMIT $2)";
 const USAGE: &str = "DELETE FROM usage_of_deleted WHERE owner_id = $1 AND (day, model) IN
     (SELECT day, model FROM usage_of_deleted WHERE owner_id = $1 LIMIT $2)";
 const GONE: &str = "DELETE FROM account WHERE id = $1";
@@ -58,7 +59,7 @@ pub(crate) async fn erase(db: &Db, user: Option<UserId>, slice: usize) -> Result
     let rows = db.all(SESSIONS, &[&user, &column::signed(left)]).await?;
     let sessions: Vec<Uuid> = rows.iter().map(|row| column::get(row, 0)).collect::<Result<_, _>>()?;
     left -= purge::these_sessions(db, &sessions).await?;
-    for sql in [KEYS, USAGE] {
+    for sql in [KEYS, JOBS, USAGE] {
         left -= changed(db.run(sql, &[&user, &column::signed(left)]).await)?;
     }
     if left > 0 {

@@ -12,6 +12,7 @@
 mod access;
 mod account;
 mod address;
+mod branch;
 mod bus;
 mod column;
 mod connection;
@@ -22,6 +23,7 @@ mod folding;
 mod generation;
 mod idempotency;
 pub mod import;
+mod job;
 mod key;
 mod log;
 mod message;

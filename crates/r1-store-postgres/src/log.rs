@@ -10,7 +10,7 @@
 //! batch is one commit. When it fails nothing of it is stored and the same batch may come again: where
 //! the commit's answer was lost, it is found out before anybody is told.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use r1_domain::{
     cursor::Cursor,
@@ -18,7 +18,7 @@ use r1_domain::{
     id::{GenerationId, UserId},
     log::check,
     part::Content,
-    store::{AppendOutcome, LogAppend, StoreError, StoreResult, StoredLog},
+    store::{AppendOutcome, LogAppend, StoreError, StoreResult, StoredLog, Terminal},
 };
 use tokio::{sync::Mutex, time::sleep};
 use tokio_postgres::Row;
@@ -155,11 +155,34 @@ impl Writer {
                 ends.iter().map(|(_, end)| end.remembers_from.map(|id| id.as_uuid())).collect();
             let words: Vec<_> = ends.iter().map(|(_, end)| indexed(&end.content.text)).collect();
             let parts: Vec<_> = ends.iter().map(|(_, end)| end.content.outline()).collect();
+            let also = Also::of(&ends);
             db.all(
                 APPEND_AND_END,
                 &[
-                    &ids, &epochs, &first, &next, &records, &ended, &states, &usages, &payloads, &times, &texts,
-                    &reasons, &codes, &words, &memories, &parts,
+                    &ids,
+                    &epochs,
+                    &first,
+                    &next,
+                    &records,
+                    &ended,
+                    &states,
+                    &usages,
+                    &payloads,
+                    &times,
+                    &texts,
+                    &reasons,
+                    &codes,
+                    &words,
+                    &memories,
+                    &parts,
+                    &also.after,
+                    &also.ids,
+                    &also.owners,
+                    &also.conversations,
+                    &also.kinds,
+                    &also.keys,
+                    &also.payloads,
+                    &also.times,
                 ],
             )
             .await?
@@ -244,7 +267,7 @@ macro_rules! append {
 const APPEND: &str = concat!("WITH ", append!(), " SELECT generation_id FROM stored");
 
 /// What ends with a log: state and usage, the message's text and parts, the conversation's place in the list, the
-/// search index.
+/// search index, the work that follows.
 const APPEND_AND_END: &str = concat!(
     "WITH ",
     append!(),
@@ -276,9 +299,49 @@ const APPEND_AND_END: &str = concat!(
     document!("e.owner_id", "e.words"),
     " FROM ended e WHERE e.words IS NOT NULL
         ON CONFLICT (message_id) DO UPDATE SET document = EXCLUDED.document
+    ),
+    also AS (
+        INSERT INTO job (id, owner_id, conversation_id, kind, key, payload, epoch, attempts, run_at, created_at)
+        SELECT a.id, a.owner_id, a.conversation_id, a.kind, a.key, a.payload, 0, 0, a.now, a.now
+        FROM stored JOIN unnest($17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::text[], $22::text[],
+                                $23::text[], $24::bigint[])
+            AS a (after, id, owner_id, conversation_id, kind, key, payload, now) ON a.after = stored.generation_id
+        ON CONFLICT DO NOTHING
     )
     SELECT generation_id FROM stored"
 );
+
+/// What is handed in with ends, column by column.
+#[derive(Default)]
+struct Also<'a> {
+    after: Vec<Uuid>,
+    ids: Vec<Uuid>,
+    owners: Vec<Uuid>,
+    conversations: Vec<Option<Uuid>>,
+    kinds: Vec<&'static str>,
+    keys: Vec<Cow<'a, str>>,
+    payloads: Vec<Cow<'a, str>>,
+    times: Vec<i64>,
+}
+
+impl<'a> Also<'a> {
+    fn of(ends: &[(GenerationId, &'a Terminal)]) -> Self {
+        let mut also = Self::default();
+        for (generation, end) in ends {
+            for job in &end.also {
+                also.after.push(generation.as_uuid());
+                also.ids.push(job.id.as_uuid());
+                also.owners.push(job.owner.as_uuid());
+                also.conversations.push(job.conversation.map(|id| id.as_uuid()));
+                also.kinds.push(job.kind);
+                also.keys.push(text(&job.key));
+                also.payloads.push(text(&job.payload));
+                also.times.push(job.now.as_micros());
+            }
+        }
+        also
+    }
+}
 
 /// Rows that are there exactly so.
 const STORED: &str = "SELECT a.number

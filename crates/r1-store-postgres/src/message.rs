@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// A page ends before the message whose text and parts would make it more: 200 of the longest would be 160 MB.
-const PAGE_BYTES: i64 = 1 << 20;
+pub(crate) const PAGE_BYTES: i64 = 1 << 20;
 
-fn from_row(row: &Row) -> Result<Message, Fault> {
+pub(crate) fn from_row(row: &Row) -> Result<Message, Fault> {
     let content = Content::stored(column::string(row, 3)?, column::get(row, 12)?);
     Ok(Message {
         id: column::id(row, 0, MessageId::from_uuid)?,

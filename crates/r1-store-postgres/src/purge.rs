@@ -7,10 +7,11 @@ use crate::{
     column,
     connection::Db,
     error::Fault,
+    job,
     usage::{each_used, sums},
 };
 
-/// A slice has at most so many logs: each has a row per commit that it was part of.
+/// A slice has at most this many logs: each has a row per commit that it was part of.
 const MOST_LOGS: usize = 64;
 
 const LOGS: &str = "WITH old AS (
@@ -92,7 +93,7 @@ pub(crate) async fn conversations(db: &Db, slice: usize) -> Result<usize, Fault>
     Ok(slice - conversation(db, column::get(&row, 0)?, Usage::Kept, slice).await?)
 }
 
-/// Removes rows of a conversation: its generations with their logs, its messages, at last itself. Gives back
+/// Removes rows of a conversation: its generations with their logs, its messages, its jobs, at last itself. Gives back
 /// how many more of a slice may go.
 pub(crate) async fn conversation(db: &Db, id: Uuid, usage: Usage, slice: usize) -> Result<usize, Fault> {
     let mut left = slice;
@@ -105,6 +106,7 @@ pub(crate) async fn conversation(db: &Db, id: Uuid, usage: Usage, slice: usize) 
         left -= changed(db.run(THESE_GENERATIONS, &[&generations]).await)?;
     }
     left -= changed(db.run(MESSAGES, &[&id, &column::signed(left)]).await)?;
+    left -= changed(job::delete_of_conversation(db, id, left).await)?;
     if left > 0 {
         left -= changed(db.run(CONVERSATION, &[&id]).await)?;
     }

@@ -2,6 +2,7 @@
 //! conversation's new head, in one commit.
 
 use r1_domain::{
+    conversation::TitledBy,
     id::MessageId,
     store::{Earlier, NewTurn, StoreError, TurnOutcome, TurnPlace},
     time::Timestamp,
@@ -25,7 +26,8 @@ pub(crate) async fn begin(db: &Db, turn: &NewTurn) -> Result<TurnOutcome, Fault>
     generation::check_running(db, turn.owner, turn.most_running).await?;
     let parent = match &turn.place {
         TurnPlace::New => {
-            conversation::insert(db, turn.owner, turn.conversation_id, &turn.title, turn.now).await?;
+            let (id, title) = (turn.conversation_id, &turn.title);
+            conversation::insert(db, turn.owner, id, title, TitledBy::Question, turn.now).await?;
             None
         }
         TurnPlace::Existing { parent } => {

@@ -1,8 +1,9 @@
 //! How the domain's values stand in columns.
 
 use r1_domain::{
+    conversation::TitledBy,
     generation::State,
-    id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
+    id::{ConversationId, GenerationId, JobId, MessageId, NodeId, SessionId, UserId},
     message::Role,
     page::{Page, PageCursor, PageRequest},
     time::Timestamp,
@@ -30,7 +31,7 @@ macro_rules! id {
     )*};
 }
 
-id!(UserId, SessionId, ConversationId, MessageId, GenerationId, NodeId);
+id!(UserId, SessionId, ConversationId, MessageId, GenerationId, JobId, NodeId);
 
 pub(crate) fn id<T: Id>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     row.get(column).map(T::from_blob)
@@ -50,6 +51,10 @@ pub(crate) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
 
 pub(crate) fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
     Role::parse(row.get_ref(column)?.as_str()?).ok_or_else(|| wrong(column, "role"))
+}
+
+pub(crate) fn titled_by(row: &Row<'_>, column: usize) -> rusqlite::Result<TitledBy> {
+    TitledBy::parse(row.get_ref(column)?.as_str()?).ok_or_else(|| wrong(column, "titled_by"))
 }
 
 /// A count that was stored as SQLite's signed 64 bits.

@@ -1,7 +1,7 @@
 //! Conversations.
 
 use r1_domain::{
-    conversation::{Conversation, ConversationChange, tip_of},
+    conversation::{Conversation, ConversationChange, TitledBy},
     id::{ConversationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
@@ -10,10 +10,14 @@ use r1_domain::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
+    branch,
     column::{self, Id},
     error::Fault,
-    idempotency,
+    idempotency, job,
 };
+
+/// A conversation has one open job of a kind: all of them are few.
+const ALL_JOBS: i64 = 1000;
 
 /// Reads `id` and [`columns`]. No title can be empty: an empty one is one that nobody gave.
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Conversation> {
@@ -24,15 +28,18 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Conversation> {
         created_at: column::time(row, 3)?,
         updated_at: column::time(row, 4)?,
         running: column::optional_id(row, 5)?,
+        titled_by: column::titled_by(row, 6)?,
+        title_pending: row.get(7)?,
     })
 }
 
-/// What is read of a conversation; the running generation by its unique index.
+/// What is read of a conversation; the running generation by its unique index, its job of [`TITLE`](r1_domain::jobs::TITLE) by another.
 macro_rules! columns {
     () => {
         "nullif(title, ''), head_message_id, created_at, updated_at,
             (SELECT g.id FROM generation g
-             WHERE g.conversation_id = conversation.id AND g.state IN ('queued', 'running'))"
+             WHERE g.conversation_id = conversation.id AND g.state IN ('queued', 'running')), titled_by,
+            EXISTS (SELECT 1 FROM job j WHERE j.conversation_id = conversation.id AND j.kind = 'title')"
     };
 }
 
@@ -51,9 +58,19 @@ pub(crate) fn create(
         }
         idempotency::insert(db, owner, key, Earlier::Conversation(id), now)?;
     }
-    insert(db, owner, id, title.unwrap_or_default(), now)?;
+    let titled_by = if title.is_some() { TitledBy::Person } else { TitledBy::Question };
+    insert(db, owner, id, title.unwrap_or_default(), titled_by, now)?;
     let title = title.map(str::to_owned);
-    Ok(Ok(Conversation { id, title, head: None, running: None, created_at: now, updated_at: now }))
+    Ok(Ok(Conversation {
+        id,
+        title,
+        titled_by,
+        title_pending: false,
+        head: None,
+        running: None,
+        created_at: now,
+        updated_at: now,
+    }))
 }
 
 pub(crate) fn insert(
@@ -61,14 +78,15 @@ pub(crate) fn insert(
     owner: UserId,
     id: ConversationId,
     title: &str,
+    titled_by: TitledBy,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let inserted = db
         .prepare_cached(
-            "INSERT INTO conversation (id, owner_id, title, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
-             ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO conversation (id, owner_id, title, titled_by, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (id) DO NOTHING",
         )?
-        .execute(params![id.blob(), owner.blob(), title, now.as_micros()])?;
+        .execute(params![id.blob(), owner.blob(), title, titled_by.as_str(), now.as_micros()])?;
     if inserted == 0 { Err(StoreError::Taken { field: "id" }.into()) } else { Ok(()) }
 }
 
@@ -82,6 +100,7 @@ pub(crate) fn written_to(
 ) -> Result<(), Fault> {
     db.prepare_cached(
         "UPDATE conversation SET head_message_id = coalesce(?2, head_message_id), updated_at = max(updated_at, ?3),
+                titled_by = CASE WHEN title = '' THEN 'question' ELSE titled_by END,
                 title = CASE WHEN title = '' THEN coalesce(?4, '') ELSE title END
          WHERE id = ?1",
     )?
@@ -127,7 +146,7 @@ pub(crate) fn change(
     // Whose it is comes first: a stranger learns nothing of its messages.
     get(db, owner, id)?;
     let head = match change.head {
-        Some(message) => match tip(db, owner, id, message)? {
+        Some(message) => match branch::tip(db, owner, id, message)? {
             Some(tip) => Some(tip.blob()),
             None => return Ok(None),
         },
@@ -136,6 +155,7 @@ pub(crate) fn change(
     let changed = db
         .prepare_cached(concat!(
             "UPDATE conversation SET title = coalesce(?3, title), head_message_id = coalesce(?4, head_message_id),
+                    titled_by = CASE WHEN ?3 IS NULL THEN titled_by ELSE 'person' END,
                     updated_at = CASE WHEN ?3 IS NULL THEN updated_at ELSE max(updated_at, ?5) END
              WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL RETURNING id, ",
             columns!()
@@ -145,15 +165,21 @@ pub(crate) fn change(
     Ok(Some(changed.ok_or(StoreError::NotFound)?))
 }
 
-pub(crate) const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = ?1 AND owner_id = ?2
-     ORDER BY created_at, id";
-
-/// The end of the branch through a message, if that is in the conversation.
-fn tip(db: &Connection, owner: UserId, id: ConversationId, through: MessageId) -> Result<Option<MessageId>, Fault> {
-    let mut statement = db.prepare_cached(TREE)?;
-    let messages = statement
-        .query_map([id.blob(), owner.blob()], |row| Ok((column::id(row, 0)?, column::optional_id(row, 1)?)))?;
-    Ok(tip_of(messages.collect::<Result<Vec<_>, _>>()?, through))
+/// Another title, for one that still has these words of its question.
+pub(crate) fn retitle(
+    db: &Connection,
+    owner: UserId,
+    id: ConversationId,
+    words: &str,
+    title: &str,
+) -> Result<bool, Fault> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE conversation SET title = ?4, titled_by = 'model'
+             WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL AND titled_by = 'question' AND title = ?3",
+        )?
+        .execute(params![id.blob(), owner.blob(), words, title])?;
+    Ok(changed > 0)
 }
 
 pub(crate) fn delete(db: &Connection, owner: UserId, id: ConversationId, now: Timestamp) -> Result<(), Fault> {
@@ -162,5 +188,8 @@ pub(crate) fn delete(db: &Connection, owner: UserId, id: ConversationId, now: Ti
             "UPDATE conversation SET deleted_at = ?3 WHERE id = ?1 AND owner_id = ?2 AND deleted_at IS NULL",
         )?
         .execute(params![id.blob(), owner.blob(), now.as_micros()])?;
-    if deleted == 0 { Err(StoreError::NotFound.into()) } else { Ok(()) }
+    if deleted == 0 {
+        return Err(StoreError::NotFound.into());
+    }
+    job::delete_of_conversation(db, id.blob(), ALL_JOBS).map(drop)
 }

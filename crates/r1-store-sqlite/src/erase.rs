@@ -65,6 +65,7 @@ pub(crate) fn erase(
     for sql in [
         "DELETE FROM idempotency WHERE owner_id = ?1 AND key IN
              (SELECT key FROM idempotency WHERE owner_id = ?1 LIMIT ?2)",
+        "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE owner_id = ?1 LIMIT ?2)",
         "DELETE FROM usage_of_deleted WHERE owner_id = ?1 AND (day, model) IN
              (SELECT day, model FROM usage_of_deleted WHERE owner_id = ?1 LIMIT ?2)",
     ] {

@@ -15,6 +15,7 @@
 mod access;
 mod account;
 pub mod backup;
+mod branch;
 mod checkpoint;
 mod column;
 mod connection;
@@ -26,6 +27,7 @@ mod files;
 mod folding;
 mod generation;
 mod idempotency;
+mod job;
 mod journal;
 mod leftover;
 mod log;

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     column::{self, Id},
     error::Fault,
-    generation, journal,
+    generation, job, journal,
     readable::{self, Reach, Readable},
     search,
     tail::{Tail, Tails},
@@ -252,6 +252,9 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
     db.prepare_cached("UPDATE conversation SET updated_at = max(updated_at, ?2) WHERE id = ?1")?
         .execute(params![conversation, ended_at])?;
     search::insert(db, number, owner, &terminal.content.text)?;
+    for job in &terminal.also {
+        job::insert(db, job)?;
+    }
     Ok(())
 }
 

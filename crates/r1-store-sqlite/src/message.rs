@@ -20,9 +20,10 @@ use crate::{
 };
 
 /// A page ends before the message whose text and parts would make it more: 200 of the longest would be 160 MB.
-const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+/// Reads [`columns`].
+pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
     let content = Content::stored(row.get(3)?, row.get_ref(12)?.as_str_or_null()?);
     Ok(Message {
         id: column::id(row, 0)?,
@@ -41,6 +42,16 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         failure: row.get_ref(11)?.as_str_or_null()?.and_then(Failure::read),
     })
 }
+
+/// What is read of a message.
+macro_rules! columns {
+    () => {
+        "id, parent_id, role, content, state, model, generation_id, finish_reason, error_code, remembers_from, created_at,
+            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END,
+            parts"
+    };
+}
+pub(crate) use columns;
 
 /// A message to be.
 #[derive(Clone, Copy)]
@@ -93,13 +104,13 @@ pub(crate) fn insert(db: &Connection, message: &NewMessage, written: Written<'_>
     inserted.ok_or_else(|| StoreError::Taken { field: "id" }.into())
 }
 
-pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,
-            error_code, remembers_from, created_at,
-            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END,
-            parts
-     FROM message
+pub(crate) const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM message
      WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) > (?3, ?4)
-     ORDER BY created_at, id LIMIT ?5";
+     ORDER BY created_at, id LIMIT ?5"
+);
 
 pub(crate) fn list(
     db: &Connection,

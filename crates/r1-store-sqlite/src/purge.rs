@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::{
     column::{self, Id},
     error::Fault,
-    search, usage,
+    job, search, usage,
 };
 
 /// A transaction that removes rows begins no other row after this time: commits of chunks wait for it.
@@ -66,7 +66,7 @@ pub(crate) enum Usage {
     Forgotten,
 }
 
-/// A slice of logs ends at so many bytes as well: each page of a large one is touched.
+/// A slice of logs ends at this many bytes as well: each page of a large one is touched.
 const SLICE_BYTES: i64 = 2 << 20;
 
 /// Retires logs of generations that ended before: their messages' text stays.
@@ -149,11 +149,12 @@ pub(crate) fn conversations(db: &Connection, slice: usize) -> Result<usize, Faul
     Ok(slice.taken())
 }
 
-/// Removes rows of a conversation: its generations with their logs, its messages with their search rows, at
-/// last itself.
+/// Removes rows of a conversation: its generations with their logs, its messages with their search rows, its
+/// jobs, at last itself.
 pub(crate) fn conversation(db: &Connection, id: [u8; 16], usage: Usage, slice: &mut Slice) -> Result<(), Fault> {
     generations_of(db, id, usage, slice)?;
     messages_of(db, id, slice)?;
+    slice.took(job::delete_of_conversation(db, id, slice.rows())?);
     if slice.take() {
         db.prepare_cached("DELETE FROM conversation WHERE id = ?1")?.execute([id])?;
     }

@@ -5,6 +5,7 @@ use std::{fs::File, path::PathBuf, pin::pin, sync::Arc};
 use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::{History, PastTurn},
@@ -24,7 +25,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use crate::{
-    access, account,
+    access, account, branch,
     checkpoint::{Checkpointer, Gate, Signal},
     conversation,
     error::Fault,
@@ -54,9 +55,9 @@ mod accounts;
 #[derive(Debug)]
 pub struct SqliteStore {
     // Dropped in this order: the log is cut after the last write, the lock goes last.
-    writer: Writer,
+    pub(crate) writer: Writer,
     _checkpointer: Option<Checkpointer>,
-    readers: Readers,
+    pub(crate) readers: Readers,
     ping: Ping,
     sizes: Sizes,
     tails: Option<Arc<Mutex<Tails>>>,
@@ -256,6 +257,20 @@ impl Store for SqliteStore {
         self.writer.write(move |db| conversation::change(db, owner, id, &change, now)).await
     }
 
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool> {
+        let (words, title) = (words.to_owned(), title.to_owned());
+        let retitle = move |session: &mut writer::Session| {
+            session.transaction(|db| conversation::retitle(db, owner, id, &words, &title))
+        };
+        self.writer.run(Synchronous::Normal, retitle).await
+    }
+
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {
         self.writer.write(move |db| conversation::delete(db, owner, id, now)).await
     }
@@ -267,6 +282,15 @@ impl Store for SqliteStore {
         page: PageRequest,
     ) -> StoreResult<Page<Message>> {
         self.readers.read(move |db| message::list(db, owner, conversation, page)).await
+    }
+
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage> {
+        self.readers.read(move |db| branch::page(db, owner, conversation, request)).await
     }
 
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {

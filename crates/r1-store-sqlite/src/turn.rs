@@ -2,6 +2,7 @@
 //! conversation's new head, in one commit.
 
 use r1_domain::{
+    conversation::TitledBy,
     id::MessageId,
     store::{Earlier, NewTurn, StoreError, TurnOutcome, TurnPlace},
     time::Timestamp,
@@ -36,7 +37,7 @@ pub(crate) fn begin(
     }
     let parent = match &turn.place {
         TurnPlace::New => {
-            conversation::insert(db, turn.owner, turn.conversation_id, &turn.title, turn.now)?;
+            conversation::insert(db, turn.owner, turn.conversation_id, &turn.title, TitledBy::Question, turn.now)?;
             None
         }
         TurnPlace::Existing { parent } => {

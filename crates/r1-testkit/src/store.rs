@@ -16,6 +16,7 @@
 
 mod accounts;
 mod delegate;
+mod jobs;
 
 use std::{
     collections::{HashMap, HashSet},

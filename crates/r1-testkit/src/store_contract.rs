@@ -32,10 +32,12 @@ use r1_domain::{
 };
 
 pub mod account;
+pub mod branch;
 pub mod conversation;
 pub mod generation_begin;
 pub mod history;
 pub mod housekeeping;
+pub mod jobs;
 pub mod kinds;
 pub mod log_append;
 pub mod parts;
@@ -92,6 +94,13 @@ macro_rules! store_contract {
             turn::messages_are_paged_oldest_first
             turn::a_page_of_messages_ends_at_a_mebibyte
             turn::the_generation_to_follow
+            branch::the_shown_branch_comes_newest_page_first
+            branch::a_message_leads_to_its_newest_end
+            branch::versions_stand_side_by_side
+            branch::of_very_many_versions_the_newest_are_told
+            branch::a_page_of_a_branch_ends_at_a_mebibyte
+            branch::an_empty_conversation_has_an_empty_branch
+            branch::another_user_finds_no_branch
             turn::of_many_at_once_one_is_accepted
             turn::any_text_comes_back
             generation_begin::a_continued_answer_stays_one_message
@@ -128,6 +137,15 @@ macro_rules! store_contract {
             recovery::one_node_takes_an_orphan_over
             recovery::of_many_that_take_over_one_does
             recovery::a_log_goes_on_after_a_take_over
+            jobs::a_job_is_handed_in_claimed_and_done
+            jobs::of_open_jobs_one_has_a_key
+            jobs::the_oldest_of_the_wanted_kinds_come_first
+            jobs::of_many_that_claim_each_job_has_one
+            jobs::what_is_given_back_comes_again
+            jobs::the_jobs_of_a_node_that_is_gone_are_anothers
+            jobs::an_end_hands_its_work_in
+            jobs::jobs_go_with_what_they_are_about
+            jobs::a_model_names_what_nobody_named
             housekeeping::a_store_answers
             housekeeping::its_size_is_known_and_grows
             housekeeping::old_logs_are_retired_and_their_text_kept
@@ -148,7 +166,7 @@ macro_rules! store_contract {
 /// What cases are given.
 pub type SharedStore = Arc<dyn Store>;
 
-/// An instant: so many seconds into the year 2026.
+/// An instant: this many seconds into the year 2026.
 #[must_use]
 pub const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros((1_767_225_600 + seconds) * 1_000_000)

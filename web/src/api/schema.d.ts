@@ -276,7 +276,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists a conversation's messages. */
+        /** Lists a conversation's messages: all of them, or one branch. */
         get: operations["list_messages"];
         put?: never;
         post?: never;
@@ -497,7 +497,9 @@ export interface components {
             id: string;
             /** @description Title; `New conversation` until somebody gives one or the first question does. */
             title: string;
-            /** @description When it last changed; lists are sorted by it. */
+            /** @description A model is about to give it a better title than the first words of its question. Look again in a moment. */
+            title_pending: boolean;
+            /** @description When a message last changed, or a person the title; lists are sorted by it. */
             updated_at: string;
         };
         /** @description A page of conversations. */
@@ -604,14 +606,19 @@ export interface components {
             remembers_from?: string | null;
             /** @description `user`, `assistant` or `system`. */
             role: string;
+            /**
+             * @description Where one branch was asked for: its versions, oldest first. They are the messages of the same role that follow
+             *     the same one, itself among them; of more than 200 the newest, and itself.
+             */
+            siblings?: string[] | null;
             /** @description `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`. */
             status: string;
         };
         /** @description A page of messages. */
         MessagePage: {
-            /** @description Oldest first, all branches. */
+            /** @description Oldest first: of all branches, or, with `path`, of the one. The pages of a branch begin with its newest. */
             messages: components["schemas"]["Message"][];
-            /** @description Where the next page starts; null on the last. */
+            /** @description Where the next page starts; null on the last. The next page of a branch is the one before this. */
             next_cursor?: string | null;
         };
         /** @description A part of a message. There may be other types than these: pass over what you do not know. */
@@ -1913,10 +1920,16 @@ export interface operations {
     list_messages: {
         parameters: {
             query?: {
-                /** @description `next_cursor` of the page before. */
+                /** @description `next_cursor` of the page before. With `path`, it stays on the branch of the page that gave it. */
                 cursor?: string;
                 /** @description Rows per page, 1 to 200; 50 if not given. */
                 limit?: number;
+                /**
+                 * @description One branch instead of all messages, from its end towards the root: `head` is the branch that is shown, a
+                 *     message's id the one through that message. Beyond a message it goes on by the newest that follows each, as
+                 *     `head_message_id` does. Each message comes with its `siblings`.
+                 */
+                path?: string;
             };
             header?: never;
             path: {
@@ -1946,7 +1959,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            /** @description There is none with this id, or it is not yours. */
+            /** @description There is none with this id, or it is not yours; or it has no message with the id in path. */
             404: {
                 headers: {
                     [name: string]: unknown;

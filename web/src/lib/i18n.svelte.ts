@@ -6,7 +6,7 @@ import { readStored, writeStored } from './storage';
 
 export const LOCALES = ['en', 'de'] as const;
 export type Locale = (typeof LOCALES)[number];
-export type MessageKey = keyof typeof english | keyof typeof fresh | keyof typeof later | keyof typeof prose;
+export type MessageKey = keyof (typeof english & typeof fresh & typeof later & typeof prose);
 type StemOf<Key> = Key extends `${infer Stem}.other` ? Stem : never;
 /** What `tn` takes: `auth.retry_in` for the keys `auth.retry_in.one`, `auth.retry_in.other`. */
 export type PluralKey = StemOf<MessageKey>;

@@ -114,6 +114,19 @@ export class Stick {
     this.#go(this.#target(this.#geometry()), smooth);
   }
 
+  /** Lets `change` put something above `first`, with which the list begins: what is read stays where it is. */
+  above(first: Element | null, change: () => void): void {
+    const { top } = this.#geometry();
+    // At its very beginning no browser anchors a list.
+    const isLoose = this.#place.mode === 'free' && (top <= 0 || !ANCHORS);
+    if (isLoose && (top > 0 || first === null)) this.#anchors = this.firstInSight();
+    else if (isLoose && first)
+      this.#anchors = [{ element: first, offset: first.getBoundingClientRect().top - this.#line }];
+    change();
+    if (isLoose) this.#write(this.#target(this.#geometry()));
+    else this.#keep();
+  }
+
   /** What stands first in sight, from the outermost box inside the list to the innermost. */
   firstInSight(): readonly Anchor[] {
     return firstInSight(this.#content, this.#line);

@@ -17,19 +17,23 @@ import { toasts } from './toasts.svelte';
 
 /** How often the list is asked while an answer is written in a chat that isn't open. */
 const WATCH_EVERY_MS = 3000;
+/** How soon it is asked whether a chat has got its title: after the first of these, then ever later, up to the second. */
+const TITLE_PAUSE_MS = [1000, 8000] as const;
 /** How long Undo is offered. */
 const UNDO_SECONDS = 6;
 const PAGE = 50;
 
 /** What is known about a conversation: the whole of it, or what has just changed. */
 export type ConversationChange = Pick<Conversation, 'id'> &
-  Partial<Pick<Conversation, 'title' | 'updated_at'>> & { generation_id?: string | null };
+  Partial<Pick<Conversation, 'title' | 'updated_at' | 'title_pending'>> & { generation_id?: string | null };
 
 export class ConversationItem {
   readonly id: string;
   title = $state('');
   /** RFC 3339. */
   updatedAt = $state('');
+  /** A model is about to give it a title. */
+  titlePending = false;
   /** What runs in it, or null. */
   generationId = $state<string | null>(null);
   /** An answer was finished here while another chat was open. */
@@ -105,6 +109,7 @@ export class Conversations {
   #deleted = new Set<(id: string) => void>();
   #signedOut = false;
   #watch: ReturnType<typeof setTimeout> | null = null;
+  #titlePause: number = TITLE_PAUSE_MS[0];
   #midnight: ReturnType<typeof setTimeout> | null = null;
   #listening = false;
 
@@ -334,6 +339,7 @@ export class Conversations {
     if (asked === Number.POSITIVE_INFINITY) item.changed = ++this.#clock;
     if (change.title !== undefined && item.renaming === 0) item.title = change.title;
     if (change.updated_at !== undefined) item.updatedAt = change.updated_at;
+    if (change.title_pending !== undefined) item.titlePending = change.title_pending;
     if (change.generation_id === undefined) return;
     const finished = item.generationId !== null && change.generation_id === null;
     if (finished && item.id !== this.#openId) item.unread = true;
@@ -388,21 +394,23 @@ export class Conversations {
     for (const listener of this.#deleted) listener(id);
   }
 
-  /** Whether a chat that isn't open is being answered, of which no stream tells. */
+  /** Asks again while a chat that isn't open is being answered, or one is about to get a title: no stream tells of either. */
   #watchRunning(): void {
-    const wanted =
-      !this.#signedOut &&
-      document.visibilityState === 'visible' &&
-      this.#all.some((item) => item.generationId !== null && item.id !== this.#openId);
-    if (!wanted) {
+    const running = this.#all.some((item) => item.generationId !== null && item.id !== this.#openId);
+    const titled = this.#all.some((item) => item.titlePending);
+    if (!titled) this.#titlePause = TITLE_PAUSE_MS[0];
+    if (this.#signedOut || document.visibilityState !== 'visible' || !(running || titled)) {
       if (this.#watch !== null) clearTimeout(this.#watch);
       this.#watch = null;
       return;
     }
+    const never = Number.POSITIVE_INFINITY;
+    const pause = Math.min(running ? WATCH_EVERY_MS : never, titled ? this.#titlePause : never);
     this.#watch ??= setTimeout(() => {
       this.#watch = null;
+      if (titled) this.#titlePause = Math.min(2 * this.#titlePause, TITLE_PAUSE_MS[1]);
       void this.refresh();
-    }, WATCH_EVERY_MS);
+    }, pause);
   }
 
   #listen(): void {

@@ -22,7 +22,7 @@ function translated(error: Failure): AnswerError {
  * **Invariant:** the kinds of its parts take turns, and the last one is a text: the place of the next word.
  */
 export class MessageView {
-  /** Stable for `{#each}`: survives the change from a temporary id to the server's. */
+  /** Stable for `{#each}`: survives the change from a temporary id to the server's. Of what was read it is the id. */
   readonly key: string;
   readonly role: 'user' | 'assistant' | 'system';
   id = $state('');
@@ -37,6 +37,8 @@ export class MessageView {
   error = $state.raw<AnswerError | null>(null);
   /** Id of the oldest message that the model was given; null where it was given all of them. */
   remembersFrom = $state<string | null>(null);
+  /** Ids of its versions as they were when it was read, oldest first, itself among them. */
+  siblings = $state.raw<readonly string[]>([]);
   /** Where its stream is; null without one. */
   phase = $state<Phase | null>(null);
   /** Characters (UTF-16 code units) of the text, updated at most once a frame. */
@@ -50,8 +52,8 @@ export class MessageView {
   #timed = false;
   #frame: number | null = null;
 
-  constructor(role: MessageView['role'], id: string, parentId: string | null) {
-    this.key = `m${++keys}`;
+  constructor(role: MessageView['role'], id: string, parentId: string | null, key = `m${++keys}`) {
+    this.key = key;
     this.role = role;
     this.id = id;
     this.parentId = parentId;
@@ -60,7 +62,7 @@ export class MessageView {
 
   static of(message: Message): MessageView {
     const role = message.role === 'user' || message.role === 'system' ? message.role : 'assistant';
-    const view = new MessageView(role, message.id, message.parent_id ?? null);
+    const view = new MessageView(role, message.id, message.parent_id ?? null, message.id);
     view.take(message);
     return view;
   }
@@ -95,6 +97,7 @@ export class MessageView {
     this.generationId = message.generation_id ?? null;
     this.finishReason = message.finish_reason ?? null;
     this.remembersFrom = message.remembers_from ?? null;
+    this.siblings = message.siblings ?? this.siblings;
     this.error = message.error_code
       ? translated(errorOf(message.error_code, { retryable: true, ...message.error }))
       : null;

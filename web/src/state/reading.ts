@@ -10,9 +10,11 @@ export interface ReadChat {
   readonly unaccepted: boolean;
   /** Something is followed here, which tells of itself. */
   readonly followed: boolean;
+  /** Messages that are taken for being written. */
+  readonly live: readonly string[];
   /** Reading begins. Gives the time by the chat's own count. */
   begin(): number;
-  /** All of it, as it was when it was asked for. */
+  /** The end of what it shows, as it was when it was asked for. */
   take(history: History, asked: number): void;
   /** Whether the server knows another version or answer of it than is shown. */
   differs(conversation: Conversation): boolean;
@@ -42,7 +44,7 @@ export class Reading {
     return this.#running !== null;
   }
 
-  /** Reads everything. Calls while one runs lead to one more. */
+  /** Reads. Calls while one runs lead to one more. */
   reload(): Promise<void> {
     const id = this.#chat.conversationId;
     if (id === null) return Promise.resolve();
@@ -121,7 +123,8 @@ export class Reading {
     const abort = new AbortController();
     this.#abort = abort;
     try {
-      const history = await readHistory(id, abort.signal);
+      const live = this.#chat.followed ? null : this.#chat.live;
+      const history = await readHistory(id, live, abort.signal);
       if (abort.signal.aborted) return;
       // Asked for a moment before a question was sent: its rows may be in there, without their names being known.
       if (this.#chat.unaccepted) {

@@ -4,6 +4,7 @@ use crate::{
     event::{End, Event, Failure, Outcome, Usage},
     generation::State,
     id::MessageId,
+    jobs::NewJob,
     part::Content,
     time::Timestamp,
 };
@@ -23,6 +24,8 @@ pub struct Terminal {
     pub remembers_from: Option<MessageId>,
     /// Now.
     pub ended_at: Timestamp,
+    /// Work that follows. It is handed in by the same commit, unless an open job has its kind and key.
+    pub also: Vec<NewJob>,
 }
 
 impl Terminal {
@@ -30,7 +33,7 @@ impl Terminal {
     #[must_use]
     pub const fn new(event: Event, content: Content, ended_at: Timestamp) -> Self {
         let usage = if let Event::End(end) = &event { end.usage } else { None };
-        Self { event, content, usage, remembers_from: None, ended_at }
+        Self { event, content, usage, remembers_from: None, ended_at, also: Vec::new() }
     }
 
     /// The final state.

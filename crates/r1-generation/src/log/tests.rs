@@ -220,7 +220,7 @@ enum Step {
     Detach(usize),
 }
 
-/// So many letters in the alphabet's order: drawn one by one they take most of a test's time.
+/// This many letters in the alphabet's order: drawn one by one they take most of a test's time.
 fn long(length: usize, from: usize) -> String {
     ('a'..='z').cycle().skip(from).take(length).collect()
 }

@@ -1,10 +1,14 @@
 //! A run's talk with its model: the question, what comes, and another try where nothing came.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use r1_domain::{
     event::Failure,
+    history::History,
     message::{Role, Turn},
     overlap::Overlap,
     provider::{CompletionRequest, CompletionStream, Delta, ProviderError, ProviderErrorCode, Skipped},
@@ -21,14 +25,14 @@ use super::{
 };
 use crate::{log::Refused, observer::SkippedKind};
 
-/// A request that failed in a way that may pass is sent again so often, if nothing came.
+/// A request that failed in a way that may pass is sent again this often, if nothing came.
 const RETRIES: u32 = 2;
 /// The pause before the first of them, doubled for each further one, give or take half. Where the
 /// provider says how long, that, and up to this much more: all who were sent away come back then.
 const RETRY_PAUSE: Duration = Duration::from_millis(400);
 /// A provider that asks for a longer pause than this gets no second request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
-/// At most so many bytes wait for storage; then the provider waits.
+/// At most this many bytes wait for storage; then the provider waits.
 const READ_AHEAD: usize = 1024 * 1024;
 
 /// Asks a model to go on that can't be given the beginning of its own answer. Nobody but it reads this.
@@ -87,6 +91,7 @@ impl Run {
                 return Ending::Failed(Failure::new("storage_unavailable", message, true));
             }
         };
+        self.is_first.store(is_first(&history), Ordering::Relaxed);
         let provider = &self.model.provider;
         let mut partial_answer = self.partial_answer.clone();
         let (mut overlap, mut tail) = (None, Vec::new());
@@ -350,6 +355,11 @@ impl Run {
             None => self.observer.first_chunk(self.model.provider_name(), now - self.begun),
         }
     }
+}
+
+/// Whether nothing was answered before the question.
+fn is_first(history: &History) -> bool {
+    history.whole && history.turns.iter().all(|past| past.turn.role != Role::Assistant || past.turn.is_blank())
 }
 
 /// The pause before the retry with this number, from 1.

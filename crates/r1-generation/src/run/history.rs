@@ -25,7 +25,7 @@ use super::tokens::estimate;
 const FRAME: u64 = 8;
 /// Where nobody says how long the answer may get, one part in this many of the context is for it.
 const ANSWER_SHARE: u64 = 4;
-/// Of more bytes than this the tokens are not estimated on the runtime's threads, but taken to have so many bytes each.
+/// Of more bytes than this the tokens are not estimated on the runtime's threads, but taken to have this many bytes each.
 const ESTIMATED: usize = 32 * 1024;
 const BYTES_A_TOKEN: u64 = 4;
 /// What is said between two turns that become one.

@@ -56,7 +56,7 @@ pub(crate) struct Step {
 /// What everything else gets to do before the next step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rest {
-    /// So many turns of the scheduler.
+    /// This many turns of the scheduler.
     Turns(u8),
     /// All that it can do without time going on.
     Quiet,
@@ -120,7 +120,7 @@ pub(crate) enum Action {
         key: Option<u8>,
         pace: Pace,
     },
-    /// What came with this key before, again, so many at once; `changed`: with another body.
+    /// What came with this key before, again, this many at once; `changed`: with another body.
     Resend {
         key: u8,
         at_once: u8,

@@ -87,7 +87,7 @@ impl Upstream {
         self.calls.iter().any(|call| lives.contains(&call.life) && call.is_live())
     }
 
-    /// Says so many new tokens, as far as there is room.
+    /// Says this many new tokens, as far as there is room.
     pub(crate) fn say(&mut self, n: u8, lives: &[usize], count: u8, large: bool) {
         let mut tokens = self.tokens;
         let Some(call) = self.live(n, lives) else { return };

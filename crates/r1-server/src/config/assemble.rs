@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Config, Database, DatabaseConfig, GenerationConfig, LimitsConfig, LocalEngine, LocalModelConfig, Postgres,
-    ServerConfig, StreamConfig, listen, local_servers, log,
+    ServerConfig, StreamConfig, TitlesConfig, listen, local_servers, log,
     providers::{self, ProviderConfig},
     reader::{Reader, Wrong},
 };
@@ -62,6 +62,10 @@ pub(crate) fn assemble(reader: &mut Reader, environment: &[(String, String)]) ->
             history: usize_of(reader.size("generation.history", KIB, 64 * MIB)),
             idempotency_ttl: reader.duration("generation.idempotency_ttl", SECOND, 365 * DAY),
             show_details: reader.switch("generation.show_details"),
+        },
+        titles: TitlesConfig {
+            enabled: reader.switch("titles.enabled"),
+            model: Some(reader.text("titles.model")).filter(|model| !model.is_empty()),
         },
         local_model,
         local_servers,

@@ -85,6 +85,12 @@ fn conclusions(config: &Config) -> String {
         if config.server.web.required.is_some() { config.server.web.to_string() } else { "off".to_owned() },
         config.default_model.provider,
     );
+    let titles = match (&config.titles.model, config.titles.enabled) {
+        (_, false) => "first words of the question",
+        (None, true) => "by the model that answers",
+        (Some(model), true) => model,
+    };
+    let _ = writeln!(text, "#   titles          {titles}");
     let local = if config.local_model.is_some() { "offered" } else { "not offered" };
     let _ = writeln!(text, "#   local model     {local}");
     let servers = if config.local_servers.is_some() { "looked for on this machine" } else { "not looked for" };

@@ -5,7 +5,7 @@ use r1_domain::near::{nearest, slip_of};
 use super::{
     Config,
     layers::{PREFIX, variable_of},
-    providers::ProviderConfig,
+    providers::{LOCAL, ProviderConfig},
     reader::Reader,
     value::Origin,
 };
@@ -58,6 +58,7 @@ pub(crate) fn warnings(config: &Config, reader: &Reader, environment: &[(String,
         warnings.push("OPENAI_MODEL is set, but neither OPENAI_API_KEY nor OPENAI_BASE_URL: it is not used".to_owned());
     }
     warnings.extend(mistyped_default(config, reader));
+    warnings.extend(mistyped_titles(config));
     warnings.extend(environment.iter().filter_map(|(name, _)| mistyped_variable(name, reader)));
     warnings.extend(config.providers.iter().filter_map(readable_key));
     warnings.extend(readable_file(reader));
@@ -109,6 +110,17 @@ fn mistyped_default(config: &Config, reader: &Reader) -> Option<String> {
     let near = nearest(model, provider.models.iter().map(String::as_str));
     let near = near.map(|near| format!("; did you mean \"{name}/{near}\"?")).unwrap_or_default();
     Some(format!("default_model: \"{model}\" is not among providers.{name}.models{near}"))
+}
+
+/// A model for titles whose provider was probably mistyped, or is not offered.
+fn mistyped_titles(config: &Config) -> Option<String> {
+    let model = config.titles.model.as_deref().filter(|_| config.titles.enabled)?;
+    let (first, rest) = model.split_once('/')?;
+    if first == LOCAL && config.local_model.is_none() {
+        return Some(format!("titles.model: \"{model}\" is the local model, which is off: nobody makes titles"));
+    }
+    let meant = slip_of(first, config.providers.iter().map(|provider| provider.name.as_str()))?;
+    Some(format!("titles.model: there is no provider \"{first}\"; did you mean \"{meant}/{rest}\"?"))
 }
 
 fn is_local(url: &http::Uri) -> bool {

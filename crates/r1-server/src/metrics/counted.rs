@@ -17,8 +17,9 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use r1_auth::SignInFailure;
-use r1_domain::{event::Usage, generation::State, provider::ProviderErrorCode, time::Clock};
+use r1_domain::{event::Usage, generation::State, jobs::TITLE, provider::ProviderErrorCode, time::Clock};
 use r1_generation::{Commit, SkippedKind};
+use r1_jobs::Ending;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfState {
@@ -45,6 +46,26 @@ struct SkippedOf {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Tokens {
+    provider: String,
+    model: String,
+    direction: &'static str,
+    estimated: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfJob {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobTokens {
+    kind: &'static str,
     provider: String,
     model: String,
     direction: &'static str,
@@ -89,6 +110,9 @@ pub(crate) struct Counted {
     commit_failures: Counter,
     answers: Family<Answer, Counter>,
     answer_time: Histogram,
+    jobs: Family<OfJob, Counter>,
+    job_time: Family<OfKind, Histogram>,
+    job_tokens: Family<JobTokens, Counter>,
 }
 
 /// 1 ms to 33 s: what a person waits for.
@@ -129,6 +153,9 @@ impl Counted {
             commit_failures: Counter::default(),
             answers: Family::default(),
             answer_time: waits(),
+            jobs: Family::default(),
+            job_time: Family::new_with_constructor(waits),
+            job_tokens: Family::default(),
         };
         // There from the beginning, so that the first one is an increase.
         for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
@@ -136,6 +163,9 @@ impl Counted {
         }
         for reason in SignInFailure::ALL.map(SignInFailure::as_str) {
             drop(counted.sign_in_failures.get_or_create(&OfReason { reason }));
+        }
+        for outcome in Ending::ALL.map(Ending::as_str) {
+            drop(counted.jobs.get_or_create(&OfJob { kind: TITLE, outcome }));
         }
         let Self { accepted, ended, taken_over, lapsed, first_chunk, gap, provider_errors, skipped, .. } = &counted;
         let Self { tokens, last_success, sign_in_failures, .. } = &counted;
@@ -207,7 +237,26 @@ impl Counted {
             Unit::Seconds,
             answer_time.clone(),
         );
+        let Self { jobs, job_time, job_tokens, .. } = &counted;
+        registry.register("gpt_r1_jobs", "Attempts at background jobs that have ended, by outcome", jobs.clone());
+        registry.register_with_unit(
+            "gpt_r1_job",
+            "Attempts at background jobs: how long",
+            Unit::Seconds,
+            job_time.clone(),
+        );
+        registry.register(
+            "gpt_r1_job_tokens",
+            "Tokens of what models did for jobs, as providers count them",
+            job_tokens.clone(),
+        );
         counted
+    }
+
+    /// The label of a model: its name, where the configuration has it.
+    fn label_of(&self, provider: &str, model: &str) -> String {
+        let is_named = self.named_models.read().contains(&format!("{provider}/{model}"));
+        if is_named { model.to_owned() } else { OTHER.to_owned() }
     }
 
     /// From now on tokens of these models, as `provider/model`, are counted by name; those of a provider's others
@@ -244,11 +293,10 @@ impl r1_generation::Observer for Counted {
         let now = self.clock.now().unix_seconds();
         self.last_success.get_or_create(&OfProvider { provider: provider.to_owned() }).set(now);
         let Some(Usage { prompt_tokens, completion_tokens, estimated, .. }) = usage else { return };
-        let is_named = self.named_models.read().contains(&format!("{provider}/{model}"));
-        let model = if is_named { model } else { OTHER };
+        let model = self.label_of(provider, model);
         let estimated = if estimated { "yes" } else { "no" };
         for (direction, tokens) in [("prompt", prompt_tokens), ("completion", completion_tokens)] {
-            let of = Tokens { provider: provider.to_owned(), model: model.to_owned(), direction, estimated };
+            let of = Tokens { provider: provider.to_owned(), model: model.clone(), direction, estimated };
             self.tokens.get_or_create(&of).inc_by(tokens);
         }
     }
@@ -282,6 +330,23 @@ impl r1_generation::Observer for Counted {
 
     fn lapsed(&self) {
         self.lapsed.inc();
+    }
+}
+
+impl r1_jobs::Observer for Counted {
+    fn attempted(&self, kind: &'static str, ending: Ending, took: Duration) {
+        self.jobs.get_or_create(&OfJob { kind, outcome: ending.as_str() }).inc();
+        self.job_time.get_or_create(&OfKind { kind }).observe(took.as_secs_f64());
+    }
+
+    fn used(&self, kind: &'static str, provider: &str, model: &str, usage: Usage) {
+        let Usage { prompt_tokens, completion_tokens, estimated, .. } = usage;
+        let (provider, model) = (provider.to_owned(), self.label_of(provider, model));
+        let estimated = if estimated { "yes" } else { "no" };
+        for (direction, tokens) in [("prompt", prompt_tokens), ("completion", completion_tokens)] {
+            let of = JobTokens { kind, provider: provider.clone(), model: model.clone(), direction, estimated };
+            self.job_tokens.get_or_create(&of).inc_by(tokens);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use r1_domain::{
 };
 use r1_generation::Engine;
 use r1_http::App;
+use r1_jobs::Runner;
 use rustix::process;
 use tokio::runtime::Handle;
 
@@ -23,6 +24,7 @@ use crate::{listen::Acceptor, models::Wired};
 /// Where numbers are looked up.
 pub(crate) struct Sources {
     engine: Arc<Engine>,
+    runner: Arc<Runner>,
     store: Arc<dyn Store>,
     storage: Arc<Storage>,
     models: Arc<Wired>,
@@ -35,13 +37,14 @@ impl Sources {
     /// Call it on the runtime whose tasks shall be counted.
     pub(crate) fn new(
         engine: Arc<Engine>,
+        runner: Arc<Runner>,
         store: Arc<dyn Store>,
         storage: Storage,
         models: Arc<Wired>,
         app: App,
         acceptor: Acceptor,
     ) -> Self {
-        Self { engine, store, storage: Arc::new(storage), models, app, acceptor, runtime: Handle::current() }
+        Self { engine, runner, store, storage: Arc::new(storage), models, app, acceptor, runtime: Handle::current() }
     }
 
     /// What has to look before a page is made.
@@ -68,6 +71,7 @@ impl Collector for Sources {
             ("gpt_r1_readers", "Readers that are attached to an answer", Some(engine.readers())),
             ("gpt_r1_generations_running", "Answers that are being written", Some(engine.running())),
             ("gpt_r1_log_writer_queue", "Answers whose newest events wait for storage", Some(engine.unwritten())),
+            ("gpt_r1_jobs_running", "Background jobs that are being done", Some(self.runner.running())),
             ("gpt_r1_other_nodes", "Other nodes that have a lease", Some(engine.other_nodes())),
             ("gpt_r1_draining", "1 once the server takes no new work", Some(usize::from(engine.is_draining()))),
             (

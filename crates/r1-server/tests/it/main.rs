@@ -6,6 +6,7 @@ mod again;
 mod backup;
 mod bad_input;
 mod bounds;
+mod branches;
 mod chat;
 mod cli;
 mod conversations;
@@ -52,6 +53,7 @@ mod storage;
 mod streams;
 mod support;
 mod texts;
+mod titles;
 #[cfg(feature = "otel")]
 mod traces;
 mod upgrade;

@@ -217,18 +217,21 @@ fn named_in(text: &str, page: &str) -> Result<BTreeSet<String>> {
 async fn full_page() -> Result<(Server, Metrics)> {
     let upstream = Upstream::start().await?;
     upstream.push(thoughtful("an answer"));
+    upstream.push(Script::text("A title"));
     upstream.push(Script::error(StatusCode::UNAUTHORIZED, "key", "no"));
     // There, and asleep: nobody asks it anything.
     let setup = Setup::with_upstream(&upstream)?.on_sqlite().with_metrics().set("LOCAL_MODEL__ENABLED", "on");
-    let server = setup.start().await?;
+    let server = setup.set("TITLES__ENABLED", "on").start().await?;
     let client = server.user("ada").await?;
     client.ask_to_end(&json!({"message": "go"})).await?;
+    upstream.wait_requests(2).await?;
     client.ask_to_end(&json!({"message": "go"})).await?;
     let file = server.setup().data_dir().with_file_name("backup");
     let backup = server.setup().run(&["backup", file.to_str().context("a name")?]).await?;
     ensure!(backup.ok && backup.stderr.is_empty(), "{backup:?}");
     let metrics = Metrics::of(&server)?;
     metrics.wait_line("gpt_r1_last_backup_timestamp_seconds", |at| at > 0.0).await?;
+    metrics.wait_line(r#"gpt_r1_jobs_total{kind="title",outcome="done"}"#, |done| done == 1.0).await?;
     Ok((server, metrics))
 }
 

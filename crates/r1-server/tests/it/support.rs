@@ -79,6 +79,7 @@ impl Setup {
             .set(LOOK, "off")
             // Tests count what a provider is asked.
             .set("SERVER__FIRST_LOOK", "off")
+            .set("TITLES__ENABLED", "off")
             .set("PROVIDERS__NOBODY__BASE_URL", "http://127.0.0.1:9/v1")
             .set("DEFAULT_MODEL", "nobody/nothing"))
     }

@@ -21,19 +21,21 @@ use crate::{
     support::{Setup, Signal},
 };
 
-/// The newest schema of before.
-const OLDER: usize = 4;
-
-/// The schema's versions, in order.
-fn steps() -> Result<Vec<PathBuf>> {
-    let steps = fs::read_dir(repository().join("crates/r1-store-sqlite/migrations"))?;
-    let mut steps: Vec<_> = steps.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+/// The schema's steps, each with its version.
+fn steps() -> Result<Vec<(i64, PathBuf)>> {
+    let step = |path: PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).context("a name")?;
+        Ok((name.split('_').next().context("a number")?.parse()?, path))
+    };
+    let files = fs::read_dir(repository().join("crates/r1-store-sqlite/migrations"))?;
+    let mut steps = files.map(|entry| step(entry?.path())).collect::<Result<Vec<_>>>()?;
     steps.sort_unstable();
     Ok(steps)
 }
 
-/// Makes of a database that nobody uses one as a build made it whose newest schema was [`OLDER`].
-fn older(newer: &Path, path: &Path) -> Result<()> {
+/// Makes of a database that nobody uses one as a build made it that knew all steps but the last. Gives back both
+/// versions.
+fn older(newer: &Path, path: &Path) -> Result<(i64, i64)> {
     let db = Connection::open(path)?;
     db.execute_batch(
         "PRAGMA foreign_keys = off; PRAGMA journal_mode = wal; PRAGMA application_id = 0x47505231;
@@ -42,13 +44,13 @@ fn older(newer: &Path, path: &Path) -> Result<()> {
          ) STRICT",
     )?;
     let steps = steps()?;
-    for (version, step) in (1..=OLDER).zip(&steps) {
+    let ((newest, _), before) = steps.split_last().context("steps")?;
+    for (version, step) in before {
         let sql = fs::read_to_string(step)?;
         db.execute_batch(&sql)?;
         let checksum: [u8; 32] = Sha256::digest(sql.as_bytes()).into();
-        db.execute("INSERT INTO schema_migration VALUES (?1, ?2, 0)", (i64::try_from(version)?, checksum))?;
+        db.execute("INSERT INTO schema_migration VALUES (?1, ?2, 0)", (version, checksum))?;
     }
-    ensure!(steps.len() > OLDER, "this is no older schema");
     db.execute("ATTACH ?1 AS newer", [newer.to_str().context("a path of text")?])?;
     let tables: Vec<String> = db
         .prepare(
@@ -64,13 +66,11 @@ fn older(newer: &Path, path: &Path) -> Result<()> {
         db.execute(&format!("DELETE FROM main.'{table}'"), [])?;
         db.execute(&format!("INSERT INTO main.'{table}' ({columns}) SELECT {columns} FROM newer.'{table}'"), [])?;
     }
-    Ok(())
+    Ok((before.last().context("a step before")?.0, *newest))
 }
 
-fn schema(database: &Path) -> Result<usize> {
-    let version: i64 =
-        Connection::open(database)?.query_row("SELECT max(version) FROM schema_migration", [], |row| row.get(0))?;
-    Ok(version.try_into()?)
+fn schema(database: &Path) -> Result<i64> {
+    Ok(Connection::open(database)?.query_row("SELECT max(version) FROM schema_migration", [], |row| row.get(0))?)
 }
 
 #[tokio::test]
@@ -91,13 +91,14 @@ async fn an_upgrade_keeps_everything_and_the_way_back_is_as_documented() -> Resu
     let root = Root::new()?;
     root.machine("OPENAI_BASE_URL", &upstream.base_url())?;
     root.machine("GPT_R1__SERVER__FIRST_LOOK", "off")?;
+    root.machine("GPT_R1__TITLES__ENABLED", "off")?;
     let [install, ..] = section::<3>("docs/deployment.md", "systemd")?;
     let [upgrade, back] = section::<2>("docs/operations.md", "Another version on one node")?;
     root.succeeds(&format!("{install}\nsudo systemctl stop gpt-r1")).await?;
     let data = root.path("/var/lib/gpt-r1");
     let database = data.join("gpt-r1.db");
     fs::remove_file(&database)?;
-    older(&setup.data_dir().join("gpt-r1.db"), &database)?;
+    let (older, newest) = older(&setup.data_dir().join("gpt-r1.db"), &database)?;
     fs::copy(setup.data_dir().join("signing-key"), data.join("signing-key"))?;
     let same = async || -> Result<()> {
         let mut again = root.client()?;
@@ -110,7 +111,6 @@ async fn an_upgrade_keeps_everything_and_the_way_back_is_as_documented() -> Resu
     };
 
     root.succeeds(&upgrade).await?;
-    let newest = steps()?.len();
     assert_eq!(schema(&database)?, newest);
     same().await?;
     let before = root.path("/var/lib/gpt-r1-before");
@@ -118,17 +118,15 @@ async fn an_upgrade_keeps_everything_and_the_way_back_is_as_documented() -> Resu
     let kept = fs::read_dir(&before)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let kept: Vec<_> = kept.filter(|name| name.ends_with(".db")).collect();
     let [backup] = &kept[..] else { anyhow::bail!("one backup: {kept:?}") };
-    assert_eq!(schema(&before.join(backup))?, OLDER, "a backup does not migrate");
+    assert_eq!(schema(&before.join(backup))?, older, "a backup does not migrate");
 
     // What the version before says of the newer database; here it is this one that is the older.
     root.succeeds("sudo systemctl stop gpt-r1").await?;
     Connection::open(&database)?.execute("INSERT INTO schema_migration VALUES (99, zeroblob(32), 0)", [])?;
     let refused = root.run("sudo systemctl start gpt-r1").await?;
     let log = root.log();
-    ensure!(
-        !refused.ok && log.contains(&format!("newer gpt-r1 (schema 99, this one knows up to {newest})")),
-        "{refused:?} {log}"
-    );
+    let newer = format!("newer gpt-r1 (schema 99, this one knows up to {newest})");
+    ensure!(!refused.ok && log.contains(&newer), "{refused:?} {log}");
     ensure!(log.contains("restore a backup from before the upgrade"), "{log}");
     let newer = root.run("sudo gpt-r1 --data-dir /var/lib/gpt-r1 backup newer.db").await?;
     ensure!(!newer.ok && newer.stderr.contains("newer gpt-r1"), "{newer:?}");

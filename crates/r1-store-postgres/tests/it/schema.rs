@@ -193,7 +193,7 @@ async fn every_column_is_taken_along() -> Result<()> {
 }
 
 /// What has the name of its user in it, and so goes with the account (both stores' `erase.rs`).
-const OWNED: [&str; 6] = ["conversation", "generation", "idempotency", "message", "session", "usage_of_deleted"];
+const OWNED: [&str; 7] = ["conversation", "generation", "idempotency", "job", "message", "session", "usage_of_deleted"];
 
 #[tokio::test]
 async fn a_deletion_knows_every_table_of_somebodys_things() -> Result<()> {

@@ -2,6 +2,7 @@
 
 use r1_domain::{
     access::Access,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
@@ -135,6 +136,17 @@ impl Store for ScriptedStore {
         read!(self, conversation_change(owner, id, change.clone(), now))
     }
 
+    async fn conversation_retitle(
+        &self,
+        owner: UserId,
+        id: ConversationId,
+        words: &str,
+        title: &str,
+    ) -> StoreResult<bool> {
+        let (words, title) = (words.to_owned(), title.to_owned());
+        read!(self, conversation_retitle(owner, id, &words, &title))
+    }
+
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()> {
         read!(self, conversation_delete(owner, id, now))
     }
@@ -146,6 +158,15 @@ impl Store for ScriptedStore {
         page: PageRequest,
     ) -> StoreResult<Page<Message>> {
         read!(self, message_list(owner, conversation, page))
+    }
+
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage> {
+        read!(self, message_branch(owner, conversation, request))
     }
 
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {

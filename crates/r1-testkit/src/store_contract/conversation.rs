@@ -1,7 +1,7 @@
 //! Conversations: the rows of the list.
 
 use r1_domain::{
-    conversation::{Conversation, ConversationChange, DEFAULT_TITLE},
+    conversation::{Conversation, ConversationChange, DEFAULT_TITLE, TitledBy},
     id::{ConversationId, MessageId, UserId},
     page::PageRequest,
     store::{Earlier, StoreError, StoreResult},
@@ -34,6 +34,8 @@ pub async fn one_is_made_read_renamed_and_deleted(store: SharedStore) -> anyhow:
     let expected = Conversation {
         id,
         title: Some("A title".to_owned()),
+        titled_by: TitledBy::Person,
+        title_pending: false,
         head: None,
         running: None,
         created_at: at(1),
@@ -239,6 +241,7 @@ pub async fn the_chosen_branch_is_the_shown_one(store: SharedStore) -> anyhow::R
     let change = ConversationChange { title: Some("Another".to_owned()), ..change };
     let both = store.conversation_change(owner, id, change, at(15)).await?;
     let title = Some("Another".to_owned());
-    assert_eq!(both, Some(Conversation { title, head: Some(new.answer_id), updated_at: at(15), ..now }));
+    let titled_by = TitledBy::Person;
+    assert_eq!(both, Some(Conversation { title, titled_by, head: Some(new.answer_id), updated_at: at(15), ..now }));
     Ok(())
 }

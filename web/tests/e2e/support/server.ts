@@ -41,6 +41,7 @@ export class Server {
     const all = {
       LIMITS__ENABLED: 'false',
       LOCAL_SERVERS__LOOK: 'off',
+      TITLES__ENABLED: 'off',
       SERVER__SHUTDOWN_DEADLINE: '1s',
       ...settings,
     };

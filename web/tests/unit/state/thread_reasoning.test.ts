@@ -10,18 +10,14 @@ vi.mock('$/api/client', async () => (await import('./fake')).client);
 vi.mock('$/stream/answer_stream', async () => (await import('./fake')).stream);
 freshPage();
 
-const thought = (content: string, more: { duration_ms?: number } = {}) => ({
-  type: 'reasoning' as const,
-  content,
-  ...more,
-});
+const thought = (content: string, more = {}) => ({ type: 'reasoning' as const, content, ...more });
 const said = (content: string) => ({ type: 'text' as const, content });
 
 /** What the newest message of a chat holds. */
 const held = (thread: Thread) => thread.path.at(-1)?.parts.map(({ kind, text }) => `${kind}:${text}`);
 
 /** The newest row of the chat, as the server has it from now on. */
-function store(change: Partial<Message>): void {
+function store(change: Partial<Message> & { parts?: object[] }): void {
   Object.assign(server.messages.get('c1')?.at(-1) ?? {}, change);
 }
 

@@ -21,6 +21,7 @@ const conversation = (id: string, title: string, more = {}) => ({
   updated_at: now,
   head_message_id: null,
   generation_id: null,
+  title_pending: false,
   ...more,
 });
 

@@ -25,7 +25,7 @@ pub(crate) struct ContinueRequest {
     /// How free the rest is; not given: as before.
     #[schema(minimum = 0.0, maximum = 2.0)]
     temperature: Option<f64>,
-    /// At most so many further tokens.
+    /// At most this many further tokens.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_tokens: Option<u32>,
 }

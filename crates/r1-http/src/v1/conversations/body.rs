@@ -3,6 +3,7 @@
 use r1_domain::{
     conversation::{Conversation, DEFAULT_TITLE},
     cursor::EventId,
+    id::MessageId,
     message::Message,
     part::Content,
 };
@@ -30,8 +31,10 @@ pub(crate) struct ConversationBody {
     generation_id: Option<String>,
     /// When it was made.
     created_at: String,
-    /// When it last changed; lists are sorted by it.
+    /// When a message last changed, or a person the title; lists are sorted by it.
     updated_at: String,
+    /// A model is about to give it a better title than the first words of its question. Look again in a moment.
+    title_pending: bool,
 }
 
 impl From<Conversation> for ConversationBody {
@@ -43,6 +46,7 @@ impl From<Conversation> for ConversationBody {
             generation_id: conversation.running.map(|id| id.to_string()),
             created_at: rfc3339(conversation.created_at),
             updated_at: rfc3339(conversation.updated_at),
+            title_pending: conversation.title_pending,
         }
     }
 }
@@ -87,6 +91,18 @@ pub(crate) struct MessageBody {
     /// All its parts in order, where there are others than text. `content` is the text of them, joined.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<PartBody>,
+    /// Where one branch was asked for: its versions, oldest first. They are the messages of the same role that follow
+    /// the same one, itself among them; of more than 200 the newest, and itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siblings: Option<Vec<String>>,
+}
+
+impl MessageBody {
+    /// A message of a branch.
+    pub(crate) fn of_branch(message: Message, siblings: &[MessageId]) -> Self {
+        let siblings = siblings.iter().map(ToString::to_string).collect();
+        Self { siblings: Some(siblings), ..message.into() }
+    }
 }
 
 impl From<Message> for MessageBody {
@@ -107,6 +123,7 @@ impl From<Message> for MessageBody {
             error: message.failure.map(FailureBody::from),
             remembers_from: message.remembers_from.map(|id| id.to_string()),
             created_at: rfc3339(message.created_at),
+            siblings: None,
             parts,
         }
     }

@@ -25,7 +25,7 @@ const LEFT_OUT: [(&str, &str, &str); 5] = [
     (OPERATIONS, "cargo build --release ", "builds all of it once more"),
 ];
 /// What a block may be written in. No other is run, and none of these is a command that goes by another name.
-const OTHERS: [&str; 3] = ["", "toml", "json"];
+const OTHERS: [&str; 4] = ["", "toml", "yaml", "json"];
 
 fn is_left_out(document: &str, block: &Block) -> bool {
     LEFT_OUT.iter().any(|(of, begins, _)| *of == document && block.text.starts_with(begins))
