@@ -25,6 +25,7 @@ const BASE = [
 const LATER = [
   'src/features/shell/NotHere.',
   'src/lib/countdown.',
+  'src/lib/fresh_words.',
   'src/lib/later_words.',
   'src/lib/prose_words.',
   'src/ui/Dialog.',

@@ -128,7 +128,7 @@ impl Filler<'_> {
         text
     }
 
-    /// A conversation of so many messages, question and answer in turn, each the other's parent.
+    /// A conversation of this many messages, question and answer in turn, each the other's parent.
     fn conversation(&mut self, owner: Uuid, number: usize, messages: usize) -> anyhow::Result<Uuid> {
         let (conversation, created_at) = (self.id(), self.now);
         let mut parent = None;

@@ -12,13 +12,13 @@ use crate::{
     process::say,
 };
 
-/// Others may have so much of the machine.
+/// Others may have this much of the machine.
 const FOREIGN: f64 = 0.10;
-/// So much of a load has to be delivered in time, or it is not that load.
+/// This much of a load has to be delivered in time, or it is not that load.
 const DELIVERED: f64 = 0.98;
-/// A loader that is busy for so much of a window may be what is measured.
+/// A loader that is busy for this much of a window may be what is measured.
 const LOADER: f64 = 0.90;
-/// So long is looked before the first measurement.
+/// This long is looked before the first measurement.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Whether this window had the load that was asked for.

@@ -32,11 +32,11 @@ use crate::{
 const SETTLE: Duration = Duration::from_millis(500);
 /// What a stream lasts beyond the window, so that none ends in it.
 const MARGIN: Duration = Duration::from_millis(1500);
-/// Opening the streams may take so many times as long as planned.
+/// Opening the streams may take this many times as long as planned.
 const SLACK: f64 = 1.5;
 /// How long a stream is of which nothing is measured.
 const UNMEASURED: Duration = Duration::from_millis(400);
-/// Whatever is waited for comes within so long, or not at all.
+/// Whatever is waited for comes within this long, or not at all.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a run of streams showed. All times are in microseconds.

@@ -29,21 +29,21 @@ impl Mistake {
     }
 }
 
-/// So many chunks, one each so often.
+/// This many chunks, one at each interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
     /// How many.
     pub(crate) count: u64,
     /// The distance between two; zero: as fast as the reader takes them.
     pub(crate) every: Duration,
-    /// So many come at once, before the first distance.
+    /// This many come at once, before the first distance.
     pub(crate) head: u64,
     /// What is done wrong.
     pub(crate) mistake: Option<Mistake>,
 }
 
 impl Pace {
-    /// So many chunks a second, for so long.
+    /// This many chunks a second, for this long.
     pub(crate) fn per_second(rate: u32, length: Duration) -> Self {
         let every = Duration::from_secs(1) / rate;
         Self { count: length.div_duration_f64(every).ceil() as u64, every, head: 1, mistake: None }

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 /// `USER_HZ`, the unit of /proc/*/stat: 100 on every Linux architecture that this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// The ticks' sum may be so much off: one tick at each end for user and system time.
+/// The ticks' sum may be off by this: one tick at each end for user and system time.
 const TICK_ERROR: Duration = Duration::from_millis(40);
 
 /// Processor time of a process, its children included, up to one moment.

@@ -18,9 +18,9 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// No less than this.
     AtLeast(f64),
-    /// No more than so many times another's, round by round.
+    /// At most this many times another's, round by round.
     TimesAtMost(String, f64),
-    /// No less than so many times another's.
+    /// At least this many times another's.
     TimesAtLeast(String, f64),
     /// No more than this above another's.
     AddedAtMost(String, f64),

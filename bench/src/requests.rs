@@ -1,4 +1,4 @@
-//! A closed loop of small requests: so many clients, each asks again as soon as it has its answer.
+//! A closed loop of small requests: a number of clients, each of which asks again as soon as it has its answer.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ impl Requests {
     }
 }
 
-/// Runs it for so long. `ask` gets the number of the client and of its request.
+/// Runs it for this long. `ask` gets the number of the client and of its request.
 ///
 /// # Errors
 /// An answer that is no success.

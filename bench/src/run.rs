@@ -136,7 +136,7 @@ impl Bench {
         0..self.scale(self.options.rounds as usize, 1)
     }
 
-    /// The numbers of no more than so many rounds: for what takes long and hardly varies.
+    /// The numbers of at most this many rounds: for what takes long and hardly varies.
     pub(crate) fn few_rounds(&self, most: usize) -> std::ops::Range<usize> {
         0..self.rounds().end.min(most)
     }

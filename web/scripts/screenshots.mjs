@@ -14,6 +14,7 @@ const { Server, scriptedProviders } = await support('server');
 const { Api, PASSWORD } = await support('api');
 const { BROWSER_TYPE, launchOptions } = await support('engine');
 const { say } = await support('say');
+const { Thinker } = await support('thinker');
 
 const SIZES = [
   { width: 360, height: 720 },
@@ -30,6 +31,9 @@ const server = await Server.start({
   ...scriptedProviders(upstream.baseUrl),
   PROVIDERS__STEADY__IDLE_TIMEOUT: '30m',
 });
+// Two models that think aloud: one has answered, the other one still thinks.
+const answered = await Thinker.start(server.web);
+const thinking = await Thinker.start(server.web);
 const browser = await BROWSER_TYPE.launch(launchOptions());
 
 const button = (page, key, values) =>
@@ -55,7 +59,22 @@ async function drawn(page) {
   });
 }
 
-/** Name, path, what makes it, whether somebody is signed in. */
+/** The line that stands for what was thought, or opens it. */
+const thoughts = (page) => page.locator('article .reasoning > button').last();
+
+const THOUGHTS = [
+  'The question is about a *small* cache, so I should keep to the idea: keep what was used lately near, and forget the rest.\n\n',
+  'An LRU cache needs two things:\n\n- a map, to find a value at once\n- an order, to know what to forget\n\n',
+  'In JavaScript a `Map` keeps the order of insertion. Deleting a key and setting it again moves it to the end, so one `Map` is enough for both. ',
+  'I will show `get` and `set`, and say what they cost: both take constant time.',
+];
+const ANSWER = [
+  'A small cache keeps what was **used lately** near, and forgets what was not.\n\n',
+  'Each time a value is read it moves to the end of the line. When the line is full, its first value goes: it has not been used for the longest time.\n\n',
+  'Reading and writing both take constant time, however much there is.',
+];
+
+/** Name, path, what makes it, whether somebody is signed in, at which origin. */
 const VIEWS = {
   'sign-in': { path: '/login', show: (page) => button(page, 'auth.sign_in').waitFor() },
   register: { path: '/register', show: (page) => button(page, 'auth.create_account').click() },
@@ -110,6 +129,32 @@ const VIEWS = {
       await page.getByRole('dialog', { name: say('shell.shortcuts') }).waitFor();
     },
   },
+  thoughts: {
+    origin: answered.origin,
+    path: answered.path,
+    user: true,
+    show: (page) => thoughts(page).waitFor(),
+  },
+  'thoughts-open': {
+    origin: answered.origin,
+    path: answered.path,
+    user: true,
+    show: async (page) => {
+      await thoughts(page).click();
+      await page.locator('article .thoughts li').first().waitFor();
+      await page.mouse.move(0, 0);
+    },
+  },
+  thinking: {
+    origin: thinking.origin,
+    path: thinking.path,
+    user: true,
+    show: async (page) => {
+      await thoughts(page).click();
+      await page.locator('article .thoughts li').first().waitFor();
+      await page.mouse.move(0, 0);
+    },
+  },
   missing: {
     path: '/nowhere',
     user: true,
@@ -140,6 +185,12 @@ async function prepare() {
     writing: await user.askAndLeave('rich hold 60 screenshot'),
     rich: await user.ask('rich'),
   };
+  for (const model of [answered, thinking]) {
+    model.ask(QUESTION);
+    for (const words of THOUGHTS) model.think(words);
+  }
+  for (const words of ANSWER) answered.say(words);
+  answered.complete();
   await user.rename(chats.failed, 'Caches, in short');
   await user.rename(chats.writing, 'Caches, once more');
   await user.rename(chats.rich, QUESTION);
@@ -161,14 +212,15 @@ async function picture(name, view, { user, chats }) {
         await route.fulfill({ response, body: prettified(await response.text()) });
       });
       await context.clock.setFixedTime(NOW);
+      const origin = view.origin ?? server.web;
       if (view.user) {
-        await context.request.post(`${server.web}/api/v1/auth/login`, {
+        await context.request.post(`${origin}/api/v1/auth/login`, {
           data: { username: user.username, password: PASSWORD },
-          headers: { 'sec-fetch-site': 'same-origin', origin: server.web },
+          headers: { 'sec-fetch-site': 'same-origin', origin },
         });
       }
       const page = await context.newPage();
-      await page.goto(server.web + (typeof view.path === 'function' ? view.path(chats) : view.path));
+      await page.goto(origin + (typeof view.path === 'function' ? view.path(chats) : view.path));
       await view.show(page, user);
       // Nothing is on its way any more.
       await page.waitForFunction(() => !document.querySelector('.skeleton'));
@@ -190,6 +242,8 @@ try {
   }
 } finally {
   await browser.close();
+  await answered.stop();
+  await thinking.stop();
   await server.stop();
   await upstream.stop();
 }

@@ -5,6 +5,7 @@ import { i18n } from '$/lib/i18n.svelte';
 import { whenIdle } from '$/lib/idle';
 import { router } from '$/lib/router.svelte';
 import { auth } from '$/state/auth.svelte';
+import { toasts } from '$/state/toasts.svelte';
 import App from './App.svelte';
 
 const update = new UpdateOffer();
@@ -16,7 +17,7 @@ await i18n.start();
 
 whenIdle(() => {
   import('$/lib/files').then(
-    ({ refuseFiles }) => refuseFiles(),
+    ({ refuseFiles }) => refuseFiles(toasts),
     () => undefined,
   );
 });

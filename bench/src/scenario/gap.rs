@@ -11,7 +11,7 @@ use crate::{
     stats::percentile,
 };
 
-/// A window is so many times as long as the others: one stream has few chunks.
+/// A window is this many times as long as the others: one stream has few chunks.
 const LONGER: u32 = 2;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 const IDLE: &str = "idle";
-/// After the last stream, memory has so long to go down: longer than kept connections live.
+/// After the last stream, memory has this long to go down: longer than kept connections live.
 const AFTERWARDS: Duration = Duration::from_secs(60);
 const MIB: f64 = 1024.0 * 1024.0;
 

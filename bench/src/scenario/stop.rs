@@ -33,7 +33,7 @@ const RATE: u32 = 20;
 const LENGTH: Duration = Duration::from_secs(600);
 /// Between two streams' beginnings: each is a commit that waits for the disk.
 const APART: Duration = Duration::from_millis(5);
-/// Whatever is waited for comes within so long, or not at all.
+/// Whatever is waited for comes within this long, or not at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Microseconds, sorted; one per stop.

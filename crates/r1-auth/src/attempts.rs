@@ -25,7 +25,7 @@ use r1_domain::id::UserId;
 /// Most buckets that are not full, per kind.
 pub const CAPACITY: usize = 10_000;
 
-/// So many attempts at once, and again within each `per`.
+/// This many attempts at once, and again within each `per`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// How many; 1 or more.

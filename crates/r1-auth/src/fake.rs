@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
     accounts::{Accounts, Activity, Changed, Erased, NewPassword, UsageOfDay},
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
@@ -372,6 +373,10 @@ impl Store for FakeStore {
     }
 
     async fn message_list(&self, _: UserId, _: ConversationId, _: PageRequest) -> StoreResult<Page<Message>> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn message_branch(&self, _: UserId, _: ConversationId, _: BranchRequest) -> StoreResult<BranchPage> {
         Err(StoreError::NotFound)
     }
 

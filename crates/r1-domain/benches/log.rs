@@ -53,7 +53,7 @@ fn main() {
     for (name, content) in
         [("encode a frame", WORD), ("encode a frame with escapes", "\n- \u{201c}word\u{201d}\t\"x\"")]
     {
-        let record = Record { kind: Kind::Chunk, cursor: Cursor { epoch: 1, seq: 1020 }, content, ids: None };
+        let record = Record::new(Kind::Chunk, Cursor { epoch: 1, seq: 1020 }, content);
         group.bench_function(name, |bencher| {
             let mut out = Vec::with_capacity(128 * CHUNKS);
             bencher.iter(|| {

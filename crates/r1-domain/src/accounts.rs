@@ -80,7 +80,7 @@ pub struct UsageOfDay {
 /// What came of a slice of [`Accounts::account_erase`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Erased {
-    /// So many rows are gone; there may be more.
+    /// This many rows are gone; there may be more.
     Rows(usize),
     /// Nothing is gone: this many answers are still being written, and have to end first.
     Waits(usize),

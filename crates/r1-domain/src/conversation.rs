@@ -1,7 +1,5 @@
 //! Conversations: a title, an owner and a tree of messages.
 
-use std::collections::HashMap;
-
 use crate::{
     id::{ConversationId, GenerationId, MessageId},
     text::{ELLIPSIS, is_blank, prefix},
@@ -73,28 +71,6 @@ pub struct ConversationChange {
     pub title: Option<String>,
     /// A message on the branch to be shown.
     pub head: Option<MessageId>,
-}
-
-/// The last message of the newest branch through a message: of several that follow one, the last. `messages` are all of
-/// a conversation with what each of them follows, oldest first. None where it is none of them.
-pub fn tip_of(
-    messages: impl IntoIterator<Item = (MessageId, Option<MessageId>)>,
-    through: MessageId,
-) -> Option<MessageId> {
-    let mut next = HashMap::new();
-    let mut is_there = false;
-    for (id, parent) in messages {
-        is_there |= id == through;
-        if let Some(parent) = parent {
-            next.insert(parent, id);
-        }
-    }
-    let mut tip = is_there.then_some(through)?;
-    // Taken out, so that no ring that a damaged database may hold is followed for ever.
-    while let Some(after) = next.remove(&tip) {
-        tip = after;
-    }
-    Some(tip)
 }
 
 /// Says what is wrong with a title, if anything.

@@ -1,7 +1,7 @@
 //! What a generation's log is made of, and the JSON by which readers see it.
 //!
-//! A log is `start chunk* (resumed chunk*)* (end | error)` in the first grammar, and other events may stand
-//! anywhere before its end. The payloads carry a space after `:`
+//! A log is `start chunk* (resumed chunk*)* (end | error)` in the first grammar; in the second there may be reasoning
+//! wherever there may be a chunk. Other events may stand anywhere before its end. The payloads carry a space after `:`
 //! and `,` and name `type` first: the published examples of the stream look so, and clients compare.
 
 use serde::Serialize;
@@ -26,6 +26,26 @@ pub struct Usage {
     pub estimated: bool,
 }
 
+impl Usage {
+    /// About what nobody counted.
+    #[must_use]
+    pub const fn estimate(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens, estimated: true }
+    }
+
+    /// Both together: an estimate where one of them is.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            prompt_tokens: self.prompt_tokens.saturating_add(other.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(other.completion_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+}
+
 /// The first event.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Start {
@@ -48,7 +68,7 @@ pub struct End {
     pub message_id: MessageId,
     /// Completed or stopped.
     pub outcome: Outcome,
-    /// Tokens used, if anybody counted.
+    /// Tokens used, over all calls of the model; none where none was answered.
     pub usage: Option<Usage>,
 }
 
@@ -113,6 +133,8 @@ pub enum Event {
         generation_id: GenerationId,
         /// The lease under which it goes on.
         epoch: u32,
+        /// The model is asked again: what was thought since the newest text counts no more.
+        discards_reasoning: bool,
     },
     /// Terminal.
     End(End),
@@ -143,8 +165,12 @@ impl Event {
             Kind::Reasoning => Self::Reasoning(content.to_owned()),
             Kind::Start => Self::Start(serde_json::from_str(content).ok()?),
             Kind::Resumed => {
-                let Resumed { generation_id, epoch } = serde_json::from_str(content).ok()?;
-                Self::Resumed { generation_id, epoch }
+                let Resumed { generation_id, epoch, discard } = serde_json::from_str(content).ok()?;
+                Self::Resumed {
+                    generation_id,
+                    epoch,
+                    discards_reasoning: discard.is_some_and(|what| what == REASONING),
+                }
             }
             Kind::End => Self::End(serde_json::from_str::<Ended>(content).ok()?.into()),
             Kind::Error => Self::Error(Failure::read(content)?),
@@ -204,9 +230,12 @@ impl Event {
             Self::Reasoning(content) => Payload::Reasoning { content },
             Self::ToolArguments { call_id, tool, content } => Payload::ToolArguments { call_id, tool, content },
             Self::Other(_, payload) => return payload.clone(),
-            Self::Resumed { generation_id, epoch } => {
-                Payload::Resumed { message: "Response resumed", generation_id: *generation_id, epoch: *epoch }
-            }
+            Self::Resumed { generation_id, epoch, discards_reasoning } => Payload::Resumed {
+                message: "Response resumed",
+                generation_id: *generation_id,
+                epoch: *epoch,
+                discard: discards_reasoning.then_some(REASONING),
+            },
             Self::End(end) => {
                 let (message, finish_reason) = match &end.outcome {
                     Outcome::Completed { finish_reason } => ("Response completed", Some(finish_reason.as_str())),
@@ -262,6 +291,8 @@ enum Payload<'a> {
         message: &'a str,
         generation_id: GenerationId,
         epoch: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        discard: Option<&'a str>,
     },
     End {
         message: &'a str,
@@ -289,7 +320,11 @@ enum Payload<'a> {
 struct Resumed {
     generation_id: GenerationId,
     epoch: u32,
+    discard: Option<String>,
 }
+
+/// What a take-over discards.
+const REASONING: &str = "reasoning";
 
 /// What is read of an end.
 #[derive(serde::Deserialize)]
@@ -366,6 +401,12 @@ mod tests {
                 r#"{{"type": "end", "message": "Response completed", "conversation_id": "{conversation_id}", "message_id": "{message_id}", "status": "completed", "finish_reason": "stop", "usage": {{"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}}}"#
             )
         );
+        let resumed = |discards_reasoning| Event::Resumed { generation_id, epoch: 2, discards_reasoning }.payload();
+        let plain = format!(
+            r#"{{"type": "resumed", "message": "Response resumed", "generation_id": "{generation_id}", "epoch": 2"#
+        );
+        assert_eq!(resumed(false), format!("{plain}}}"));
+        assert_eq!(resumed(true), format!(r#"{plain}, "discard": "reasoning"}}"#));
         let stopped = Event::End(End { conversation_id, message_id, outcome: Outcome::Stopped, usage: None });
         assert!(stopped.payload().contains(r#""message": "Response stopped""#));
         assert!(stopped.payload().ends_with(r#""status": "stopped", "finish_reason": null, "usage": null}"#));
@@ -401,7 +442,8 @@ mod tests {
         let completed = Outcome::Completed { finish_reason: "length".to_owned() };
         let events = [
             Event::Start(Start { conversation_id, generation_id, message_id, model: "local/\"m\"".to_owned() }),
-            Event::Resumed { generation_id, epoch: 7 },
+            Event::Resumed { generation_id, epoch: 7, discards_reasoning: false },
+            Event::Resumed { generation_id, epoch: 8, discards_reasoning: true },
             Event::End(End { conversation_id, message_id, outcome: completed, usage }),
             Event::End(End { conversation_id, message_id, outcome: Outcome::Stopped, usage: None }),
             Event::Error(Failure { retry_after: Some(7), ..Failure::new("provider_auth", "no", true) }),

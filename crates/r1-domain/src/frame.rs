@@ -89,7 +89,7 @@ mod tests {
         ];
         for (kind, content) in kinds {
             let mut out = Vec::new();
-            encode(&mut out, id, &Record { kind, cursor, content, ids: None });
+            encode(&mut out, id, &Record::new(kind, cursor, content));
             let payload = Event::read(kind, content).unwrap().payload();
             assert_eq!(String::from_utf8(out).unwrap(), format!("id: {id}:1.1020\ndata: {payload}\n\n"));
         }

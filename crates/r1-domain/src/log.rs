@@ -20,7 +20,7 @@ pub mod kind;
 #[cfg(test)]
 mod tests;
 
-pub use kind::{FIRST_GRAMMAR, GRAMMAR, Kind, OpenKind, PrivateKind};
+pub use kind::{FIRST_GRAMMAR, GRAMMAR, Kind, OpenKind, PrivateKind, REASONING_GRAMMAR};
 
 use crate::{
     cursor::Cursor,
@@ -90,6 +90,11 @@ pub fn push_private(records: &mut Vec<u8>, kind: PrivateKind, content: &[u8]) {
     push_record(records, kind.number(), content);
 }
 
+/// Appends what the model thought: the hot path as well.
+pub fn push_reasoning(records: &mut Vec<u8>, text: &str) {
+    push_record(records, Kind::Reasoning.number(), text.as_bytes());
+}
+
 /// Appends a chunk: the hot path, without a detour through [`Event`].
 pub fn push_chunk(records: &mut Vec<u8>, text: &str) {
     push_record(records, Kind::Chunk.number(), text.as_bytes());
@@ -138,6 +143,30 @@ pub struct Record<'a> {
     pub content: &'a str,
     /// The tokens that a chunk stands for, where they are known.
     pub ids: Option<TokenIds<'a>>,
+    /// The records without a seq that go with it.
+    before: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// An event by itself.
+    #[must_use]
+    pub const fn new(kind: Kind, cursor: Cursor, content: &'a str) -> Self {
+        Self { kind, cursor, content, ids: None, before: &[] }
+    }
+
+    /// The private records that go with it, in order.
+    pub fn private(&self) -> impl Iterator<Item = (PrivateKind, &'a [u8])> + use<'a> {
+        let mut rest = self.before;
+        // They were looked at when the event was read.
+        let next = move || {
+            let (number, after) = rest.split_first()?;
+            let (length, after) = take_number(after)?;
+            let (content, after) = after.split_at_checked(usize::try_from(length).ok()?)?;
+            rest = after;
+            Some((*number, content))
+        };
+        std::iter::from_fn(next).filter_map(|(number, content)| Some((PrivateKind::new(number)?, content)))
+    }
 }
 
 /// Walks over a log's events from a [`Position`].
@@ -168,7 +197,9 @@ impl<'a> Records<'a> {
     pub fn next_record(&mut self) -> Result<Option<Record<'a>>, DamagedLog> {
         let Position { mut offset, mut cursor } = self.position;
         let damaged = DamagedLog { offset };
+        let begin = offset;
         loop {
+            let before = self.bytes.get(begin..offset).unwrap_or_default();
             let rest = self.bytes.get(offset..).ok_or(damaged)?;
             let Some((number, rest)) = rest.split_first() else { return Ok(None) };
             let class = Class::of(*number).ok_or(damaged)?;
@@ -202,7 +233,7 @@ impl<'a> Records<'a> {
             }
             cursor.seq += 1;
             self.position = Position { offset, cursor };
-            return Ok(Some(Record { kind, cursor, content, ids }));
+            return Ok(Some(Record { kind, cursor, content, ids, before }));
         }
     }
 }

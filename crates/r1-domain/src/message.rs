@@ -5,6 +5,7 @@ use crate::{
     event::Failure,
     generation::State,
     id::{GenerationId, MessageId},
+    part::{Content, Part, reasoning_bytes},
     text::is_blank,
     time::Timestamp,
 };
@@ -49,13 +50,15 @@ pub struct Message {
     pub role: Role,
     /// The text; of a running answer, the text so far.
     pub content: String,
+    /// What it consists of, where that is more than the text: [`Content::parts`].
+    pub parts: Vec<Part>,
     /// State of the generation that writes it; `Completed` for messages that a person wrote.
     pub state: State,
     /// The model that wrote it, as `provider/model`.
     pub model: Option<String>,
     /// The newest generation of an assistant message.
     pub generation_id: Option<GenerationId>,
-    /// Of a running answer: the cursor of exactly the text in `content`.
+    /// Of a running answer: the cursor of exactly what is in `content` and `parts`.
     pub last_event: Option<Cursor>,
     /// Why the model ended (`stop`, `length`, …), when it did.
     pub finish_reason: Option<String>,
@@ -88,8 +91,15 @@ pub enum NotContinuable {
 }
 
 impl Message {
+    /// What it says, and all that stands beside it.
+    #[must_use]
+    pub fn into_content(self) -> Content {
+        Content { text: self.content, parts: self.parts }
+    }
+
     /// Whether a new generation may go on with this answer, whose newest one has ended: it was
-    /// stopped, interrupted, failed, or cut at a length limit, and has text, less than `most_bytes`.
+    /// stopped, interrupted, failed, or cut at a length limit, and has text, with all that was thought less than
+    /// `most_bytes`.
     ///
     /// # Errors
     /// [`NotContinuable`] says what to do instead.
@@ -102,7 +112,7 @@ impl Message {
             Err(NotContinuable::Complete)
         } else if self.content.is_empty() {
             Err(NotContinuable::Empty)
-        } else if self.content.len() >= most_bytes {
+        } else if self.content.len() + reasoning_bytes(&self.parts) >= most_bytes {
             Err(NotContinuable::Full)
         } else {
             Ok(())
@@ -151,6 +161,7 @@ mod tests {
             parent_id: None,
             role: Role::Assistant,
             content: content.to_owned(),
+            parts: Vec::new(),
             state,
             model: None,
             generation_id: None,

@@ -7,9 +7,9 @@
 //! so far, however it was cut into pieces; only what may still turn out to be such a beginning is
 //! held back, and never more than [`WINDOW`] characters.
 
-/// So many characters of the text so far are looked at.
+/// This many characters of the text so far are looked at.
 pub const WINDOW: usize = 256;
-/// So many repeated characters are no chance, wherever in a word they begin.
+/// This many repeated characters are no chance, wherever in a word they begin.
 const SURELY_REPEATED: usize = 4;
 
 /// Drops the start of a continuation that repeats the end of the text so far.

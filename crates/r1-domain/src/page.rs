@@ -45,7 +45,7 @@ impl FromStr for PageCursor {
 pub struct PageRequest {
     /// Start after this row; none for the first page.
     pub after: Option<PageCursor>,
-    /// At most so many rows; 1 or more.
+    /// At most this many rows; 1 or more.
     pub limit: usize,
 }
 

@@ -14,6 +14,7 @@ pub use terminal::Terminal;
 use crate::{
     access::Access,
     accounts::Accounts,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::{Generation, GenerationRequest},
     history::History,
@@ -23,6 +24,7 @@ use crate::{
     message::Message,
     nodes::Nodes,
     page::{Page, PageRequest},
+    part::Content,
     session::{NewSession, Rotation, Session, TokenHash},
     time::Timestamp,
     user::{NewUser, User},
@@ -157,7 +159,7 @@ pub struct NewGeneration {
     pub node_id: NodeId,
     /// What its log is written in: [`Generation::grammar`].
     pub grammar: u32,
-    /// The log's first records, from seq 1: `start`, and where it continues the text so far.
+    /// The log's first records, from seq 1: `start`, and where it continues the answer so far.
     pub start: Bytes,
     /// The key, if the client gave one.
     pub idempotency: Option<IdempotencyKey>,
@@ -171,7 +173,7 @@ pub struct NewGeneration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// More of the same message, whose newest generation the earlier one must be. Until it ends the
-    /// message keeps its text, and can't be searched for. It becomes the head if nothing follows it.
+    /// message keeps its text and parts, and can't be searched for. It becomes the head if nothing follows it.
     Continue,
     /// Another answer to the same question: a sibling of the earlier one's message, and the
     /// conversation's new head.
@@ -240,9 +242,9 @@ pub struct StoredLog {
     pub generation: Generation,
     /// Its whole log, from the first record. None when it was retired.
     pub records: Option<Bytes>,
-    /// The message's text, for a log that was retired: as this generation left it, whatever a later one
+    /// What the message says, for a log that was retired: as this generation left it, whatever a later one
     /// of the same message added.
-    pub text: String,
+    pub content: Content,
     /// The payload of the [`Terminal::event`] of a generation that ended, as it was written.
     pub terminal_payload: Option<String>,
 }
@@ -390,16 +392,29 @@ pub trait Store: Accounts + Instance + Jobs + Send + Sync + 'static {
     async fn conversation_delete(&self, owner: UserId, id: ConversationId, now: Timestamp) -> StoreResult<()>;
 
     /// A page of a conversation's messages, oldest first, all branches. A running answer has the
-    /// text of before its generation (none, where it isn't continued) and no `last_event`: its text is
-    /// in its log. Besides at the limit, a page ends
-    /// before the message whose `content` would make those of the page more than 1 MiB (UTF-8, added
-    /// up), with at least one message always; no more is read than that.
+    /// text and parts of before its generation (none, where it isn't continued) and no `last_event`: what it says
+    /// is in its log. Besides at the limit, a page ends
+    /// before the message whose `content` and stored parts would make those of the page more than 1 MiB (UTF-8,
+    /// added up), with at least one message always; no more is read than that.
     async fn message_list(
         &self,
         owner: UserId,
         conversation: ConversationId,
         page: PageRequest,
     ) -> StoreResult<Page<Message>>;
+
+    /// A page of one branch of a conversation, the newest page first; each message with its siblings. A page ends where
+    /// one of [`Store::message_list`] does, here before an older message, and a running answer has what it has there. A
+    /// conversation without messages has an empty page. `NotFound` for a message that is not in the conversation.
+    ///
+    /// Cost: by the page, not by the length of the conversation; to find the end of a branch, by what follows the named
+    /// message.
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage>;
 
     /// One message.
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message>;
@@ -429,7 +444,7 @@ pub trait Store: Accounts + Instance + Jobs + Send + Sync + 'static {
     async fn history(&self, owner: UserId, answer: MessageId, max_bytes: usize) -> StoreResult<History>;
 
     /// Appends to any number of logs in one commit, and ends those that have a `terminal`: state,
-    /// text, usage and search index go into the same commit. One outcome per append, in order.
+    /// text, parts, usage and search index go into the same commit. One outcome per append, in order.
     async fn log_append(&self, batch: Vec<LogAppend>) -> StoreResult<Vec<AppendOutcome>>;
 
     /// One generation.

@@ -96,7 +96,7 @@ pub const TABLES: [Table; 10] = [
         columns: columns!(
             id: Id, conversation_id: Id, owner_id: Id, parent_id: Id, role: Text, content: Text, state: Text,
             model: Text, generation_id: Id, finish_reason: Text, error_code: Text,
-            remembers_from: Id, created_at: Number
+            remembers_from: Id, created_at: Number, parts: Text
         ),
         key: 1,
     },

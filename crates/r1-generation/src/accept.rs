@@ -11,6 +11,7 @@ use r1_domain::{
     generation::Generation,
     id::{GenerationId, UserId},
     log::Position,
+    part::Content,
     provider::ResolvedModel,
     store::{Earlier, HistoryRead, IdempotencyKey, Store, StoreError, StoreResult, TurnOutcome},
 };
@@ -111,16 +112,16 @@ impl Engine {
     }
 
     /// Accepts a generation by `commit`, which is given the first records of its log, and runs it. What the
-    /// model gets to read may be on its way from there. `given` is the text with which the answer begins.
+    /// model gets to read may be on its way from there. `given` is what the answer says already.
     pub(crate) async fn accept(
         &self,
         generation: Generation,
         model: ResolvedModel,
-        given: Option<String>,
+        given: Option<Content>,
         admitted: Admitted,
         commit: impl FnOnce(Arc<dyn Store>, Bytes) -> Commit,
     ) -> Result<Accepted, EngineError> {
-        let log = Log::new(generation.id, generation.owner, &start_event(&generation), given.as_deref());
+        let log = Log::new(generation.id, generation.owner, &start_event(&generation), given.as_ref());
         let commit = commit(self.store.clone(), log.start_records());
         let running = Running::new(Arc::new(log), &generation);
         // In the registry before the commit: whoever learns of the generation from storage finds

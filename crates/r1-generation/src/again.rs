@@ -1,8 +1,8 @@
 //! Another generation where one has ended: more of the same answer, or another answer to the same
 //! question.
 //!
-//! **Invariant (the log is the truth):** a continued answer's new log begins with the text so far, so
-//! a message's text is always the fold of its newest generation's log.
+//! **Invariant (the log is the truth):** a continued answer's new log begins with all that the message says so far,
+//! so a message is always the fold of its newest generation's log.
 
 use std::sync::Arc;
 
@@ -11,7 +11,9 @@ use futures::FutureExt;
 use r1_domain::{
     generation::{Generation, GenerationRequest, State},
     id::{GenerationId, MessageId, UserId},
+    log::{FIRST_GRAMMAR, REASONING_GRAMMAR},
     message::NotContinuable,
+    part::Content,
     store::{IdempotencyKey, NewGeneration, Purpose, Store},
 };
 
@@ -95,7 +97,7 @@ impl Engine {
             // The model and the seed as before: an answer that was cut goes on as it would have.
             ..earlier.request.clone()
         };
-        self.begin(&earlier, Purpose::Continue, request, Some(message.content), how.idempotency, admitted).await
+        self.begin(&earlier, Purpose::Continue, request, Some(message.into_content()), how.idempotency, admitted).await
     }
 
     /// Answers the question of `earlier`'s message again: another message beside that one, whatever
@@ -138,7 +140,7 @@ impl Engine {
         earlier: &Generation,
         purpose: Purpose,
         mut request: GenerationRequest,
-        given: Option<String>,
+        given: Option<Content>,
         idempotency: Option<IdempotencyKey>,
         admitted: Admitted,
     ) -> Result<Accepted, EngineError> {
@@ -160,7 +162,7 @@ impl Engine {
             state: State::Running,
             epoch: 1,
             node_id: admitted.life.node_id,
-            grammar: self.node.grammar(),
+            grammar: self.node.grammar().max(given.as_ref().map_or(FIRST_GRAMMAR, grammar_of)),
             request,
             created_at: now,
             ..earlier.clone()
@@ -183,4 +185,9 @@ impl Engine {
         };
         self.accept(generation, model, given, admitted, commit).await
     }
+}
+
+/// What a log that begins with this is written in, at the least: whoever does not know it would lose a part.
+fn grammar_of(given: &Content) -> u32 {
+    if given.parts.is_empty() { FIRST_GRAMMAR } else { REASONING_GRAMMAR }
 }

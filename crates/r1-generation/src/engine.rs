@@ -10,15 +10,16 @@ use std::{
 };
 
 use futures::FutureExt;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use r1_domain::{
     cursor::Cursor,
     generation::{Generation, State},
     id::{ConversationId, GenerationId, NodeId, UserId},
     jobs::FollowUp,
-    log::Position,
+    log::{Position, REASONING_GRAMMAR},
     message::Message,
     nodes::{Bus, Nodes, Signal},
+    part::Content,
     provider::{Models, ResolvedModel},
     store::Store,
     time::Clock,
@@ -35,7 +36,7 @@ use crate::{
     options::Options,
     reader::Reader,
     registry::{Registry, Running},
-    run::Run,
+    run::{Lost, Run},
     start::whole_records,
     turnstile::Turnstile,
     writer::{Queue, Writer},
@@ -339,7 +340,7 @@ impl Engine {
         let _ = tokio::time::timeout(STOP_TIME, stored).await;
     }
 
-    /// Gives running answers of a page of messages their text so far and its cursor, each from one
+    /// Gives running answers of a page of messages what they say so far and its cursor, each from one
     /// snapshot of its log.
     ///
     /// # Errors
@@ -358,11 +359,12 @@ impl Engine {
                 None => None,
             };
             match folded {
-                // Nothing is visible between the commit that accepts it and the next instant: the row's
-                // text stands then.
+                // Nothing is visible between the commit that accepts it and the next instant: what the row
+                // says stands then.
                 Some(folded) if folded.last == Cursor::BEGINNING => {}
                 Some(folded) if folded.terminal.is_none() => {
-                    message.content = folded.text;
+                    message.content = folded.content.text;
+                    message.parts = folded.content.parts;
                     message.last_event = Some(folded.last);
                 }
                 // It ended after the page was read.
@@ -378,7 +380,7 @@ impl Engine {
         life: &Life,
         model: ResolvedModel,
         generation: &Generation,
-        partial_answer: Option<String>,
+        so_far: Option<Content>,
     ) -> Run {
         Run {
             store: self.store.clone(),
@@ -397,9 +399,12 @@ impl Engine {
             generation_id: generation.id,
             conversation_id: generation.conversation_id,
             message_id: generation.message_id,
-            before: running.log.head(),
-            partial_answer,
+            written: so_far.as_ref().map_or(0, Content::bytes),
+            partial_answer: so_far.map(|content| content.text).filter(|text| !text.is_empty()),
             partial_ids: None,
+            keeps_reasoning: generation.grammar >= REASONING_GRAMMAR,
+            lost: Lost::default(),
+            calls: Mutex::default(),
             remembers_from: Default::default(),
             is_first: AtomicBool::new(false),
             stop: running.stop.clone(),

@@ -9,6 +9,7 @@
 //! writer calls after its commit, in [`Log::accepted`], after the commit that accepts the question, and in
 //! [`Log::stored`] and [`Log::extend`], which are given what storage has.
 
+mod appending;
 mod following;
 mod reading;
 #[cfg(test)]
@@ -21,14 +22,17 @@ use parking_lot::Mutex;
 use r1_domain::{
     cursor::Cursor,
     event::Event,
+    fold::unfold,
     frame,
     id::{GenerationId, UserId},
-    log::{DamagedLog, Position, Records, check_each, push, push_chunk, push_tokens},
+    log::{DamagedLog, Position, Records, check_each, push},
+    part::Content,
     store::{Fold, LogAppend, Terminal},
 };
 use slab::Slab;
 use tokio::{sync::Notify, time::Instant};
 
+pub(crate) use appending::Refused;
 pub(crate) use reading::Found;
 use reading::SLICE;
 
@@ -109,40 +113,19 @@ impl Taken {
     /// How much a commit with it writes, about.
     pub(crate) fn bytes(&self) -> usize {
         let fold = self.append.fold.as_ref().map_or(0, |fold| fold.records.len());
-        let text = self.append.terminal.as_ref().map_or(0, |terminal| terminal.text.len());
-        self.append.records.len() + fold + text
+        let content = self.append.terminal.as_ref().map_or(0, |terminal| terminal.content.bytes());
+        self.append.records.len() + fold + content
     }
 }
 
-/// What came of a chunk.
-pub(crate) struct Appended {
-    /// The log was idle: the writer must be told.
-    pub(crate) tell_writer: bool,
-    /// Bytes that wait for the writer.
-    pub(crate) backlog: usize,
-    /// The chunk is nowhere, and the run must end: the log has its terminal event, or another process has it.
-    pub(crate) refused: Option<Refused>,
-}
-
-/// Why a log takes no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// It has its terminal event, stored or not.
-    Ended,
-    /// It is another process's.
-    Fenced,
-}
-
 impl Log {
-    /// The log of a new generation: `start`, and the text with which it begins where it goes on with
-    /// a message. Not visible yet.
-    pub(crate) fn new(id: GenerationId, owner: UserId, start: &Event, given: Option<&str>) -> Self {
-        let mut records = Vec::with_capacity(512 + given.map_or(0, str::len));
+    /// The log of a new generation: `start`, and what the message says already where it goes on with
+    /// one. Not visible yet.
+    pub(crate) fn new(id: GenerationId, owner: UserId, start: &Event, given: Option<&Content>) -> Self {
+        let mut records = Vec::with_capacity(512 + given.map_or(0, Content::bytes));
         push(&mut records, start);
-        if let Some(given) = given {
-            push_chunk(&mut records, given);
-        }
-        let head = Cursor { epoch: 1, seq: 1 + u64::from(given.is_some()) };
+        let given = given.map_or(0, |given| unfold(&mut records, given));
+        let head = Cursor { epoch: 1, seq: 1 + given };
         Self::with(id, owner, records, head, Position::START, Phase::Open)
     }
 
@@ -199,49 +182,6 @@ impl Log {
         wake(state);
     }
 
-    /// Appends a chunk.
-    pub(crate) fn append_chunk(&self, text: &str) -> Appended {
-        self.append_tokens(text, &[])
-    }
-
-    /// Appends a chunk with the tokens that it stands for; none where they aren't known.
-    pub(crate) fn append_tokens(&self, text: &str, ids: &[u32]) -> Appended {
-        let mut state = self.state.lock();
-        let refused = match state.phase {
-            Phase::Open => None,
-            Phase::Ending | Phase::Ended => Some(Refused::Ended),
-            Phase::Abandoned => Some(Refused::Fenced),
-        };
-        if refused.is_some() {
-            return Appended { tell_writer: false, backlog: 0, refused };
-        }
-        push_tokens(&mut state.records, text, ids);
-        let tell_writer = state.advance();
-        Appended { tell_writer, backlog: state.records.len() - state.visible.offset, refused: None }
-    }
-
-    /// Appends the first event of a log that lost it, and with it all others. True if the writer must be
-    /// told.
-    pub(crate) fn append_start(&self, start: &Event) -> bool {
-        let mut state = self.state.lock();
-        push(&mut state.records, start);
-        state.advance()
-    }
-
-    /// Appends a take-over. True if the writer must be told.
-    pub(crate) fn append_resumed(&self, epoch: u32) -> bool {
-        self.state.lock().resume(self.id, epoch)
-    }
-
-    /// Appends the terminal event. True if the writer must be told.
-    pub(crate) fn append_terminal(&self, terminal: Terminal) -> bool {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Open {
-            return false;
-        }
-        state.end(terminal)
-    }
-
     /// Drops all that is not visible, after a commit of which nobody knows whether the disk has it, and
     /// ends the log there. Readers are sent away. The log stays queued.
     pub(crate) fn fail(&self, terminal: Terminal) {
@@ -256,7 +196,7 @@ impl Log {
         state.failed = true;
         if epoch > visible.cursor.epoch {
             // The take-over is stored, its entry is not: what comes next must be of its epoch.
-            state.resume(self.id, epoch);
+            state.resume(self.id, epoch, false);
         }
         state.end(terminal);
         wake(state);
@@ -408,8 +348,8 @@ impl LogState {
     }
 
     /// Appends a take-over. True if the writer must be told.
-    fn resume(&mut self, generation_id: GenerationId, epoch: u32) -> bool {
-        push(&mut self.records, &Event::Resumed { generation_id, epoch });
+    fn resume(&mut self, generation_id: GenerationId, epoch: u32, discards_reasoning: bool) -> bool {
+        push(&mut self.records, &Event::Resumed { generation_id, epoch, discards_reasoning });
         self.head.epoch = epoch;
         self.advance()
     }

@@ -15,8 +15,8 @@ pub struct Options {
     pub max_tokens: Option<u32>,
     /// Newest bytes of a conversation that go to the model.
     pub history_bytes: usize,
-    /// Of a node among others: it renews its lease before so much time has gone, or is taken for gone.
+    /// Of a node among others: it renews its lease before this time has gone, or is taken for gone.
     pub lease: Duration,
-    /// Readers are sent away when storage has failed for so long.
+    /// Readers are sent away when storage has failed for this long.
     pub stall_limit: Duration,
 }

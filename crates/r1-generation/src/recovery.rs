@@ -1,8 +1,9 @@
 //! Taking over the generations of a process that is gone.
 //!
 //! Nothing that a reader saw is lost: it is in the log. If no word had been written (but those that
-//! a continued answer began with) the question is asked again; if the provider can go on from a partial answer it does; else the answer is
-//! `interrupted` and keeps its text.
+//! a continued answer began with) the question is asked again; if the provider can go on from a partial answer it does;
+//! else the answer is `interrupted` and keeps what it says. What was thought before a word was written is thought again:
+//! the take-over's entry says that it counts no more.
 //!
 //! Where the log has the tokens of all that its generation has written, the provider goes on from
 //! these, and so as the run would have that is gone. One token unknown, and it goes on from the text.
@@ -10,9 +11,12 @@
 use std::sync::Arc;
 
 use r1_domain::{
+    call::Call,
     event::{Event, Failure},
+    fold::fold_each,
     generation::Generation,
-    log::{GRAMMAR, Kind, Position, Records},
+    log::{GRAMMAR, Kind, PrivateKind},
+    part::Content,
     provider::ResolvedModel,
     store::{StoredLog, Terminal},
     token_ids::TokenIds,
@@ -24,7 +28,7 @@ use crate::{
     error::EngineError,
     log::{Log, SharedLog},
     registry::Running,
-    run::{Run, interrupted, record_end, span},
+    run::{Lost, Run, interrupted, record_end, span, tokens::estimate},
     start::start_event,
 };
 
@@ -93,7 +97,7 @@ impl Engine {
         let mut generation = orphan.generation;
         let records = orphan.records.unwrap_or_default().to_vec();
         let given = generation.request.given_bytes;
-        let Written { mut text, chunks, ids } = written(&records, given)?;
+        let Written { mut content, chunks, ids, lost: lost_calls } = written(&records, given)?;
         let life = self.node.life()?;
         // A log that readers here follow already becomes the run's own, so that they notice nothing.
         let followed = self.following.end(generation.id);
@@ -121,26 +125,31 @@ impl Engine {
         }
         generation.epoch += 1;
         // Lost to damage, with all that came after it; but the message's row has it still.
-        let lost = if text.len() < given {
+        let lost = if content.text.len() < given {
             let message = self.store.message_get(generation.owner, generation.message_id).await;
-            message.ok().and_then(|message| message.content.get(text.len()..given).map(str::to_owned))
+            message.ok().and_then(|message| message.content.get(content.text.len()..given).map(str::to_owned))
         } else {
             None
         };
-        let mut tell_writer = log.head().seq == 0 && log.append_start(&start_event(&generation));
-        tell_writer |= log.append_resumed(generation.epoch);
-        if let Some(lost) = lost {
-            tell_writer |= log.append_chunk(&lost).tell_writer;
-            text.push_str(&lost);
-        }
-        if tell_writer {
-            self.queue.push(&log);
-        }
-        let nothing_written = text.len() <= given;
+        let nothing_written = content.text.len() + lost.as_ref().map_or(0, String::len) <= given;
         let next = match interrupted_by {
             Some(why) => Err(interrupted(why)),
             None => self.may_go_on(&generation.request.model, generation.epoch, nothing_written),
         };
+        // Asked again, the model thinks again.
+        let discards_reasoning = next.is_ok() && nothing_written && content.ends_in_reasoning();
+        if discards_reasoning {
+            content.discard_reasoning();
+        }
+        let mut tell_writer = log.head().seq == 0 && log.append_start(&start_event(&generation));
+        tell_writer |= log.append_resumed(generation.epoch, discards_reasoning);
+        if let Some(lost) = lost {
+            tell_writer |= log.append_chunk(&lost).tell_writer;
+            content.push_text(&lost);
+        }
+        if tell_writer {
+            self.queue.push(&log);
+        }
         let span = span(&generation);
         match next {
             Ok(model) => {
@@ -148,12 +157,11 @@ impl Engine {
                 generation.request.max_tokens = generation.request.max_tokens.map(|most| match &ids {
                     // None may be left: the end, and why it is one, is the provider's to say all the same.
                     Some(ids) => most.saturating_sub(u32::try_from(ids.len()).unwrap_or(u32::MAX)),
-                    // A chunk is a token, give or take; the one that was given took none.
-                    None => most.saturating_sub(chunks.saturating_sub(u32::from(given > 0))).max(1),
+                    // A chunk is a token, give or take.
+                    None => most.saturating_sub(chunks).max(1),
                 });
-                let partial = (!text.is_empty()).then_some(text);
-                let run = self.run(&running, &life, model, &generation, partial);
-                let run = Run { partial_ids: ids.map(Into::into), ..run };
+                let run = self.run(&running, &life, model, &generation, Some(content));
+                let run = Run { partial_ids: ids.map(Into::into), lost: lost_calls, ..run };
                 self.runs.spawn(run.run(None).instrument(span));
             }
             Err(failure) => {
@@ -161,7 +169,11 @@ impl Engine {
                 tracing::info!(parent: &span, "generation {} is interrupted", generation.id);
                 let event = Event::Error(failure);
                 record_end(&span, &event);
-                if log.append_terminal(Terminal::new(event, text, self.clock.now())) {
+                // What they were given nobody looks up any more.
+                let calls: Vec<Call> = lost_calls.call(&generation.request.model, 0).into_iter().collect();
+                let usage = calls.first().and_then(|call| call.usage);
+                let terminal = Terminal { usage, ..Terminal::new(event, content, self.clock.now()) };
+                if log.append_terminal(terminal, &calls) {
                     self.queue.push(&log);
                 }
             }
@@ -214,34 +226,47 @@ impl Drop for Untaken<'_> {
 /// What a log says that its generation has done.
 #[derive(Debug, PartialEq, Eq)]
 struct Written {
-    /// All its text, what it began with included.
-    text: String,
-    /// In how many chunks that came.
+    /// All that it says, what it began with included.
+    content: Content,
+    /// In how many chunks came what was not given.
     chunks: u32,
     /// The tokens of all the text that was not given; none where there is no such text, or a token of it
     /// isn't known.
     ids: Option<Vec<u32>>,
+    /// Its calls of the model, all of which are gone.
+    lost: Lost,
 }
 
 fn written(records: &[u8], given: usize) -> Result<Written, EngineError> {
-    let (mut text, mut chunks, mut ids) = (String::new(), 0, Some(Vec::new()));
-    let mut walk = Records::new(records, Position::START);
-    while let Some(record) = walk.next_record()? {
+    let (mut chunks, mut ids) = (0, Some(Vec::new()));
+    let (mut lost, mut heard) = (Lost::default(), false);
+    let folded = fold_each(records, |record, before| {
+        let before = before.text.len();
+        let is_own = match record.kind {
+            Kind::Chunk => before + record.content.len() > given,
+            Kind::Reasoning => record.private().all(|(kind, _)| kind != PrivateKind::GIVEN),
+            Kind::Resumed => {
+                heard = false;
+                false
+            }
+            _ => false,
+        };
+        if !is_own {
+            return;
+        }
+        lost.calls += u64::from(!std::mem::replace(&mut heard, true));
+        lost.completion_tokens += estimate(record.content);
         if record.kind != Kind::Chunk {
-            continue;
+            return;
         }
-        let before = text.len();
-        text.push_str(record.content);
         chunks += 1;
-        if text.len() > given {
-            let known = record.ids.filter(|_| before >= given).and_then(TokenIds::read);
-            ids = ids.zip(known).map(|(mut ids, known)| {
-                ids.extend(known);
-                ids
-            });
-        }
-    }
-    Ok(Written { text, chunks, ids: ids.filter(|ids| !ids.is_empty()) })
+        let known = record.ids.filter(|_| before >= given).and_then(TokenIds::read);
+        ids = ids.take().zip(known).map(|(mut ids, known)| {
+            ids.extend(known);
+            ids
+        });
+    })?;
+    Ok(Written { content: folded.content, chunks, ids: ids.filter(|ids| !ids.is_empty()), lost })
 }
 
 #[cfg(test)]
@@ -271,7 +296,12 @@ mod tests {
         let known = log(&[("a", &[1]), ("bc", &[2, 70_000]), ("d", &[4])]);
         assert_eq!(
             written(&known, 0).unwrap(),
-            Written { text: "abcd".to_owned(), chunks: 3, ids: Some(vec![1, 2, 70_000, 4]) }
+            Written {
+                content: "abcd".into(),
+                chunks: 3,
+                ids: Some(vec![1, 2, 70_000, 4]),
+                lost: Lost { calls: 1, completion_tokens: 3 }
+            }
         );
         assert_eq!(ids(&log(&[("a", &[1]), ("b", &[]), ("c", &[3])]), 0), None, "one is not");
         assert_eq!(ids(&log(&[("a", &[]), ("b", &[])]), 0), None, "as older builds wrote it");
@@ -282,10 +312,10 @@ mod tests {
     fn a_take_over_loses_none() {
         let mut records = log(&[("a", &[1])]);
         let generation_id = GenerationId::new(Timestamp::from_micros(1));
-        push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
+        push(&mut records, &Event::Resumed { generation_id, epoch: 2, discards_reasoning: false });
         push_tokens(&mut records, "b", &[2]);
         assert_eq!(ids(&records, 0), Some(vec![1, 2]));
-        push(&mut records, &Event::Resumed { generation_id, epoch: 3 });
+        push(&mut records, &Event::Resumed { generation_id, epoch: 3, discards_reasoning: false });
         push_chunk(&mut records, "by text alone");
         assert_eq!(ids(&records, 0), None);
     }
@@ -306,6 +336,7 @@ mod tests {
         // kind, length, length of the ids, the id
         assert_eq!(records, [6, 4, 2, 0xac, 2, b'a']);
         records[4] |= 0x80;
-        assert_eq!(written(&records, 0).unwrap(), Written { text: "a".to_owned(), chunks: 1, ids: None });
+        let lost = Lost { calls: 1, completion_tokens: 1 };
+        assert_eq!(written(&records, 0).unwrap(), Written { content: "a".into(), chunks: 1, ids: None, lost });
     }
 }

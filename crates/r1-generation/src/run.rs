@@ -4,8 +4,9 @@
 //! stop, a limit or the server's shutdown.
 
 mod asking;
+mod calls;
 mod history;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -18,11 +19,13 @@ use std::{
 use futures::FutureExt;
 use parking_lot::Mutex;
 use r1_domain::{
-    cursor::Cursor,
+    call::Call,
     event::{End, Event, Failure, INTERRUPTED, Outcome, Usage},
+    fold::Folded,
     generation::{Generation, GenerationRequest},
     id::{ConversationId, GenerationId, MessageId, UserId},
     jobs::{EndingAnswer, FollowUp, NewJob},
+    part::{Content, Part, Reasoning},
     provider::ResolvedModel,
     store::{HistoryRead, Store, Terminal},
     time::{Clock, Timestamp},
@@ -30,6 +33,9 @@ use r1_domain::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field::Empty};
+
+use calls::{Calls, Made};
+use tokens::about;
 
 use crate::{
     log::SharedLog,
@@ -59,12 +65,18 @@ pub(crate) struct Run {
     pub(crate) generation_id: GenerationId,
     pub(crate) conversation_id: ConversationId,
     pub(crate) message_id: MessageId,
-    /// The log's newest event before the run.
-    pub(crate) before: Cursor,
     /// The answer so far, of a run that is taken over or goes on with a message.
     pub(crate) partial_answer: Option<String>,
+    /// Bytes of text and reasoning that the log has before the run.
+    pub(crate) written: usize,
     /// The tokens of its end, of a run that is taken over, where the log has them all.
     pub(crate) partial_ids: Option<Arc<[u32]>>,
+    /// Whether what the model thinks goes into the log: where all who may go on with it know that.
+    pub(crate) keeps_reasoning: bool,
+    /// What calls for the same generation used whose processes are gone.
+    pub(crate) lost: Lost,
+    /// What it asks of the model.
+    pub(crate) calls: Mutex<Calls>,
     /// The oldest message that the model was given, where that was not all of them.
     pub(crate) remembers_from: Mutex<Option<MessageId>>,
     /// Nothing was answered before it on its branch: known once the history is.
@@ -76,11 +88,27 @@ pub(crate) struct Run {
     pub(crate) begun: Instant,
 }
 
+/// Calls of a model that left no record, as their process was killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// How many of them were heard.
+    pub(crate) calls: u64,
+    /// About how many tokens they gave.
+    pub(crate) completion_tokens: u64,
+}
+
+impl Lost {
+    /// As one call, where each was given this many tokens.
+    pub(crate) fn call(self, model: &str, prompt_tokens: u64) -> Option<Call> {
+        let usage = Usage::estimate(self.calls.saturating_mul(prompt_tokens), self.completion_tokens);
+        (self.calls > 0).then(|| Call { model: model.to_owned(), usage: Some(usage), ..Call::default() })
+    }
+}
+
 /// How a run ended.
 enum Ending {
     Completed {
         finish_reason: String,
-        usage: Option<Usage>,
     },
     Stopped,
     Failed(Failure),
@@ -153,8 +181,8 @@ impl Run {
     }
 
     fn others_can_go_on(&self) -> bool {
-        let nothing_said = self.log.head() == self.before;
-        nothing_said || self.model.provider.can_continue()
+        // What was only thought is thought again.
+        !self.calls.lock().has_spoken() || self.model.provider.can_continue()
     }
 
     /// Ready when other nodes shall go on with it, and can.
@@ -166,14 +194,7 @@ impl Run {
     }
 
     async fn finish(&self, ending: Ending) {
-        let text = match self.log.text().await {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::error!("generation {} has an unreadable log: {error}", self.generation_id);
-                String::new()
-            }
-        };
-        let event = match ending {
+        let outcome = match ending {
             Ending::LeftBehind => {
                 self.log.abandon();
                 self.registry.remove(&self.log);
@@ -186,16 +207,22 @@ impl Run {
                 return;
             }
             Ending::Ended => return,
-            Ending::Completed { finish_reason, usage } => self.end(Outcome::Completed { finish_reason }, usage),
-            Ending::Stopped => self.end(Outcome::Stopped, None),
-            Ending::Failed(failure) => Event::Error(Failure { request_id: self.request.request_id.clone(), ..failure }),
+            Ending::Completed { finish_reason } => Ok(Outcome::Completed { finish_reason }),
+            Ending::Stopped => Ok(Outcome::Stopped),
+            Ending::Failed(failure) => Err(failure),
+        };
+        let (content, calls, usage) = self.sum_up().await;
+        let (conversation_id, message_id) = (self.conversation_id, self.message_id);
+        let event = match outcome {
+            Ok(outcome) => Event::End(End { conversation_id, message_id, outcome, usage }),
+            Err(failure) => Event::Error(Failure { request_id: self.request.request_id.clone(), ..failure }),
         };
         record_end(&Span::current(), &event);
         let now = self.clock.now();
-        let also = self.what_follows(&event, &text, now);
+        let also = self.what_follows(&event, &content.text, now);
         let remembers_from = *self.remembers_from.lock();
-        let terminal = Terminal { remembers_from, also, ..Terminal::new(event, text, now) };
-        if self.log.append_terminal(terminal) {
+        let terminal = Terminal { usage, remembers_from, also, ..Terminal::new(event, content, now) };
+        if self.log.append_terminal(terminal, &calls) {
             self.queue.push(&self.log);
         }
     }
@@ -215,8 +242,44 @@ impl Run {
         })
     }
 
-    fn end(&self, outcome: Outcome, usage: Option<Usage>) -> Event {
-        Event::End(End { conversation_id: self.conversation_id, message_id: self.message_id, outcome, usage })
+    /// What the message says, what is kept of the calls of this run, and what all calls for the generation used. What
+    /// no provider counted is estimated: of a call that was cut, too, once the provider had begun to answer.
+    async fn sum_up(&self) -> (Content, Vec<Call>, Option<Usage>) {
+        let mut made = self.calls.lock().take(Instant::now());
+        let mut folded = self.log.fold_whole().await.unwrap_or_else(|error| {
+            tracing::error!("generation {} has an unreadable log: {error}", self.generation_id);
+            Folded::default()
+        });
+        let before = folded.calls.len();
+        if let Some(lost) = self.lost.call(&self.model.name, made.first().map_or(0, Made::prompt_tokens)) {
+            folded.end_call(lost);
+        }
+        // No call is made again once a word came: all are the last one's.
+        if let Some(last) = made.last_mut().filter(|last| last.is_uncounted()) {
+            last.call.usage = Some(Usage::estimate(last.prompt_tokens(), self.words(&folded.content)));
+        }
+        for mut made in made {
+            if made.is_uncounted() {
+                made.call.usage = Some(Usage::estimate(made.prompt_tokens(), 0));
+            }
+            folded.end_call(made.call);
+        }
+        let usage = folded.usage();
+        (folded.content, folded.calls.split_off(before), usage)
+    }
+
+    /// About how many tokens the model has given in this run.
+    fn words(&self, content: &Content) -> u64 {
+        let given = self.partial_answer.as_ref().map_or(0, String::len);
+        let mut thought_before = self.written.saturating_sub(given);
+        let text = about(content.text.get(given..).unwrap_or_default());
+        let thoughts = content.parts.iter().map(|part| {
+            let Part::Reasoning(Reasoning { text, .. }) = part else { return 0 };
+            let before = thought_before.min(text.len());
+            thought_before -= before;
+            about(text.get(before..).unwrap_or_default())
+        });
+        text + thoughts.sum::<u64>()
     }
 }
 

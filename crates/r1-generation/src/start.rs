@@ -2,8 +2,9 @@
 
 use r1_domain::{
     event::{Event, Start},
+    fold::unfold,
     generation::{Generation, State},
-    log::{Kind, push, push_chunk, push_epoch, push_terminal},
+    log::{Kind, push, push_epoch, push_terminal},
     store::StoredLog,
 };
 
@@ -24,12 +25,10 @@ pub(crate) fn whole_records(stored: &StoredLog) -> Vec<u8> {
         return records.to_vec();
     }
     let generation = &stored.generation;
-    let mut records = Vec::with_capacity(stored.text.len() + 1024);
+    let mut records = Vec::with_capacity(stored.content.bytes() + 1024);
     push_epoch(&mut records, generation.epoch.saturating_add(1));
     push(&mut records, &start_event(generation));
-    if !stored.text.is_empty() {
-        push_chunk(&mut records, &stored.text);
-    }
+    unfold(&mut records, &stored.content);
     if let Some(payload) = &stored.terminal_payload {
         let ended_well = matches!(generation.state, State::Completed | State::Stopped);
         push_terminal(&mut records, if ended_well { Kind::End } else { Kind::Error }, payload);

@@ -227,7 +227,7 @@ impl Writer {
                 request_id: running.as_ref().and_then(|running| running.request_id.clone()),
                 ..Failure::new("storage_failed", message, true)
             };
-            log.fail(Terminal::new(Event::Error(failure), shown.text, self.clock.now()));
+            log.fail(Terminal::new(Event::Error(failure), shown.content, self.clock.now()));
             if let Some(running) = running {
                 running.stop.cancel();
             }

@@ -27,6 +27,8 @@ mod ask;
 mod failure;
 #[path = "engine/follow_up.rs"]
 mod follow_up;
+#[path = "engine/reasoning.rs"]
+mod reasoning;
 #[path = "engine/stop.rs"]
 mod stop;
 
@@ -112,7 +114,7 @@ async fn the_answers_limit_cuts_between_characters_and_ends_it() -> Result<()> {
     run.text("漢").await?;
     run.dropped().await;
     let folded = accepted.reader.fold().await?;
-    assert_eq!(folded.text, "x".repeat(98));
+    assert_eq!(folded.content.text, "x".repeat(98));
     ensure!(folded.terminal.context("an end")?.payload().contains(r#""finish_reason": "length""#));
     Ok(())
 }
@@ -173,7 +175,7 @@ async fn what_can_go_on_is_left_to_the_next_start() -> Result<()> {
     run.done().await?;
     let reader = next.attach(world.user, Target::Generation(id), None).await?.context("a stream")?;
     let folded = reader.fold().await?;
-    assert_eq!((folded.text.as_str(), folded.last.epoch), ("The sentence ends.", 2));
+    assert_eq!((folded.content.text.as_str(), folded.last.epoch), ("The sentence ends.", 2));
     Ok(())
 }
 
@@ -232,7 +234,7 @@ async fn a_take_over_asks_with_exactly_the_tokens_whose_text_is_in_the_log() -> 
     run.text("hot").await?;
     run.done().await?;
     let folded = reader.fold().await?;
-    assert_eq!((folded.last.epoch, folded.text.ends_with("hot")), (4, true));
+    assert_eq!((folded.last.epoch, folded.content.text.ends_with("hot")), (4, true));
     Ok(())
 }
 
@@ -252,7 +254,7 @@ async fn an_answer_that_lacks_only_its_end_is_asked_for_that() -> Result<()> {
     let run = provider.next_run().await;
     assert_eq!(run.request().max_tokens, Some(0));
     run.done_with("length", None).await?;
-    assert_eq!(reader.fold().await?.text, "ab");
+    assert_eq!(reader.fold().await?.content.text, "ab");
     Ok(())
 }
 
@@ -277,7 +279,7 @@ async fn a_continued_answer_is_taken_over_by_its_own_tokens() -> Result<()> {
     assert_eq!((asked.partial_answer.as_deref(), asked.partial_ids.as_deref()), (Some("The sun is"), Some(&[7][..])));
     assert_eq!(asked.max_tokens, Some(99), "what was given took none");
     run.done().await?;
-    assert_eq!(reader.fold().await?.text, "The sun is");
+    assert_eq!(reader.fold().await?.content.text, "The sun is");
     Ok(())
 }
 
@@ -327,7 +329,7 @@ async fn a_given_text_that_was_lost_to_damage_is_restored() -> Result<()> {
         run.done().await?;
         let reader = next.attach(user, Target::Generation(id), None).await?.context("a stream")?;
         let folded = reader.fold().await?;
-        assert_eq!((folded.text.as_str(), folded.last.epoch), ("The sun was hot", 3));
+        assert_eq!((folded.content.text.as_str(), folded.last.epoch), ("The sun was hot", 3));
         ensure!(folded.start.is_some(), "a log begins with a start: {damage}");
     }
     Ok(())
@@ -346,7 +348,7 @@ async fn a_draining_engine_takes_nothing_and_finishes_what_it_has() -> Result<()
     run.text("whole").await?;
     run.done().await?;
     draining.await;
-    assert_eq!(accepted.reader.fold().await?.text, "whole");
+    assert_eq!(accepted.reader.fold().await?.content.text, "whole");
     Ok(())
 }
 
@@ -386,7 +388,7 @@ async fn a_repetition_is_not_a_word() -> Result<()> {
     run.text("sun is").await?;
     run.text(" hot").await?;
     run.done().await?;
-    assert_eq!(accepted.reader.fold().await?.text, "The sun is hot");
+    assert_eq!(accepted.reader.fold().await?.content.text, "The sun is hot");
     let asked = provider.requests();
     assert_eq!((asked.len(), asked[1].turns.len(), asked[1].partial_answer.as_deref()), (3, 3, None));
     assert_eq!(asked[1], asked[2]);
@@ -405,7 +407,7 @@ async fn a_continued_answer_has_the_room_that_is_left() -> Result<()> {
     run.text(&"y".repeat(20)).await?;
     run.dropped().await;
     let folded = accepted.reader.fold().await?;
-    assert_eq!((folded.text.len(), folded.text.matches('y').count()), (100, 10));
+    assert_eq!((folded.content.text.len(), folded.content.text.matches('y').count()), (100, 10));
     let refused = world.engine.go_on(world.user, newest, Continuation::default()).await.err();
     ensure!(matches!(refused, Some(EngineError::NotContinuable(NotContinuable::Full))), "{refused:?}");
     let refused = world.engine.go_on(world.user, id, Continuation::default()).await.err();
@@ -442,7 +444,7 @@ async fn a_continued_run_without_a_word_is_left_to_the_next_start() -> Result<()
     run.done().await?;
     let reader = next.attach(world.user, Target::Generation(newest), None).await?.context("a stream")?;
     let folded = reader.fold().await?;
-    assert_eq!((folded.text.as_str(), folded.last.epoch), ("The sun is hot", 2));
+    assert_eq!((folded.content.text.as_str(), folded.last.epoch), ("The sun is hot", 2));
     Ok(())
 }
 
@@ -475,7 +477,7 @@ async fn a_retry_asks_as_before_but_for_what_is_changed() -> Result<()> {
     let run = provider.next_run().await;
     run.text("second").await?;
     run.done().await?;
-    assert_eq!(again.reader.fold().await?.text, "second");
+    assert_eq!(again.reader.fold().await?.content.text, "second");
     let [first, second] = &provider.requests()[..] else { anyhow::bail!("two requests") };
     assert_eq!((&first.turns, second.temperature, second.max_tokens), (&second.turns, Some(0.5), Some(8)));
     assert_eq!(second.partial_answer, None);

@@ -87,7 +87,7 @@ async fn a_request_is_decided_though_its_client_is_gone() -> Result<()> {
     let run = provider.next_run().await;
     run.text("one answer").await?;
     run.done().await?;
-    assert_eq!(accepted.reader.fold().await?.text, "one answer");
+    assert_eq!(accepted.reader.fold().await?.content.text, "one answer");
     assert_eq!((world.store.calls("turn_begin"), provider.requests().len()), (1, 1));
     Ok(())
 }
@@ -111,13 +111,13 @@ async fn fifty_at_once_continue_once_and_retry_once() -> Result<()> {
     assert_eq!(again.generation_id, continued);
     run.text(" more").await?;
     run.done().await?;
-    assert_eq!(again.reader.fold().await?.text, "half more");
+    assert_eq!(again.reader.fold().await?.content.text, "half more");
     assert_eq!(world.engine.go_on(world.user, first, how()).await?.generation_id, continued);
 
     let how = || Retry { idempotency: Some(key("r", 1)), ..Default::default() };
     provider.plan(Plan::Answer("again".to_owned()));
     let retried = one(join_all((0..50).map(|_| world.engine.retry(world.user, first, how()))).await)?;
-    assert_eq!(world.engine.retry(world.user, first, how()).await?.reader.fold().await?.text, "again");
+    assert_eq!(world.engine.retry(world.user, first, how()).await?.reader.fold().await?.content.text, "again");
     assert_ne!(retried, continued);
     assert_eq!(provider.requests().len(), 3);
     Ok(())
@@ -176,7 +176,7 @@ async fn the_key_of_a_refused_request_is_free() -> Result<()> {
 
     // None of them is remembered: each was another request under the key, and so is this.
     provider.plan(Plan::Answer("fine".to_owned()));
-    assert_eq!(world.engine.send(world.user, keyed("f", 6)).await?.reader.fold().await?.text, "fine");
+    assert_eq!(world.engine.send(world.user, keyed("f", 6)).await?.reader.fold().await?.content.text, "fine");
     ensure!(matches!(refused(keyed("a", 1)).await, Some(EngineError::KeyReused)), "now it is");
     Ok(())
 }
@@ -200,7 +200,7 @@ async fn a_key_is_remembered_for_a_day_longer_than_the_log() -> Result<()> {
     let again = world.engine.send(world.user, keyed("once", 1)).await?;
     assert_eq!(again.generation_id, id);
     let folded = again.reader.fold().await?;
-    assert_eq!((folded.text.as_str(), folded.terminal.is_some()), ("the answer", true));
+    assert_eq!((folded.content.text.as_str(), folded.terminal.is_some()), ("the answer", true));
 
     world.clock.advance(Duration::from_secs(2));
     purge(&world).await?;

@@ -299,7 +299,7 @@ async fn going_on_with_an_answer_keeps_it_whatever_is_left_out() -> Result<()> {
     chat.provider.plan(Plan::Refuse(refused(ProviderErrorCode::ContextTooLong)));
     chat.provider.plan(Plan::Answer("is hot.".to_owned()));
     let more = chat.world.engine.go_on(chat.world.user, generation, Continuation::default()).await?;
-    assert_eq!(more.reader.fold().await?.text, "The sun is hot.");
+    assert_eq!(more.reader.fold().await?.content.text, "The sun is hot.");
     let given = chat.given();
     assert_eq!((given[2].len(), &given[3][..2]), (5, &["u:two".to_owned(), "a:The sun is".to_owned()][..]));
     ensure!(given[3].len() == 3 && given[3] == given[2][2..], "{given:?}");
@@ -310,7 +310,7 @@ async fn going_on_with_an_answer_keeps_it_whatever_is_left_out() -> Result<()> {
     let (generation, _) = chat.ask("three").await?;
     chat.provider.plan(Plan::Answer("Well.".to_owned()));
     let more = chat.world.engine.go_on(chat.world.user, generation, Continuation::default()).await?;
-    assert_eq!(more.reader.fold().await?.text, "\nWell.");
+    assert_eq!(more.reader.fold().await?.content.text, "\nWell.");
     let given = chat.given();
     assert_eq!(given[given.len() - 1].last().map(String::as_str), Some("u:three"));
     Ok(())

@@ -134,7 +134,7 @@ async fn kinds_that_are_not_known_go_on_with_the_answer() -> Result<()> {
     assert_eq!(frames, shown);
     let log = life.store.log_read(owner, id).await?;
     ensure!(log.records.context("a log")?.starts_with(&written), "byte for byte");
-    assert_eq!(log.text, "half whole");
+    assert_eq!(log.content.text, "half whole");
     Ok(())
 }
 
@@ -192,7 +192,7 @@ async fn an_earlier_log_is_made_again_as_it_was() -> Result<()> {
     run.text("whole").await?;
     assert_eq!(brief(&life.replay(owner, first, None).await?)?, again, "while the message is being continued");
     run.done().await?;
-    assert_eq!(accepted.reader.fold().await?.text, "half whole");
+    assert_eq!(accepted.reader.fold().await?.content.text, "half whole");
     assert_eq!(brief(&life.replay(owner, first, None).await?)?, again, "and after that");
     let seen = Cursor { epoch: 1, seq: 2 };
     assert_eq!(brief(&life.replay(owner, first, Some(seen)).await?)?, again, "all of it, for a place that is gone");

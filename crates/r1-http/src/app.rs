@@ -36,7 +36,7 @@ pub struct Settings {
     pub attaches_per_user: Option<usize>,
     /// Requests per minute and user; none: any number.
     pub requests_per_minute: Option<u32>,
-    /// A client has so long to send a request's body.
+    /// A client has this long to send a request's body.
     pub request_timeout: Duration,
     /// Pause after which a quiet stream gets a heartbeat.
     pub heartbeat: Duration,

@@ -1,7 +1,6 @@
-//! Query parameters of lists, and their pages on the wire.
+//! Query parameters of lists.
 
 use r1_domain::page::{PageCursor, PageRequest};
-use serde::Deserialize;
 
 use crate::error::ApiError;
 
@@ -10,33 +9,21 @@ const DEFAULT_LIMIT: usize = 50;
 /// Most rows of a page.
 const MOST: usize = 200;
 
-/// Which part of a list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-    /// Rows per page, 1 to 200; 50 if not given.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<usize>,
-}
-
-impl ListQuery {
-    pub(crate) fn page(&self) -> Result<PageRequest, ApiError> {
-        page_of(self.cursor.as_deref(), self.limit)
-    }
-}
-
 /// The page that a query's `cursor` and `limit` ask for.
 pub(crate) fn page_of(cursor: Option<&str>, limit: Option<usize>) -> Result<PageRequest, ApiError> {
     let after = cursor
         .map(str::parse::<PageCursor>)
         .transpose()
         .map_err(|error| ApiError::bad_parameter("cursor", error.to_string()))?;
+    Ok(PageRequest { after, limit: limit_of(limit)? })
+}
+
+/// How many rows a query's `limit` asks for.
+pub(crate) fn limit_of(limit: Option<usize>) -> Result<usize, ApiError> {
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::bad_parameter("limit", format!("must be 1 to {MOST}")));
+    if (1..=MOST).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ApiError::bad_parameter("limit", format!("must be 1 to {MOST}")))
     }
-    Ok(PageRequest { after, limit })
 }

@@ -21,38 +21,61 @@ use crate::{
     v1::{auth, chat, conversations, health, list_models, me},
 };
 
+type Routes = OpenApiRouter<App>;
+
 fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
-    let (router, mut document) = OpenApiRouter::with_openapi(ApiDocument::openapi())
-        .routes(v1(routes!(auth::register::register)))
-        .routes(v1(routes!(auth::login::login)))
-        .routes(v1(routes!(auth::refresh::refresh)))
-        .routes(v1(routes!(auth::logout::logout)))
-        .routes(v1(routes!(auth::get_me::get_me)))
-        .routes(v1(routes!(auth::get_session::get_session)))
-        .routes(v1(routes!(me::change_password::change_password)))
-        .routes(v1(routes!(
-            conversations::create_conversation::create_conversation,
-            conversations::list_conversations::list_conversations
-        )))
-        .routes(v1(routes!(
-            conversations::get_conversation::get_conversation,
-            conversations::update_conversation::update_conversation,
-            conversations::delete_conversation::delete_conversation
-        )))
-        .routes(v1(routes!(conversations::list_messages::list_messages)))
-        .routes(v1(routes!(chat::create_stream::create_stream, chat::attach_stream::attach_stream)))
-        .routes(v1(routes!(chat::create_answer::create_answer)))
-        .routes(v1(routes!(chat::get_generation::get_generation)))
-        .routes(v1(routes!(chat::stop_generation::stop_generation)))
-        .routes(v1(routes!(chat::continue_generation::continue_generation)))
-        .routes(v1(routes!(chat::retry_generation::retry_generation)))
-        .routes(v1(routes!(list_models::list_models)))
-        .routes(v1(routes!(health::get_health)))
-        .routes(v1(routes!(health::get_liveness)))
-        .routes(v1(routes!(health::get_readiness)))
-        .split_for_parts();
+    let routes = OpenApiRouter::with_openapi(ApiDocument::openapi());
+    let routes = [people, conversations, answers, this_server].into_iter().fold(routes, |routes, more| more(routes));
+    let (router, mut document) = routes.split_for_parts();
     complete(&mut document);
     (router, document)
+}
+
+fn people(routes: Routes) -> Routes {
+    routes
+        .routes(v1(routes!(auth::register::register))) // POST /auth/register
+        .routes(v1(routes!(auth::login::login))) // POST /auth/login
+        .routes(v1(routes!(auth::refresh::refresh))) // POST /auth/refresh
+        .routes(v1(routes!(auth::logout::logout))) // POST /auth/logout
+        .routes(v1(routes!(auth::get_me::get_me))) // GET /auth/me
+        .routes(v1(routes!(auth::get_session::get_session))) // GET /auth/session
+        .routes(v1(routes!(me::change_password::change_password))) // POST /me/password
+        .routes(v1(routes!(me::get_usage::get_usage))) // GET /me/usage
+}
+
+fn conversations(routes: Routes) -> Routes {
+    routes
+        .routes(v1(routes!(
+            conversations::create_conversation::create_conversation, // POST /conversations
+            conversations::list_conversations::list_conversations,   // GET /conversations
+        )))
+        .routes(v1(routes!(
+            conversations::get_conversation::get_conversation, // GET /conversations/{id}
+            conversations::update_conversation::update_conversation, // PATCH /conversations/{id}
+            conversations::delete_conversation::delete_conversation, // DELETE /conversations/{id}
+        )))
+        .routes(v1(routes!(conversations::list_messages::list_messages))) // GET /conversations/{id}/messages
+}
+
+fn answers(routes: Routes) -> Routes {
+    routes
+        .routes(v1(routes!(
+            chat::create_stream::create_stream, // POST /chat/stream
+            chat::attach_stream::attach_stream, // GET /chat/stream
+        )))
+        .routes(v1(routes!(chat::create_answer::create_answer))) // POST /chat
+        .routes(v1(routes!(chat::get_generation::get_generation))) // GET /chat/generations/{id}
+        .routes(v1(routes!(chat::stop_generation::stop_generation))) // POST /chat/generations/{id}/stop
+        .routes(v1(routes!(chat::continue_generation::continue_generation))) // POST /chat/generations/{id}/continue
+        .routes(v1(routes!(chat::retry_generation::retry_generation))) // POST /chat/generations/{id}/retry
+}
+
+fn this_server(routes: Routes) -> Routes {
+    routes
+        .routes(v1(routes!(list_models::list_models))) // GET /models
+        .routes(v1(routes!(health::get_health))) // GET /health
+        .routes(v1(routes!(health::get_liveness))) // GET /health/live
+        .routes(v1(routes!(health::get_readiness))) // GET /health/ready
 }
 
 /// Puts a route below `/api/v1`. By its whole path: a nested router's would be cut off and kept aside
@@ -103,4 +126,27 @@ fn cors(app: &App) -> Option<CorsLayer> {
             .expose_headers([header::RETRY_AFTER, problem::REQUEST_ID.clone()])
             .max_age(std::time::Duration::from_secs(600))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_each_handler_stand_its_method_and_path() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let mut operations = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let Some(handler) = operation["operationId"].as_str() else { continue };
+                let route = format!("// {} {}", method.to_uppercase(), path.trim_start_matches("/api/v1"));
+                let stands = include_str!("router.rs")
+                    .lines()
+                    .any(|line| line.contains(&format!("::{handler}")) && line.ends_with(&route));
+                assert!(stands, "router.rs has no line of {handler} that ends with {route}");
+                operations += 1;
+            }
+        }
+        assert!(operations > 20, "{operations}");
+    }
 }

@@ -8,3 +8,4 @@ pub(crate) mod health;
 pub(crate) mod list_models;
 pub(crate) mod me;
 mod params;
+mod part;

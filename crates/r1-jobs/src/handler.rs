@@ -16,7 +16,7 @@ pub enum JobError {
     Passing {
         /// For the log: no prompt, no name, no key.
         why: String,
-        /// Not before so much time has gone. None: the runner knows a pause.
+        /// Not before this much time has gone. None: the runner knows a pause.
         after: Option<Duration>,
     },
     /// It won't succeed, however often it is tried.

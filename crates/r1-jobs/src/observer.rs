@@ -32,7 +32,7 @@ impl Ending {
 
 /// Must be quick and wait for nothing. Does nothing about what it is not interested in.
 pub trait Observer: Send + Sync + 'static {
-    /// An attempt at a job of this kind ended so, after so much time.
+    /// An attempt at a job of this kind ended so, after this much time.
     fn attempted(&self, _kind: &'static str, _ending: Ending, _took: Duration) {}
 
     /// A job of this kind had a model answer, which the provider counted so. `model` is the provider's own name for it.

@@ -65,7 +65,7 @@ pub struct SupervisorOptions {
     /// Bytes of attention cache kept for conversations that may go on, besides those being answered;
     /// 64 MiB if none. `llama-server` takes whole MiB: it is rounded down.
     pub kv_budget: Option<u64>,
-    /// A child unused for so long is stopped.
+    /// A child unused for this long is stopped.
     pub idle_unload: Duration,
     /// How long things may take.
     pub timing: Timing,
@@ -78,17 +78,17 @@ pub struct Timing {
     pub acquire: Duration,
     /// A child that is not ready by then counts as crashed.
     pub start: Duration,
-    /// A child gets so long to end by itself before it is killed.
+    /// A child gets this long to end by itself before it is killed.
     pub stop: Duration,
     /// Pause after the first crash; it doubles with each further one, up to `backoff_max`.
     pub backoff: Duration,
     /// Longest pause after a crash.
     pub backoff_max: Duration,
-    /// So many crashes in a row, none with a stable time in between, are a crash loop.
+    /// This many crashes in a row, none with a stable time in between, are a crash loop.
     pub crash_limit: u32,
-    /// A child that was ready for so long is stable.
+    /// A child that was ready for this long is stable.
     pub stable: Duration,
-    /// After a failure, nothing is tried for so long.
+    /// After a failure, nothing is tried for this long.
     pub retry: Duration,
 }
 

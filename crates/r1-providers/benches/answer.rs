@@ -24,7 +24,7 @@ fn chunk(id: usize, text: &str) -> String {
     )
 }
 
-/// An answer in packets of so many chunks.
+/// An answer in packets of this many chunks.
 fn packets(size: usize, chunk: impl Fn(usize) -> String) -> Vec<Bytes> {
     let chunks: Vec<_> = (0..CHUNKS).map(chunk).collect();
     chunks.chunks(size).map(|some| Bytes::from(some.concat())).collect()

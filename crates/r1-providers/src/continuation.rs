@@ -19,9 +19,9 @@ pub(crate) struct Seam {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// So many bytes of what was sent have come back, and nothing else.
+    /// This many bytes of what was sent have come back, and nothing else.
     Echo(usize),
-    /// So many bytes of the tail have come again, and nothing else.
+    /// This many bytes of the tail have come again, and nothing else.
     Tail(usize),
     /// The seam is behind us.
     Through,

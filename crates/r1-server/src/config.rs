@@ -222,7 +222,7 @@ pub(crate) struct LocalModelConfig {
     pub(crate) context: Option<usize>,
     /// Memory that keeps conversations warm, in bytes; none is what the engine thinks right.
     pub(crate) kv_budget: Option<u64>,
-    /// Unused for so long, it is stopped.
+    /// Unused for this long, it is stopped.
     pub(crate) idle_unload: Duration,
 }
 

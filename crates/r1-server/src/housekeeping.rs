@@ -16,7 +16,7 @@ use crate::SIGNING_KEY;
 const EVERY: Duration = Duration::from_secs(60);
 /// Rows in one transaction: few enough that no commit of a chunk waits for it.
 const SLICE: usize = 200;
-/// An ended or expired session is kept for so long, to recognise its refresh token.
+/// An ended or expired session is kept for this long, to recognise its refresh token.
 const SESSIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long things are kept.

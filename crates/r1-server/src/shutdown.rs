@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// At most so much of the time is kept back from the running answers.
+/// At most this much of the time is kept back from the running answers.
 const REST: Duration = Duration::from_secs(5);
-/// Connections get at most so long to take their last bytes, and the local model to end.
+/// Connections get at most this long to take their last bytes, and the local model to end.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// By when what must have happened.

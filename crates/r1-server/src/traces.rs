@@ -22,7 +22,7 @@ use tracing::{Level, Metadata, Span, Subscriber, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-/// The last spans may take so long to be handed over.
+/// The last spans may take this long to be handed over.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// Where spans go.

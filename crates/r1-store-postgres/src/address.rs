@@ -18,7 +18,7 @@ use crate::tls::{Tls, Verify};
 
 /// For one address of a host to answer.
 const SOCKET_TIME: Duration = Duration::from_secs(5);
-/// A peer that does not acknowledge for so long is gone.
+/// A peer that does not acknowledge for this long is gone.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// What may stand behind a URL's question mark: the driver's, and `sslrootcert`.

@@ -1,7 +1,7 @@
 //! Conversations.
 
 use r1_domain::{
-    conversation::{Conversation, ConversationChange, TitledBy, tip_of},
+    conversation::{Conversation, ConversationChange, TitledBy},
     id::{ConversationId, GenerationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
@@ -10,6 +10,7 @@ use r1_domain::{
 use tokio_postgres::Row;
 
 use crate::{
+    branch,
     column::{self, text},
     connection::Db,
     error::Fault,
@@ -153,7 +154,7 @@ pub(crate) async fn change(
     // Whose it is comes first: a stranger learns nothing of its messages. And nobody asks in it meanwhile.
     lock(db, owner, id).await?;
     let head = match change.head {
-        Some(message) => match tip(db, owner, id, message).await? {
+        Some(message) => match branch::tip(db, owner, id, message).await? {
             Some(tip) => Some(tip.as_uuid()),
             None => return Ok(None),
         },
@@ -176,19 +177,6 @@ pub(crate) async fn retitle(
     title: &str,
 ) -> Result<bool, Fault> {
     Ok(db.run(RETITLE, &[&id.as_uuid(), &owner.as_uuid(), &text(words), &text(title)]).await? > 0)
-}
-
-const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = $1 AND owner_id = $2
-    ORDER BY created_at, id";
-
-/// The end of the branch through a message, if that is in the conversation.
-async fn tip(db: &Db, owner: UserId, id: ConversationId, through: MessageId) -> Result<Option<MessageId>, Fault> {
-    let mut messages = Vec::new();
-    for row in db.all(TREE, &[&id.as_uuid(), &owner.as_uuid()]).await? {
-        let message = column::id(&row, 0, MessageId::from_uuid)?;
-        messages.push((message, column::optional_id(&row, 1, MessageId::from_uuid)?));
-    }
-    Ok(tip_of(messages, through))
 }
 
 fn found(row: Option<Row>) -> Result<Conversation, Fault> {

@@ -12,6 +12,7 @@
 mod access;
 mod account;
 mod address;
+mod branch;
 mod bus;
 mod column;
 mod connection;

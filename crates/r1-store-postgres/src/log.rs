@@ -17,6 +17,7 @@ use r1_domain::{
     generation::{Generation, GenerationRequest},
     id::{GenerationId, UserId},
     log::check,
+    part::Content,
     store::{AppendOutcome, LogAppend, StoreError, StoreResult, StoredLog, Terminal},
 };
 use tokio::{sync::Mutex, time::sleep};
@@ -142,17 +143,18 @@ impl Writer {
             let usage = |usage| serde_json::to_string(&usage).map_err(|_| Fault::Broken("usage is not JSON"));
             let ended: Vec<Uuid> = ends.iter().map(|(id, _)| id.as_uuid()).collect();
             let states: Vec<&str> = ends.iter().map(|(_, end)| end.state().as_str()).collect();
-            let usages = ends.iter().map(|(_, end)| end.usage().map(usage).transpose());
+            let usages = ends.iter().map(|(_, end)| end.usage.map(usage).transpose());
             let usages: Vec<Option<String>> = usages.collect::<Result<_, _>>()?;
             let payloads: Vec<String> = ends.iter().map(|(_, end)| end.event.payload()).collect();
             let payloads: Vec<_> = payloads.iter().map(|payload| text(payload)).collect();
             let times: Vec<i64> = ends.iter().map(|(_, end)| end.ended_at.as_micros()).collect();
-            let texts: Vec<_> = ends.iter().map(|(_, end)| text(&end.text)).collect();
+            let texts: Vec<_> = ends.iter().map(|(_, end)| text(&end.content.text)).collect();
             let reasons: Vec<_> = ends.iter().map(|(_, end)| end.finish_reason().map(text)).collect();
             let codes: Vec<_> = ends.iter().map(|(_, end)| end.failure().map(|failure| text(&failure.code))).collect();
             let memories: Vec<Option<Uuid>> =
                 ends.iter().map(|(_, end)| end.remembers_from.map(|id| id.as_uuid())).collect();
-            let words: Vec<_> = ends.iter().map(|(_, end)| indexed(&end.text)).collect();
+            let words: Vec<_> = ends.iter().map(|(_, end)| indexed(&end.content.text)).collect();
+            let parts: Vec<_> = ends.iter().map(|(_, end)| end.content.outline()).collect();
             let also = Also::of(&ends);
             db.all(
                 APPEND_AND_END,
@@ -172,6 +174,7 @@ impl Writer {
                     &codes,
                     &words,
                     &memories,
+                    &parts,
                     &also.after,
                     &also.ids,
                     &also.owners,
@@ -263,7 +266,7 @@ macro_rules! append {
 
 const APPEND: &str = concat!("WITH ", append!(), " SELECT generation_id FROM stored");
 
-/// What ends with a log: state and usage, the message's text, the conversation's place in the list, the
+/// What ends with a log: state and usage, the message's text and parts, the conversation's place in the list, the
 /// search index, the work that follows.
 const APPEND_AND_END: &str = concat!(
     "WITH ",
@@ -271,16 +274,17 @@ const APPEND_AND_END: &str = concat!(
     ", ended AS (
         UPDATE generation g SET state = e.state, usage = e.usage, terminal = e.payload, ended_at = e.ended_at
         FROM stored JOIN unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-                                $12::text[], $13::text[], $14::text[], $15::uuid[])
-            AS e (id, state, usage, payload, ended_at, content, finish_reason, error_code, words, remembers_from)
+                                $12::text[], $13::text[], $14::text[], $15::uuid[], $16::text[])
+            AS e (id, state, usage, payload, ended_at, content, finish_reason, error_code, words, remembers_from,
+                  parts)
             ON e.id = stored.generation_id
         WHERE g.id = e.id
         RETURNING g.message_id, g.conversation_id, g.owner_id, e.state, e.ended_at, e.content, e.finish_reason,
-                  e.error_code, e.words, e.remembers_from
+                  e.error_code, e.words, e.remembers_from, e.parts
     ),
     told AS (
         UPDATE message m SET content = e.content, state = e.state, finish_reason = e.finish_reason,
-                             error_code = e.error_code,
+                             error_code = e.error_code, parts = e.parts,
                              remembers_from = coalesce(e.remembers_from, m.remembers_from)
         FROM ended e WHERE m.id = e.message_id
     ),
@@ -299,8 +303,8 @@ const APPEND_AND_END: &str = concat!(
     also AS (
         INSERT INTO job (id, owner_id, conversation_id, kind, key, payload, epoch, attempts, run_at, created_at)
         SELECT a.id, a.owner_id, a.conversation_id, a.kind, a.key, a.payload, 0, 0, a.now, a.now
-        FROM stored JOIN unnest($16::uuid[], $17::uuid[], $18::uuid[], $19::uuid[], $20::text[], $21::text[],
-                                $22::text[], $23::bigint[])
+        FROM stored JOIN unnest($17::uuid[], $18::uuid[], $19::uuid[], $20::uuid[], $21::text[], $22::text[],
+                                $23::text[], $24::bigint[])
             AS a (after, id, owner_id, conversation_id, kind, key, payload, now) ON a.after = stored.generation_id
         ON CONFLICT DO NOTHING
     )
@@ -377,7 +381,7 @@ pub(crate) async fn insert_part(
 
 /// One statement is one snapshot.
 const READ: &str = "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
-        g.created_at, g.grammar, g.log_retired, m.content, g.terminal, log.records, log.dense
+        g.created_at, g.grammar, g.log_retired, m.content, g.terminal, log.records, log.dense, m.parts
     FROM generation g
     JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
     JOIN message m ON m.id = g.message_id
@@ -393,11 +397,11 @@ const READ: &str = "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.
 pub(crate) async fn read(db: &Db, owner: UserId, id: GenerationId) -> Result<StoredLog, Fault> {
     let row = db.maybe(READ, &[&id.as_uuid(), &owner.as_uuid()]).await?.ok_or(StoreError::NotFound)?;
     let generation = generation::from_row(&row)?;
-    let content = column::string(&row, 11)?;
+    let content = Content::stored(column::string(&row, 11)?, column::get(&row, 15)?);
     let terminal_payload = column::optional_string(&row, 12)?;
     if column::get(&row, 10)? {
-        let text = of_generation(db, &generation, content).await?;
-        return Ok(StoredLog { generation, records: None, text, terminal_payload });
+        let content = of_generation(db, &generation, content).await?;
+        return Ok(StoredLog { generation, records: None, content, terminal_payload });
     }
     let records: Vec<u8> = column::get::<Option<_>>(&row, 13)?.unwrap_or_default();
     let dense = column::get::<Option<bool>>(&row, 14)? != Some(false);
@@ -406,15 +410,15 @@ pub(crate) async fn read(db: &Db, owner: UserId, id: GenerationId) -> Result<Sto
         (false, true) => return Err(Fault::Broken("a log has a gap")),
         (false, false) => Readable::read(db, id).await?.records,
     };
-    Ok(StoredLog { generation, records: Some(records.into()), text: content, terminal_payload })
+    Ok(StoredLog { generation, records: Some(records.into()), content, terminal_payload })
 }
 
 const NEXT_REQUEST: &str = "SELECT request FROM generation
     WHERE conversation_id = $1 AND (created_at, id) > ($2, $3) AND message_id = $4
     ORDER BY created_at, id LIMIT 1";
 
-/// What of a message's text stood there when this generation of it ended: the next one was given that.
-async fn of_generation(db: &Db, generation: &Generation, mut text: String) -> Result<String, Fault> {
+/// What of a message stood there when this generation of it ended: the next one was given that.
+async fn of_generation(db: &Db, generation: &Generation, mut content: Content) -> Result<Content, Fault> {
     let next = db
         .maybe(
             NEXT_REQUEST,
@@ -429,9 +433,9 @@ async fn of_generation(db: &Db, generation: &Generation, mut text: String) -> Re
     if let Some(next) = next {
         let next: GenerationRequest =
             serde_json::from_str(column::get(&next, 0)?).map_err(|_| Fault::Broken("a request is not JSON"))?;
-        text.truncate(text.floor_char_boundary(next.given_bytes));
+        content.truncate(next.given_bytes);
     }
-    Ok(text)
+    Ok(content)
 }
 
 #[cfg(test)]

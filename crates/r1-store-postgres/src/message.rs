@@ -7,6 +7,7 @@ use r1_domain::{
     id::{ConversationId, GenerationId, MessageId, UserId},
     message::{Message, Role, Turn},
     page::{Page, PageCursor, PageRequest},
+    part::Content,
     store::StoreError,
     time::Timestamp,
 };
@@ -20,15 +21,17 @@ use crate::{
     error::Fault,
 };
 
-/// A page ends before the message whose text would make it more: 200 of the longest would be 160 MB.
-const PAGE_BYTES: i64 = 1 << 20;
+/// A page ends before the message whose text and parts would make it more: 200 of the longest would be 160 MB.
+pub(crate) const PAGE_BYTES: i64 = 1 << 20;
 
-fn from_row(row: &Row) -> Result<Message, Fault> {
+pub(crate) fn from_row(row: &Row) -> Result<Message, Fault> {
+    let content = Content::stored(column::string(row, 3)?, column::get(row, 12)?);
     Ok(Message {
         id: column::id(row, 0, MessageId::from_uuid)?,
         parent_id: column::optional_id(row, 1, MessageId::from_uuid)?,
         role: column::role(row, 2)?,
-        content: column::string(row, 3)?,
+        content: content.text,
+        parts: content.parts,
         state: column::state(row, 4)?,
         model: column::optional_string(row, 5)?,
         generation_id: column::optional_id(row, 6, GenerationId::from_uuid)?,
@@ -93,8 +96,10 @@ pub(crate) async fn insert(db: &Db, message: &NewMessage, written: Written<'_>) 
 /// The texts' lengths are known without reading them; only those of the page are sent.
 const LIST: &str = "SELECT id, parent_id, role, CASE WHEN bytes <= $6 OR number = 1 THEN content END, state, model,
         generation_id, finish_reason, error_code, remembers_from, created_at,
-        CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation g WHERE g.id = sized.generation_id) END
-    FROM (SELECT *, sum(octet_length(content)) OVER page AS bytes, row_number() OVER page AS number
+        CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation g WHERE g.id = sized.generation_id) END,
+        CASE WHEN bytes <= $6 OR number = 1 THEN parts END
+    FROM (SELECT *, sum(octet_length(content) + coalesce(octet_length(parts), 0)) OVER page AS bytes,
+                 row_number() OVER page AS number
           FROM message
           WHERE conversation_id = $1 AND owner_id = $2 AND (created_at, id) > ($3, $4)
           WINDOW page AS (ORDER BY created_at, id ROWS UNBOUNDED PRECEDING)
@@ -126,7 +131,8 @@ pub(crate) async fn list(
 
 const GET: &str = "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
         m.error_code, m.remembers_from, m.created_at,
-        CASE WHEN m.error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END
+        CASE WHEN m.error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END,
+        m.parts
     FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
     WHERE m.id = $1 AND m.owner_id = $2";
 

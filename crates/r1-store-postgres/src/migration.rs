@@ -24,14 +24,16 @@ struct Migration {
 /// In order, without gaps; each expands the schema, or contracts what no program of the version before uses.
 /// Each is the pair of SQLite's of the same number. One that was released never
 /// changes.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration { version: 1, needs: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, needs: 2, sql: include_str!("../migrations/0002_nodes.sql") },
     Migration { version: 3, needs: 2, sql: include_str!("../migrations/0003_folded_names.sql") },
     Migration { version: 4, needs: 2, sql: include_str!("../migrations/0004_memory.sql") },
     Migration { version: 5, needs: 2, sql: include_str!("../migrations/0005_people.sql") },
     Migration { version: 6, needs: 6, sql: include_str!("../migrations/0006_grammar.sql") },
+    Migration { version: 7, needs: 6, sql: include_str!("../migrations/0007_parts.sql") },
     Migration { version: 8, needs: 6, sql: include_str!("../migrations/0008_jobs.sql") },
+    Migration { version: 9, needs: 6, sql: include_str!("../migrations/0009_branches.sql") },
 ];
 
 /// The newest version that this build knows.

@@ -29,10 +29,10 @@ pub struct PostgresOptions {
     pub place: Option<Uuid>,
     /// Of the key that signs tokens: all processes of one database must have the same.
     pub keys: KeyFingerprints,
-    /// At most so many connections for requests, opened at first need. There are four more: for the
+    /// At most this many connections for requests, opened at first need. There are four more: for the
     /// logs, for the lease, and two for hints.
     pub connections: usize,
-    /// Another process that migrates the schema is given so long.
+    /// Another process that migrates the schema is given this long.
     pub migration_wait: Duration,
 }
 

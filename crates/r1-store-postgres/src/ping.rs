@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::{account, column, connection::Db, error::Fault, pool::Pool};
 
-/// For so long a look's result is good enough.
+/// For this long a look's result is good enough.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// What a look found: for many.

@@ -19,10 +19,10 @@ use crate::{
     error::Fault,
 };
 
-/// A request waits so long for an operation, up to its commit, and then for that.
+/// A request waits this long for an operation, up to its commit, and then for that.
 const OPERATION_TIME: Duration = Duration::from_secs(10);
 const COMMIT_TIME: Duration = Duration::from_secs(5);
-/// An operation is tried so often, with a pause between.
+/// An operation is tried this often, with a pause between.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 

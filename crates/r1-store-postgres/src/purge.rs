@@ -11,7 +11,7 @@ use crate::{
     usage::{each_used, sums},
 };
 
-/// A slice has at most so many logs: each has a row per commit that it was part of.
+/// A slice has at most this many logs: each has a row per commit that it was part of.
 const MOST_LOGS: usize = 64;
 
 const LOGS: &str = "WITH old AS (

@@ -10,6 +10,7 @@ use r1_domain::{
     generation::Generation,
     id::{GenerationId, NodeId},
     log::GRAMMAR,
+    part::Content,
     store::StoredLog,
 };
 
@@ -44,7 +45,7 @@ fn stored(generation: Generation, log: Option<Readable>) -> StoredLog {
     }
     // What a running answer says is in its log; its row has what an earlier generation wrote.
     let records = log.map(|log| log.records.into());
-    StoredLog { generation, records, text: String::new(), terminal_payload: None }
+    StoredLog { generation, records, content: Content::default(), terminal_payload: None }
 }
 
 const TAKE_OVER: &str = "UPDATE generation SET epoch = epoch + 1, node_id = $3, state = 'running',

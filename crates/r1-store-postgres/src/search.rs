@@ -11,7 +11,7 @@ use r1_domain::id::{MessageId, UserId};
 
 use crate::{connection::Db, error::Fault};
 
-/// So much of a message's text is indexed, from its beginning.
+/// This much of a message's text is indexed, from its beginning.
 const INDEXED_BYTES: usize = 32 * 1024;
 
 /// The document of an owner's text: two parameters or columns.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use r1_domain::{
     access::Access,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
@@ -23,7 +24,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    access, account,
+    access, account, branch,
     bus::PostgresBus,
     connection::{Connector, Db, Purpose},
     conversation,
@@ -276,6 +277,15 @@ impl Store for PostgresStore {
         page: PageRequest,
     ) -> StoreResult<Page<Message>> {
         self.pool.read(|db| async move { message::list(&db, owner, conversation, page).await }).await
+    }
+
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage> {
+        self.pool.read(|db| async move { branch::page(&db, owner, conversation, request).await }).await
     }
 
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {

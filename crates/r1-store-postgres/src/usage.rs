@@ -32,23 +32,38 @@ macro_rules! sums {
 
 pub(crate) use {each_used, sums};
 
+/// The sums of those that two conditions let in.
+macro_rules! usage {
+    ($present:literal, $deleted:literal) => {
+        concat!(
+            "SELECT owner_id, day, model, ",
+            sums!(),
+            " FROM (",
+            each_used!(),
+            $present,
+            " UNION ALL
+              SELECT owner_id, day, model, answers, estimated, uncounted, prompt_tokens, completion_tokens
+              FROM usage_of_deleted WHERE ",
+            $deleted,
+            ") AS used GROUP BY day, owner_id, model ORDER BY day, owner_id, model COLLATE \"C\""
+        )
+    };
+}
+
 /// An id begins with the time at which it was made, so the key's index finds a span of time.
-const USAGE: &str = concat!(
-    "SELECT owner_id, day, model, ",
-    sums!(),
-    " FROM (",
-    each_used!(),
-    "id >= $1 AND created_at >= $2 AND ($4::uuid IS NULL OR owner_id = $4)
-            UNION ALL
-            SELECT owner_id, day, model, answers, estimated, uncounted, prompt_tokens, completion_tokens
-            FROM usage_of_deleted WHERE day >= $3 AND ($4::uuid IS NULL OR owner_id = $4)) AS used
-    GROUP BY day, owner_id, model ORDER BY day, owner_id, model COLLATE \"C\""
+const USAGE: &str = usage!("id >= $1 AND created_at >= $2 AND $4::uuid IS NULL", "day >= $3");
+/// By way of somebody's conversations: others' answers are not looked at.
+const USAGE_OF_ONE: &str = usage!(
+    "id >= $1 AND created_at >= $2 AND owner_id = $4
+        AND conversation_id IN (SELECT id FROM conversation WHERE owner_id = $4)",
+    "owner_id = $4::uuid AND day >= $3"
 );
 
 pub(crate) async fn list(db: &Db, user: Option<UserId>, since: Timestamp) -> Result<Vec<UsageOfDay>, Fault> {
     let first_day = since.as_micros().div_euclid(DAY_MICROS);
+    let statement = if user.is_some() { USAGE_OF_ONE } else { USAGE };
     let user = user.map(|user| user.as_uuid());
-    let rows = db.all(USAGE, &[&first_id(since), &since.as_micros(), &first_day, &user]).await?;
+    let rows = db.all(statement, &[&first_id(since), &since.as_micros(), &first_day, &user]).await?;
     rows.iter().map(from_row).collect()
 }
 

@@ -31,7 +31,7 @@ pub(crate) type Gate = Arc<Mutex<()>>;
 struct Progress {
     /// Pages in the log after the newest commit.
     pages: i32,
-    /// So many are enough to wake for.
+    /// This many are enough to wake for.
     enough: i32,
     /// There was a commit since it was last looked at.
     dirty: bool,
@@ -43,7 +43,7 @@ struct Progress {
 pub(crate) struct Signal(Arc<(Mutex<Progress>, Condvar)>);
 
 impl Signal {
-    /// After a commit that left so many pages in the log.
+    /// After a commit that left this many pages in the log.
     pub(crate) fn committed(&self, pages: i32) {
         let (progress, wake) = &*self.0;
         let mut progress = progress.lock();

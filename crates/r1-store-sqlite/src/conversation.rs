@@ -1,7 +1,7 @@
 //! Conversations.
 
 use r1_domain::{
-    conversation::{Conversation, ConversationChange, TitledBy, tip_of},
+    conversation::{Conversation, ConversationChange, TitledBy},
     id::{ConversationId, MessageId, UserId},
     page::{Page, PageCursor, PageRequest},
     store::{Earlier, IdempotencyKey, StoreError},
@@ -10,6 +10,7 @@ use r1_domain::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
+    branch,
     column::{self, Id},
     error::Fault,
     idempotency, job,
@@ -145,7 +146,7 @@ pub(crate) fn change(
     // Whose it is comes first: a stranger learns nothing of its messages.
     get(db, owner, id)?;
     let head = match change.head {
-        Some(message) => match tip(db, owner, id, message)? {
+        Some(message) => match branch::tip(db, owner, id, message)? {
             Some(tip) => Some(tip.blob()),
             None => return Ok(None),
         },
@@ -179,17 +180,6 @@ pub(crate) fn retitle(
         )?
         .execute(params![id.blob(), owner.blob(), words, title])?;
     Ok(changed > 0)
-}
-
-pub(crate) const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = ?1 AND owner_id = ?2
-     ORDER BY created_at, id";
-
-/// The end of the branch through a message, if that is in the conversation.
-fn tip(db: &Connection, owner: UserId, id: ConversationId, through: MessageId) -> Result<Option<MessageId>, Fault> {
-    let mut statement = db.prepare_cached(TREE)?;
-    let messages = statement
-        .query_map([id.blob(), owner.blob()], |row| Ok((column::id(row, 0)?, column::optional_id(row, 1)?)))?;
-    Ok(tip_of(messages.collect::<Result<Vec<_>, _>>()?, through))
 }
 
 pub(crate) fn delete(db: &Connection, owner: UserId, id: ConversationId, now: Timestamp) -> Result<(), Fault> {

@@ -24,7 +24,7 @@ use crate::{
     tail::Tails,
 };
 
-/// A batch ends at so many rows or, about, bytes.
+/// A batch ends at this many rows or, about, bytes.
 const ROWS: usize = 2000;
 const BYTES: usize = 2 << 20;
 

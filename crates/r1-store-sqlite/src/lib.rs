@@ -15,6 +15,7 @@
 mod access;
 mod account;
 pub mod backup;
+mod branch;
 mod checkpoint;
 mod column;
 mod connection;

@@ -13,6 +13,7 @@ use r1_domain::{
     generation::{Generation, GenerationRequest},
     id::{GenerationId, UserId},
     log::{check, check_each},
+    part::Content,
     store::{AppendOutcome, LogAppend, StoreError, StoredLog, Terminal},
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -214,10 +215,10 @@ fn collect(
     if log.reach == Reach::up_to(next_seq) { Ok(log.records) } else { Err(Fault::Broken("a log is damaged")) }
 }
 
-/// What ends with a log: state and usage, the message's text, the conversation's place in the list,
+/// What ends with a log: state and usage, the message's text and parts, the conversation's place in the list,
 /// the search index.
 fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fault> {
-    let usage = terminal.usage().map(|usage| serde_json::to_string(&usage)).transpose();
+    let usage = terminal.usage.map(|usage| serde_json::to_string(&usage)).transpose();
     let usage = usage.map_err(|_| Fault::Broken("usage is not JSON"))?;
     let ended_at = terminal.ended_at.as_micros();
     let state = terminal.state().as_str();
@@ -232,24 +233,25 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
     let (number, owner): (i64, UserId) = db
         .prepare_cached(
             "UPDATE message SET content = ?2, state = ?3, finish_reason = ?4, error_code = ?5,
-                                remembers_from = coalesce(?6, remembers_from)
+                                remembers_from = coalesce(?6, remembers_from), parts = ?7
              WHERE id = ?1
              RETURNING number, owner_id",
         )?
         .query_row(
             params![
                 message,
-                terminal.text,
+                terminal.content.text,
                 state,
                 terminal.finish_reason(),
                 terminal.failure().map(|failure| &failure.code),
                 terminal.remembers_from.map(|id| id.blob()),
+                terminal.content.outline(),
             ],
             |row| Ok((row.get(0)?, column::id(row, 1)?)),
         )?;
     db.prepare_cached("UPDATE conversation SET updated_at = max(updated_at, ?2) WHERE id = ?1")?
         .execute(params![conversation, ended_at])?;
-    search::insert(db, number, owner, &terminal.text)?;
+    search::insert(db, number, owner, &terminal.content.text)?;
     for job in &terminal.also {
         job::insert(db, job)?;
     }
@@ -270,8 +272,8 @@ fn ended(db: &Connection, id: GenerationId) -> Result<Vec<u8>, Fault> {
     Ok(log)
 }
 
-/// What of a message's text stood there when this generation of it ended: the next one was given that.
-fn of_generation(db: &Connection, generation: &Generation, mut text: String) -> Result<String, Fault> {
+/// What of a message stood there when this generation of it ended: the next one was given that.
+fn of_generation(db: &Connection, generation: &Generation, mut content: Content) -> Result<Content, Fault> {
     let next: Option<String> = db
         .prepare_cached(
             "SELECT request FROM generation
@@ -291,32 +293,33 @@ fn of_generation(db: &Connection, generation: &Generation, mut text: String) -> 
     if let Some(next) = next {
         let next: GenerationRequest =
             serde_json::from_str(&next).map_err(|_| Fault::Broken("a request is not JSON"))?;
-        text.truncate(text.floor_char_boundary(next.given_bytes));
+        content.truncate(next.given_bytes);
     }
-    Ok(text)
+    Ok(content)
 }
 
 /// Reads a generation with its log.
 pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: GenerationId) -> Result<StoredLog, Fault> {
     // Before the snapshot: see the table's invariant.
     let from_row = tails.lock().journal_from(id);
-    let (generation, retired, text, terminal_payload) = db
+    let (generation, retired, content, terminal_payload) = db
         .prepare_cached(
             "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.state, g.epoch, g.node_id, g.request,
-                    g.created_at, g.grammar, g.log_retired, m.content, g.terminal
+                    g.created_at, g.grammar, g.log_retired, m.content, g.terminal, m.parts
              FROM generation g
              JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
              JOIN message m ON m.id = g.message_id
              WHERE g.id = ?1 AND g.owner_id = ?2",
         )?
         .query_row([id.blob(), owner.blob()], |row| {
-            Ok((generation::from_row(row)?, row.get::<_, bool>(10)?, row.get(11)?, row.get(12)?))
+            let content = Content::stored(row.get(11)?, row.get_ref(13)?.as_str_or_null()?);
+            Ok((generation::from_row(row)?, row.get::<_, bool>(10)?, content, row.get(12)?))
         })
         .optional()?
         .ok_or(StoreError::NotFound)?;
     if retired {
-        let text = of_generation(db, &generation, text)?;
-        return Ok(StoredLog { generation, records: None, text, terminal_payload });
+        let content = of_generation(db, &generation, content)?;
+        return Ok(StoredLog { generation, records: None, content, terminal_payload });
     }
     let records = if generation.state.is_terminal() {
         ended(db, id)?
@@ -325,7 +328,7 @@ pub(crate) fn read(db: &Connection, tails: &Mutex<Tails>, owner: UserId, id: Gen
         log.add_journal(db, id, generation.epoch, from_row)?;
         log.records
     };
-    Ok(StoredLog { generation, records: Some(records.into()), text, terminal_payload })
+    Ok(StoredLog { generation, records: Some(records.into()), content, terminal_payload })
 }
 
 #[cfg(test)]
@@ -340,7 +343,7 @@ mod tests {
         let mut records = Vec::new();
         log::push_chunk(&mut records, "ab");
         let cut = records.len();
-        log::push(&mut records, &Event::Resumed { generation_id, epoch: 2 });
+        log::push(&mut records, &Event::Resumed { generation_id, epoch: 2, discards_reasoning: false });
         log::push_tokens(&mut records, "c", &[300, 7]);
         let end = records.len();
         let sent = |records: &[u8], folded_to, next_seq| {

@@ -7,6 +7,7 @@ use r1_domain::{
     id::{ConversationId, GenerationId, MessageId, UserId},
     message::{Message, Role, Turn},
     page::{Page, PageCursor, PageRequest},
+    part::Content,
     store::StoreError,
     time::Timestamp,
 };
@@ -18,15 +19,18 @@ use crate::{
     error::Fault,
 };
 
-/// A page ends before the message whose text would make it more: 200 of the longest would be 160 MB.
-const PAGE_BYTES: usize = 1 << 20;
+/// A page ends before the message whose text and parts would make it more: 200 of the longest would be 160 MB.
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+/// Reads [`columns`].
+pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let content = Content::stored(row.get(3)?, row.get_ref(12)?.as_str_or_null()?);
     Ok(Message {
         id: column::id(row, 0)?,
         parent_id: column::optional_id(row, 1)?,
         role: column::role(row, 2)?,
-        content: row.get(3)?,
+        content: content.text,
+        parts: content.parts,
         state: column::state(row, 4)?,
         model: row.get(5)?,
         generation_id: column::optional_id(row, 6)?,
@@ -38,6 +42,16 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         failure: row.get_ref(11)?.as_str_or_null()?.and_then(Failure::read),
     })
 }
+
+/// What is read of a message.
+macro_rules! columns {
+    () => {
+        "id, parent_id, role, content, state, model, generation_id, finish_reason, error_code, remembers_from, created_at,
+            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END,
+            parts"
+    };
+}
+pub(crate) use columns;
 
 /// A message to be.
 #[derive(Clone, Copy)]
@@ -90,12 +104,13 @@ pub(crate) fn insert(db: &Connection, message: &NewMessage, written: Written<'_>
     inserted.ok_or_else(|| StoreError::Taken { field: "id" }.into())
 }
 
-pub(crate) const LIST: &str = "SELECT id, parent_id, role, content, state, model, generation_id, finish_reason,
-            error_code, remembers_from, created_at,
-            CASE WHEN error_code IS NOT NULL THEN (SELECT terminal FROM generation WHERE id = message.generation_id) END
-     FROM message
+pub(crate) const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM message
      WHERE conversation_id = ?1 AND owner_id = ?2 AND (created_at, id) > (?3, ?4)
-     ORDER BY created_at, id LIMIT ?5";
+     ORDER BY created_at, id LIMIT ?5"
+);
 
 pub(crate) fn list(
     db: &Connection,
@@ -110,7 +125,8 @@ pub(crate) fn list(
     let (mut items, mut bytes): (Vec<Message>, usize) = (Vec::new(), 0);
     let mut more = false;
     while let Some(row) = rows.next()? {
-        bytes += row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?.len();
+        let size = |column: usize| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str_or_null()?.map_or(0, str::len));
+        bytes += size(3)? + size(12)?;
         // Nothing is read of what comes after.
         more = items.len() >= page.limit.max(1) || (bytes > PAGE_BYTES && !items.is_empty());
         if more {
@@ -128,7 +144,8 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: MessageId) -> Result<Messa
             "SELECT m.id, m.parent_id, m.role, m.content, m.state, m.model, m.generation_id, m.finish_reason,
                     m.error_code, m.remembers_from, m.created_at,
                     CASE WHEN m.error_code IS NOT NULL
-                         THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END
+                         THEN (SELECT terminal FROM generation WHERE id = m.generation_id) END,
+                    m.parts
              FROM message m JOIN conversation c ON c.id = m.conversation_id AND c.deleted_at IS NULL
              WHERE m.id = ?1 AND m.owner_id = ?2",
         )?

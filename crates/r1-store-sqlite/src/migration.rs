@@ -12,14 +12,16 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, sql: include_str!("../migrations/0002_nodes.sql") },
     Migration { version: 3, sql: include_str!("../migrations/0003_folded_names.sql") },
     Migration { version: 4, sql: include_str!("../migrations/0004_memory.sql") },
     Migration { version: 5, sql: include_str!("../migrations/0005_people.sql") },
     Migration { version: 6, sql: include_str!("../migrations/0006_grammar.sql") },
+    Migration { version: 7, sql: include_str!("../migrations/0007_parts.sql") },
     Migration { version: 8, sql: include_str!("../migrations/0008_jobs.sql") },
+    Migration { version: 9, sql: include_str!("../migrations/0009_branches.sql") },
 ];
 
 /// The newest version that this build knows.

@@ -28,7 +28,7 @@ pub struct SqliteOptions {
     /// Every commit survives a power loss (`synchronous=FULL`), chunks of running answers included.
     /// Costs an fsync per commit.
     pub sync_all: bool,
-    /// At most so many reads run at a time, each on a connection of its own, opened at first need.
+    /// At most this many reads run at a time, each on a connection of its own, opened at first need.
     pub readers: usize,
 }
 

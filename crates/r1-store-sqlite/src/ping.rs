@@ -24,7 +24,7 @@ use crate::{
     writer::{Session, Synchronous, Writer},
 };
 
-/// For so long a look's result is good enough; a good one only while no write fails.
+/// For this long a look's result is good enough; a good one only while no write fails.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// What a look found: for many.

@@ -66,7 +66,7 @@ pub(crate) enum Usage {
     Forgotten,
 }
 
-/// A slice of logs ends at so many bytes as well: each page of a large one is touched.
+/// A slice of logs ends at this many bytes as well: each page of a large one is touched.
 const SLICE_BYTES: i64 = 2 << 20;
 
 /// Retires logs of generations that ended before: their messages' text stays.

@@ -154,7 +154,7 @@ mod tests {
         let generation_id = GenerationId::new(Timestamp::from_micros(1));
         let whole = chunks(&["a", "b"]);
         let mut epoch = whole.clone();
-        log::push(&mut epoch, &Event::Resumed { generation_id, epoch: 2 });
+        log::push(&mut epoch, &Event::Resumed { generation_id, epoch: 2, discards_reasoning: false });
         // The epoch's record is whole, its event is not.
         epoch.truncate(whole.len() + 4);
         // The tokens are whole, their text is not.

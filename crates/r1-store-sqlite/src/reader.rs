@@ -13,7 +13,7 @@ use crate::{
     files::Files,
 };
 
-/// A read, the wait for a connection included, takes at most so long, or its caller is told to try again.
+/// A read, the wait for a connection included, takes at most this long, or its caller is told to try again.
 const READ_TIME: Duration = Duration::from_secs(30);
 
 /// The connections that are not in use.

@@ -10,6 +10,7 @@ use r1_domain::{
     generation::Generation,
     id::{GenerationId, NodeId},
     log::GRAMMAR,
+    part::Content,
     store::StoredLog,
 };
 use rusqlite::{Connection, params};
@@ -64,7 +65,7 @@ fn stored(generation: Generation, log: Option<Readable>) -> StoredLog {
     }
     // What a running answer says is in its log; its row has what an earlier generation wrote.
     let records = log.map(|log| log.records.into());
-    StoredLog { generation, records, text: String::new(), terminal_payload: None }
+    StoredLog { generation, records, content: Content::default(), terminal_payload: None }
 }
 
 /// Takes an orphan over. What it has in the journal is folded, so that its next writer need not know

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use crate::error::Fault;
 
-/// So much of a message's text is indexed, from its beginning: text of nothing but different words
+/// This much of a message's text is indexed, from its beginning: text of nothing but different words
 /// costs some 0.1 ms per KiB, and no write transaction shall take 10 ms.
 const INDEXED_BYTES: usize = 32 * 1024;
 

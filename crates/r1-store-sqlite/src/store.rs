@@ -5,6 +5,7 @@ use std::{fs::File, path::PathBuf, pin::pin, sync::Arc};
 use parking_lot::Mutex;
 use r1_domain::{
     access::Access,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::{History, PastTurn},
@@ -24,7 +25,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use crate::{
-    access, account,
+    access, account, branch,
     checkpoint::{Checkpointer, Gate, Signal},
     conversation,
     error::Fault,
@@ -281,6 +282,15 @@ impl Store for SqliteStore {
         page: PageRequest,
     ) -> StoreResult<Page<Message>> {
         self.readers.read(move |db| message::list(db, owner, conversation, page)).await
+    }
+
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage> {
+        self.readers.read(move |db| branch::page(db, owner, conversation, request)).await
     }
 
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {

@@ -24,22 +24,36 @@ macro_rules! used {
     };
 }
 
+/// The sums of those that two conditions let in.
+macro_rules! usage {
+    ($present:literal, $deleted:literal) => {
+        concat!(
+            "SELECT owner_id, day, model, sum(answers), sum(estimated), sum(uncounted), sum(prompt_tokens),
+                    sum(completion_tokens)
+             FROM (",
+            used!(),
+            $present,
+            " UNION ALL
+              SELECT owner_id, day, model, answers, estimated, uncounted, prompt_tokens, completion_tokens
+              FROM usage_of_deleted WHERE ",
+            $deleted,
+            ") GROUP BY day, owner_id, model ORDER BY day, owner_id, model"
+        )
+    };
+}
+
 /// An id begins with the time at which it was made, so the table's own order is that of time.
-pub(crate) const USAGE: &str = concat!(
-    "SELECT owner_id, day, model, sum(answers), sum(estimated), sum(uncounted), sum(prompt_tokens),
-            sum(completion_tokens)
-     FROM (",
-    used!(),
-    "id >= ?1 AND created_at >= ?2 AND (?4 IS NULL OR owner_id = ?4)
-           UNION ALL
-           SELECT owner_id, day, model, answers, estimated, uncounted, prompt_tokens, completion_tokens
-           FROM usage_of_deleted WHERE day >= ?3 AND (?4 IS NULL OR owner_id = ?4))
-     GROUP BY day, owner_id, model ORDER BY day, owner_id, model"
+pub(crate) const USAGE: &str = usage!("id >= ?1 AND created_at >= ?2 AND ?4 IS NULL", "day >= ?3");
+/// By way of somebody's conversations: others' answers are not looked at.
+pub(crate) const USAGE_OF_ONE: &str = usage!(
+    "id >= ?1 AND created_at >= ?2 AND owner_id = ?4
+        AND conversation_id IN (SELECT id FROM conversation WHERE owner_id = ?4)",
+    "owner_id = ?4 AND day >= ?3"
 );
 
 pub(crate) fn list(db: &Connection, user: Option<UserId>, since: Timestamp) -> Result<Vec<UsageOfDay>, Fault> {
     let first_day = since.as_micros().div_euclid(DAY_MICROS);
-    let mut statement = db.prepare_cached(USAGE)?;
+    let mut statement = db.prepare_cached(if user.is_some() { USAGE_OF_ONE } else { USAGE })?;
     let rows = statement.query_map(
         params![first_id(since), since.as_micros(), first_day, user.map(|user| user.blob())],
         |row| {

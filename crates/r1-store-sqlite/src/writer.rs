@@ -43,7 +43,7 @@ use together::{Alike, Shareable};
 const QUEUE: usize = 256;
 /// Appends that may wait: there is one at a time.
 const APPENDS: usize = 1;
-/// A request waits so long for the commit to begin, then for it to end.
+/// A request waits this long for the commit to begin, then for it to end.
 const BEGIN_TIME: Duration = Duration::from_secs(10);
 const COMMIT_TIME: Duration = Duration::from_secs(5);
 /// Journal rows that nobody needs, after which they are deleted even while jobs wait.

@@ -62,7 +62,7 @@ async fn take_over(store: &SharedStore, turn: &NewTurn, prefix: &[u8]) -> (u64, 
     assert!(store.generation_take_over(turn.generation_id, 1, node, 1).await.unwrap());
     assert_eq!(log_of(store, turn).await.unwrap(), prefix);
     let next_seq = fold(prefix).unwrap().last.seq + 1;
-    let resumed = records(&[Event::Resumed { generation_id: turn.generation_id, epoch: 2 }]);
+    let resumed = records(&[Event::Resumed { generation_id: turn.generation_id, epoch: 2, discards_reasoning: false }]);
     let zombie = append(turn.generation_id, 1, next_seq, &["zombie"]);
     let goes_on = LogAppend { records: resumed.clone(), ..append(turn.generation_id, 2, next_seq, &[]) };
     let outcomes = store.log_append(vec![zombie, goes_on]).await.unwrap();

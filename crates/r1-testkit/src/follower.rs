@@ -21,7 +21,7 @@ use crate::sse::{Broken, Frame, Reader};
 
 /// The pause before it comes back. A client's would be longer, and obey `retry:`.
 const PAUSE: Duration = Duration::from_millis(10);
-/// So long without an event, and something is wrong.
+/// This long without an event, and something is wrong.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What the first event is asked for by.

@@ -222,6 +222,14 @@ impl ScriptedRun {
         self.item(Ok(Delta::Text { text: text.to_owned(), ids: ids.to_vec() })).await
     }
 
+    /// Thinks.
+    ///
+    /// # Errors
+    /// [`NobodyListens`].
+    pub async fn thought(&self, text: &str) -> Result<(), NobodyListens> {
+        self.item(Ok(Delta::Reasoning(text.to_owned()))).await
+    }
+
     /// Says that this many of the oldest turns were left out.
     ///
     /// # Errors
@@ -402,6 +410,8 @@ mod tests {
         assert_eq!(run.request(), &request());
         run.text("Hello").await.unwrap();
         assert_eq!(stream.next().await, Some(Ok(Delta::text("Hello"))));
+        run.thought("hm").await.unwrap();
+        assert_eq!(stream.next().await, Some(Ok(Delta::Reasoning("hm".to_owned()))));
         run.tokens(" you", &[7, 9]).await.unwrap();
         assert_eq!(stream.next().await, Some(Ok(Delta::Text { text: " you".to_owned(), ids: vec![7, 9] })));
         run.done().await.unwrap();

@@ -43,9 +43,9 @@ const BUFFER: usize = 16 * 1024;
 /// Where a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
-    /// After so many bytes of the request, in place of the response.
+    /// After this many bytes of the request, in place of the response.
     pub in_request: bool,
-    /// Not before so many bytes have gone through.
+    /// Not before this many bytes have gone through.
     pub after: u64,
     /// At the next place of this kind; none: right there. If none comes, the connection is not cut.
     pub place: Option<Place>,

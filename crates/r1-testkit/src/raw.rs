@@ -33,7 +33,7 @@ pub enum Act {
     ReadHead,
     /// Says this.
     Send(Bytes),
-    /// Says this again and again, so often, until the client has gone.
+    /// Says this again and again, at this interval, until the client has gone.
     Repeat(Bytes, Duration),
     /// Nothing until the client has gone.
     Hang,

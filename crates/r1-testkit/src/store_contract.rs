@@ -32,6 +32,7 @@ use r1_domain::{
 };
 
 pub mod account;
+pub mod branch;
 pub mod conversation;
 pub mod generation_begin;
 pub mod history;
@@ -39,6 +40,7 @@ pub mod housekeeping;
 pub mod jobs;
 pub mod kinds;
 pub mod log_append;
+pub mod parts;
 pub mod people;
 pub mod recovery;
 pub mod session;
@@ -92,6 +94,13 @@ macro_rules! store_contract {
             turn::messages_are_paged_oldest_first
             turn::a_page_of_messages_ends_at_a_mebibyte
             turn::the_generation_to_follow
+            branch::the_shown_branch_comes_newest_page_first
+            branch::a_message_leads_to_its_newest_end
+            branch::versions_stand_side_by_side
+            branch::of_very_many_versions_the_newest_are_told
+            branch::a_page_of_a_branch_ends_at_a_mebibyte
+            branch::an_empty_conversation_has_an_empty_branch
+            branch::another_user_finds_no_branch
             turn::of_many_at_once_one_is_accepted
             turn::any_text_comes_back
             generation_begin::a_continued_answer_stays_one_message
@@ -121,6 +130,9 @@ macro_rules! store_contract {
             kinds::what_nobody_knows_is_kept
             kinds::what_has_no_seq_never_stands_last
             kinds::a_newer_grammar_is_left_alone
+            parts::parts_are_stored_with_the_end
+            parts::parts_of_a_continued_answer
+            parts::a_page_of_messages_counts_parts
             recovery::orphans_are_those_of_other_nodes
             recovery::one_node_takes_an_orphan_over
             recovery::of_many_that_take_over_one_does
@@ -154,7 +166,7 @@ macro_rules! store_contract {
 /// What cases are given.
 pub type SharedStore = Arc<dyn Store>;
 
-/// An instant: so many seconds into the year 2026.
+/// An instant: this many seconds into the year 2026.
 #[must_use]
 pub const fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros((1_767_225_600 + seconds) * 1_000_000)
@@ -373,7 +385,7 @@ fn terminal_append(
     now: Timestamp,
 ) -> LogAppend {
     let records = records(std::slice::from_ref(event));
-    let terminal = Terminal::new(event.clone(), text.to_owned(), now);
+    let terminal = Terminal::new(event.clone(), text.into(), now);
     LogAppend {
         generation_id: turn.generation_id,
         epoch: 1,

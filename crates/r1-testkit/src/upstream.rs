@@ -274,7 +274,7 @@ impl Upstream {
         *self.shared.chooser.lock() = Some(Arc::new(chooser));
     }
 
-    /// From now on every answer is `count` chunks, one `every` so often: for benches.
+    /// From now on every answer is `count` chunks, one at each interval `every`: for benches.
     pub fn pace(&self, count: u64, every: Duration) {
         let script = Script::paced(count, every);
         self.respond_with(move |_| script.clone());

@@ -8,7 +8,7 @@ use std::{
 
 /// In `node_modules`: the lock file's text for which it was installed. npm removes it with the rest.
 const STAMP: &str = ".built-for";
-/// So many lines of a failed command are shown.
+/// This many lines of a failed command are shown.
 const SHOWN_LINES: usize = 8;
 
 /// Builds the page into `dist`. The error is a reason for people.

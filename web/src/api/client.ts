@@ -185,8 +185,11 @@ export async function deleteConversation(
   );
 }
 
-/** Messages of all branches, the oldest first. */
-export function listMessages(id: string, { signal, ...query }: PageOptions = {}): Promise<MessagePage> {
+/** A page of one branch of a chat, the newest page first. `path` is `head`, or a message that the branch goes through. */
+export function listMessages(
+  id: string,
+  { signal, ...query }: PageOptions & { path: string },
+): Promise<MessagePage> {
   return call(
     (signal) =>
       client.GET('/api/v1/conversations/{id}/messages', { params: { path: { id }, query }, signal }),

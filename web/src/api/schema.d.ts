@@ -158,7 +158,7 @@ export interface paths {
         /**
          * Goes on with an answer that ended early, and streams it as Server-Sent Events.
          * @description The answer was stopped, interrupted, cut at a length limit, or failed after some text. A new
-         *     generation writes on in the same message; its first chunk is the text so far.
+         *     generation writes on in the same message; it begins with all that the message says so far.
          */
         post: operations["continue_generation"];
         delete?: never;
@@ -276,7 +276,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists a conversation's messages. */
+        /** Lists a conversation's messages: all of them, or one branch. */
         get: operations["list_messages"];
         put?: never;
         post?: never;
@@ -357,6 +357,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sums what the caller's answers used, by day and model. */
+        get: operations["get_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models": {
         parameters: {
             query?: never;
@@ -396,6 +413,8 @@ export interface components {
             message_id?: string | null;
             /** @description The model, as `provider/model`. */
             model?: string | null;
+            /** @description All its parts in order, where there are others than text. */
+            parts?: components["schemas"]["MessagePart"][];
             /** @description Always `assistant`. */
             role: string;
             /** @description `completed`, `stopped`, `failed`, `interrupted`; `running` if the server had to let go. */
@@ -572,12 +591,14 @@ export interface components {
             generation_id?: string | null;
             /** @description Identifier. */
             id: string;
-            /** @description Of a running answer: the event up to which `content` goes. Follow on from here. */
+            /** @description Of a running answer: the event up to which `content` and `parts` go. Follow on from here. */
             last_event_id?: string | null;
             /** @description The model that wrote it, as `provider/model`. */
             model?: string | null;
             /** @description The message that this one follows; null for a first one. Siblings are branches. */
             parent_id?: string | null;
+            /** @description All its parts in order, where there are others than text. `content` is the text of them, joined. */
+            parts?: components["schemas"]["MessagePart"][];
             /**
              * @description Of an answer that has ended: the oldest message that the model was given. Absent where it was given all
              *     that was said before.
@@ -585,15 +606,37 @@ export interface components {
             remembers_from?: string | null;
             /** @description `user`, `assistant` or `system`. */
             role: string;
+            /**
+             * @description Where one branch was asked for: its versions, oldest first. They are the messages of the same role that follow
+             *     the same one, itself among them; of more than 200 the newest, and itself.
+             */
+            siblings?: string[] | null;
             /** @description `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`. */
             status: string;
         };
         /** @description A page of messages. */
         MessagePage: {
-            /** @description Oldest first, all branches. */
+            /** @description Oldest first: of all branches, or, with `path`, of the one. The pages of a branch begin with its newest. */
             messages: components["schemas"]["Message"][];
-            /** @description Where the next page starts; null on the last. */
+            /** @description Where the next page starts; null on the last. The next page of a branch is the one before this. */
             next_cursor?: string | null;
+        };
+        /** @description A part of a message. There may be other types than these: pass over what you do not know. */
+        MessagePart: {
+            /** @description Its words. */
+            content: string;
+            /**
+             * Format: int64
+             * @description How long it thought, where that is known.
+             */
+            duration_ms?: number | null;
+            /** @enum {string} */
+            type: "reasoning";
+        } | {
+            /** @description The next piece of the message's `content`. */
+            content: string;
+            /** @enum {string} */
+            type: "text";
         };
         /** @description A model that can be asked. */
         Model: {
@@ -761,6 +804,46 @@ export interface components {
             head_message_id?: string | null;
             /** @description The new title, 1 to 200 characters. */
             title?: string | null;
+        };
+        /** @description What the caller's answers used. */
+        Usage: {
+            /** @description Oldest day first, then by model. Days and models without an answer are left out. */
+            usage: components["schemas"]["UsageLine"][];
+        };
+        /** @description What answers of one day by one model used. */
+        UsageLine: {
+            /**
+             * Format: int64
+             * @description Answers that have ended, however; those of conversations that were deleted since, too.
+             */
+            answers: number;
+            /**
+             * Format: int64
+             * @description Tokens written.
+             */
+            completion_tokens: number;
+            /**
+             * @description The day (UTC) on which they were asked for.
+             * @example 2026-11-30
+             */
+            day: string;
+            /**
+             * Format: int64
+             * @description Those of them whose tokens are, at least in part, an estimate.
+             */
+            estimated_answers: number;
+            /** @description As `provider/model`. */
+            model: string;
+            /**
+             * Format: int64
+             * @description Tokens read.
+             */
+            prompt_tokens: number;
+            /**
+             * Format: int64
+             * @description Those of them whose tokens nobody counted: they are in no sum.
+             */
+            uncounted_answers: number;
         };
         /** @description An account. */
         User: {
@@ -1293,7 +1376,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted and stored. Events `start`, a `chunk` with the text so far, further `chunk`s, then `end` or `error`. */
+            /** @description Accepted and stored. Events `start`, what the message says so far (one event for each part, mostly one `chunk` with the text), further `reasoning` and `chunk`s, then `end` or `error`. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1547,7 +1630,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted and stored. Events `start`, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID. */
+            /** @description Accepted and stored. Events `start`, `reasoning` where the model shows what it thinks, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1837,10 +1920,16 @@ export interface operations {
     list_messages: {
         parameters: {
             query?: {
-                /** @description `next_cursor` of the page before. */
+                /** @description `next_cursor` of the page before. With `path`, it stays on the branch of the page that gave it. */
                 cursor?: string;
                 /** @description Rows per page, 1 to 200; 50 if not given. */
                 limit?: number;
+                /**
+                 * @description One branch instead of all messages, from its end towards the root: `head` is the branch that is shown, a
+                 *     message's id the one through that message. Beyond a message it goes on by the newest that follows each, as
+                 *     `head_message_id` does. Each message comes with its `siblings`.
+                 */
+                path?: string;
             };
             header?: never;
             path: {
@@ -1870,7 +1959,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Unauthenticated"];
-            /** @description There is none with this id, or it is not yours. */
+            /** @description There is none with this id, or it is not yours; or it has no message with the id in path. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2008,6 +2097,43 @@ export interface operations {
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             507: components["responses"]["StorageFull"];
+        };
+    };
+    get_usage: {
+        parameters: {
+            query?: {
+                /** @description Days (UTC), today among them, 1 to 366; 30 if not given. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
+                };
+            };
+            /** @description A parameter is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: components["responses"]["Unauthenticated"];
+            421: components["responses"]["UnknownHost"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     list_models: {

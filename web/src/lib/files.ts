@@ -1,15 +1,26 @@
 import '$/lib/later_words';
-import { toasts } from '$/state/toasts.svelte';
 import { t } from './i18n.svelte';
 
 /** A tab would open a file that is dropped on it: a drag may bring files before anybody can see which. */
 const bringsFiles = (data: DataTransfer | null) => data?.types.includes('Files') ?? false;
 
+/** Shows words to the reader for a while. */
+interface Reporter {
+  show(words: { text: string }): number;
+  dismiss(id: number): void;
+}
+
 /**
  * Attachments don't exist yet: whoever drops or pastes a file or a picture is told so, and the page stays. Text that
  * comes with a picture, as spreadsheets copy it, is pasted as ever. Returns what ends it.
  */
-export function refuseFiles(): () => void {
+export function refuseFiles(reporter: Reporter): () => void {
+  let shown = 0;
+  const refuse = () => {
+    // Said once at a time, however many are dropped.
+    reporter.dismiss(shown);
+    shown = reporter.show({ text: t('toast.no_files') });
+  };
   const over = (event: DragEvent) => {
     if (bringsFiles(event.dataTransfer)) event.preventDefault();
   };
@@ -32,12 +43,4 @@ export function refuseFiles(): () => void {
     window.removeEventListener('drop', drop);
     window.removeEventListener('paste', paste);
   };
-}
-
-let shown = 0;
-
-function refuse(): void {
-  // Said once at a time, however many are dropped.
-  toasts.dismiss(shown);
-  shown = toasts.show({ text: t('toast.no_files') });
 }

@@ -1,12 +1,12 @@
+import type fresh from '$/locales/en.fresh.json';
 import english from '$/locales/en.json';
 import type later from '$/locales/en.later.json';
 import type prose from '$/locales/en.prose.json';
-import { toasts } from '$/state/toasts.svelte';
 import { readStored, writeStored } from './storage';
 
 export const LOCALES = ['en', 'de'] as const;
 export type Locale = (typeof LOCALES)[number];
-export type MessageKey = keyof typeof english | keyof typeof later | keyof typeof prose;
+export type MessageKey = keyof (typeof english & typeof fresh & typeof later & typeof prose);
 type StemOf<Key> = Key extends `${infer Stem}.other` ? Stem : never;
 /** What `tn` takes: `auth.retry_in` for the keys `auth.retry_in.one`, `auth.retry_in.other`. */
 export type PluralKey = StemOf<MessageKey>;
@@ -72,7 +72,6 @@ class I18n {
     try {
       await this.#load(locale);
     } catch {
-      toasts.show({ text: t('toast.language_failed') });
       return false;
     }
     writeStored('local', STORED, locale);
@@ -92,7 +91,7 @@ class I18n {
 
 export const i18n = new I18n();
 
-/** Changes the language and remembers it. False, and a toast, where its catalog cannot be loaded. */
+/** Changes the language and remembers it. False where its catalog cannot be loaded. */
 export function setLocale(locale: Locale): Promise<boolean> {
   return i18n.set(locale);
 }
@@ -122,31 +121,7 @@ export function tn(key: PluralKey, n: number, values: Values = {}): string {
   return fill(text, { n, ...values });
 }
 
-type Moment = Date | string | number;
-
-/** A day, as `12 March 2026`. */
-export function formatDate(moment: Moment): string {
-  return new Intl.DateTimeFormat(i18n.tag, { dateStyle: 'long' }).format(new Date(moment));
-}
-
-/** A time of day, as `14:05`. */
-export function formatTime(moment: Moment): string {
-  return new Intl.DateTimeFormat(i18n.tag, { timeStyle: 'short' }).format(new Date(moment));
-}
-
 /** A month, as `March 2026`. */
-export function formatMonth(moment: Moment): string {
+export function formatMonth(moment: Date | string): string {
   return new Intl.DateTimeFormat(i18n.tag, { month: 'long', year: 'numeric' }).format(new Date(moment));
-}
-
-/** How long ago, in words; a date where it is more than a week. */
-export function formatRelative(moment: Moment, now: Moment = Date.now()): string {
-  const seconds = (new Date(moment).getTime() - new Date(now).getTime()) / 1000;
-  const size = Math.abs(seconds);
-  if (size < 45) return t('time.just_now');
-  if (size >= 7 * 86_400) return formatDate(moment);
-  const format = new Intl.RelativeTimeFormat(i18n.tag, { numeric: 'auto' });
-  if (size < 45 * 60) return format.format(Math.round(seconds / 60), 'minute');
-  if (size < 22 * 3600) return format.format(Math.round(seconds / 3600), 'hour');
-  return format.format(Math.round(seconds / 86_400), 'day');
 }

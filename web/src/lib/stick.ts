@@ -114,6 +114,19 @@ export class Stick {
     this.#go(this.#target(this.#geometry()), smooth);
   }
 
+  /** Lets `change` put something above `first`, with which the list begins: what is read stays where it is. */
+  above(first: Element | null, change: () => void): void {
+    const { top } = this.#geometry();
+    // At its very beginning no browser anchors a list.
+    const isLoose = this.#place.mode === 'free' && (top <= 0 || !ANCHORS);
+    if (isLoose && (top > 0 || first === null)) this.#anchors = this.firstInSight();
+    else if (isLoose && first)
+      this.#anchors = [{ element: first, offset: first.getBoundingClientRect().top - this.#line }];
+    change();
+    if (isLoose) this.#write(this.#target(this.#geometry()));
+    else this.#keep();
+  }
+
   /** What stands first in sight, from the outermost box inside the list to the innermost. */
   firstInSight(): readonly Anchor[] {
     return firstInSight(this.#content, this.#line);
@@ -139,6 +152,7 @@ export class Stick {
     scroller.addEventListener('touchmove', (event) => this.#touchMove(event), on);
     scroller.addEventListener('pointerdown', (event) => this.#press(event), on);
     scroller.addEventListener('focusin', (event) => this.#focus(event), on);
+    scroller.addEventListener('click', (event) => this.#click(event), on);
     for (const type of ['pointerup', 'pointercancel']) {
       window.addEventListener(type, () => this.#release(), on);
     }
@@ -311,6 +325,12 @@ export class Stick {
     const geometry = this.#geometry();
     const moved = this.#place.glide === null && !same(geometry.top, this.#target(geometry));
     if (!seen || moved) this.#become(free());
+  }
+
+  /** Something is opened or closed where it stands: its reader looks there, and not at the list's end. */
+  #click({ target }: MouseEvent): void {
+    if (this.#place.mode === 'free' || !(target instanceof Element)) return;
+    if (target.closest('summary, [aria-expanded]:not([aria-haspopup])')) this.#become(free());
   }
 
   #key(event: KeyboardEvent): void {

@@ -1,10 +1,10 @@
 import { chooseBranch } from '$/api/client';
 import { ApiError } from '$/api/errors';
+import { Retries } from '$/lib/backoff';
 import { publish } from '$/lib/sync';
-import { Backoff } from './backoff';
 
 /** How often in a row the server is told in vain. */
-const ATTEMPTS = 6;
+const ATTEMPTS = 8;
 
 interface Chosen {
   conversationId: string;
@@ -13,14 +13,14 @@ interface Chosen {
 
 /**
  * Has the server keep which branch of a chat is shown. One request at a time, so that the newest choice is the last one that
- * the server hears of. Nobody waits for it, and where it fails what is shown stays: it is tried again for some minutes.
+ * the server hears of. Nobody waits for it, and where it fails what is shown stays: it is tried again a few times.
  */
 export class BranchChoice {
   /** What the server has not confirmed. */
   #wanted: Chosen | null = null;
   #sending = false;
   #failures = 0;
-  readonly #backoff = new Backoff();
+  readonly #retries = new Retries();
   readonly #kept: (head: string | null) => void;
 
   /** `kept` is told the head that the server has then. */
@@ -42,13 +42,13 @@ export class BranchChoice {
 
   /** Tells the server what it has not heard yet. */
   resume(): void {
-    this.#backoff.cancel();
+    this.#retries.cancel();
     if (!this.#sending && this.#wanted !== null) void this.#send(this.#wanted);
   }
 
   drop(): void {
     this.#wanted = null;
-    this.#backoff.cancel();
+    this.#retries.cancel();
   }
 
   async #send(chosen: Chosen): Promise<void> {
@@ -66,7 +66,7 @@ export class BranchChoice {
       this.resume();
     } else if (fault === null) {
       this.#wanted = null;
-      this.#backoff.succeed();
+      this.#retries.succeed();
       this.#kept(head);
       publish({ type: 'conversation', id: chosen.conversationId, change: 'chosen' });
     } else {
@@ -81,6 +81,6 @@ export class BranchChoice {
     this.#failures += 1;
     const refused = status >= 400 && status < 500 && status !== 408 && status !== 429;
     if (refused || this.#failures >= ATTEMPTS) this.#wanted = null;
-    else this.#backoff.again(() => this.resume());
+    else this.#retries.again(() => this.resume());
   }
 }

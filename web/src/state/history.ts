@@ -1,44 +1,52 @@
-import { type Conversation, listMessages, type Message } from '$/api/client';
-import { conversations, readConversation } from './conversations.svelte';
+import { type Conversation, listMessages, type MessagePage } from '$/api/client';
+import { conversations, generationOf, readConversation } from './conversations.svelte';
 
 /** The most that a page holds. */
 const PAGE = 200;
-/** Most messages kept: of a longer chat the newest. */
-export const MOST_MESSAGES = 10_000;
 
 export interface History {
   conversation: Conversation;
-  /** Oldest first, all branches. */
-  messages: Message[];
+  /** The newest page of the branch that the server shows; then, from elsewhere, what has to be known all the same. */
+  pages: readonly MessagePage[];
+  /** Messages that were asked for and are not there. */
+  gone: readonly string[];
 }
 
-async function readMessages(id: string, signal: AbortSignal): Promise<Message[]> {
-  let messages: Message[] = [];
-  const cursors = new Set<string>();
-  let cursor: string | undefined;
-  for (;;) {
-    const page = await listMessages(id, { ...(cursor ? { cursor } : {}), limit: PAGE, signal });
-    messages = messages.concat(page.messages);
-    if (messages.length > MOST_MESSAGES) messages = messages.slice(-MOST_MESSAGES);
-    const next = page.next_cursor ?? null;
-    if (next === null) return messages;
-    // A cursor that comes back would be followed for ever.
-    if (cursors.has(next)) throw new Error(`the list of messages repeats its cursor ${next}`);
-    cursors.add(next);
-    cursor = next;
-  }
+/** A page of one branch, oldest first; without a cursor its newest page. `path`: `head`, or a message on it. */
+export function readBranch(
+  id: string,
+  path: string,
+  { cursor = '', signal }: { cursor?: string; signal: AbortSignal },
+): Promise<MessagePage> {
+  return listMessages(id, { path, ...(cursor === '' ? {} : { cursor }), limit: PAGE, signal });
 }
 
 /**
- * Reads a conversation and all its messages. Rejects as the API does. What the list of chats has is asked for at once;
- * of anything else it is found out first whether it exists: asking for its messages could be an error.
+ * Reads a conversation and the end of the branch that is shown. Rejects as the API does. What the list of chats has is asked
+ * for at once; of anything else it is found out first whether it exists: asking for its messages could be an error.
+ *
+ * The answer that is being written may be on another branch, and those that this page takes for being written (`live`) may
+ * have ended there: they are read too. `live` is null where the page follows what is being written.
  */
-export async function readHistory(id: string, signal: AbortSignal): Promise<History> {
+export async function readHistory(
+  id: string,
+  live: readonly string[] | null,
+  signal: AbortSignal,
+): Promise<History> {
   const found = readConversation(id, signal);
   if (!conversations.find(id)) await found;
-  const [conversation, messages] = await Promise.all([found, readMessages(id, signal)]);
+  let [conversation, newest] = await Promise.all([found, readBranch(id, 'head', { signal })]);
   const head = conversation.head_message_id ?? null;
   // Both were asked at once: a turn that came in between is in one of them only.
-  if (head === null || messages.some((message) => message.id === head)) return { conversation, messages };
-  return { conversation, messages: await readMessages(id, signal) };
+  if (head !== null && !holds(newest, head)) newest = await readBranch(id, 'head', { signal });
+  const history: History = { conversation, pages: [newest], gone: [] };
+  const running = generationOf(conversation);
+  const isHere = running === null || newest.messages.some((row) => row.generation_id === running);
+  const aside = live?.filter((message) => !holds(newest, message));
+  if (!aside || (isHere && aside.length === 0)) return history;
+  return (await import('./aside')).withAside(history, isHere ? null : running, aside, signal);
+}
+
+export function holds(page: MessagePage, message: string): boolean {
+  return page.messages.some((row) => row.id === message);
 }

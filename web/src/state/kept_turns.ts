@@ -7,11 +7,11 @@ import { toasts } from './toasts.svelte';
 const SECONDS = 12;
 
 /** Says where the turns after an answer are that has got another one beside it, and leads back to them. */
-export function tellOfKeptTurns(thread: Pick<Thread, 'siblings' | 'choose'>, earlier: MessageView): void {
-  const versions = thread.siblings(earlier);
+export function tellOfKeptTurns(thread: Pick<Thread, 'versions' | 'choose'>, earlier: MessageView): void {
+  const versions = thread.versions(earlier);
   toasts.show({
-    text: t('toast.turns_kept', { n: versions.indexOf(earlier) + 1, of: versions.length }),
+    text: t('toast.turns_kept', { n: versions.indexOf(earlier.id) + 1, of: versions.length }),
     seconds: SECONDS,
-    action: { label: t('toast.show_version'), run: () => thread.choose(earlier) },
+    action: { label: t('toast.show_version'), run: () => thread.choose(earlier.id) },
   });
 }

@@ -1,3 +1,4 @@
+import type { MessagePage } from '$/api/client';
 import type { ApiError, NetworkError } from '$/api/errors';
 import type { AnswerStream } from '$/stream/answer_stream';
 import type { MessageView } from './message.svelte';
@@ -45,6 +46,17 @@ export function questionOf(
     ...(parent !== null ? { parent_id: parent } : {}),
     ...(model !== null ? { model } : {}),
   };
+}
+
+/** Reads another branch, to be shown. It is rare: what it takes comes then. */
+export async function chooseAfar(
+  conversation: string,
+  id: string,
+  signal: AbortSignal,
+  read: (page: MessagePage) => void,
+): Promise<void> {
+  const afar = await import('./choose_afar').catch(() => null);
+  await afar?.chooseAfar(conversation, id, signal, read);
 }
 
 /** Says where the turns after an answer are that has got another one beside it. It is rare: its words come then. */

@@ -34,8 +34,9 @@ export function followMemory(thread: Pick<Thread, 'running' | 'path'>): void {
 
 async function ask(answer: MessageView, branch: readonly MessageView[]): Promise<void> {
   const generation = answer.generationId;
-  // Of its question alone nothing can have been left out.
-  if (generation === null || branch.indexOf(answer) < 2) return;
+  const at = branch.indexOf(answer);
+  // Of its question alone nothing can have been left out. What precedes the branch may be on its way.
+  if (generation === null || at < 0 || (at < 2 && branch[0]?.parentId === null)) return;
   const told = await getGeneration(generation).catch(() => null);
   if (told !== null && answer.generationId === generation) answer.remembersFrom = told.remembers_from ?? null;
 }

@@ -7,8 +7,8 @@ export interface MergeRules {
 }
 
 /**
- * Brings the views up to what the server has said, and returns them oldest first. A view stays the same object (and keeps
- * its key) as long as its message exists, so that nothing that is shown is drawn anew.
+ * Brings the views up to what the server has said. It says it of some of the messages: the others stay as they are. A view
+ * stays the same object (and keeps its key), so that nothing that is shown is drawn anew; an echo that nobody accepted goes.
  */
 export function mergeMessages(
   views: readonly MessageView[],
@@ -26,18 +26,13 @@ export function mergeMessages(
       continue;
     }
     merged.push(view);
-    if (rules.ahead(view)) continue;
-    const wasLive = view.live;
-    view.take(row);
-    view.replace(row.content);
-    if (wasLive && !view.live) view.settle();
+    if (!rules.ahead(view)) view.take(row);
   }
-  const kept = views.filter((view) => !rowOf.has(view.id) && rules.ahead(view));
+  const others = views.filter((view) => !rowOf.has(view.id));
+  const kept = others.filter((view) => view.stored || rules.ahead(view));
   const parents = new Set(kept.map((view) => view.parentId));
   // The question of an answer that the server had not yet told of when it was asked.
-  const questions = views.filter(
-    (view) => !rowOf.has(view.id) && !kept.includes(view) && parents.has(view.id),
-  );
+  const questions = others.filter((view) => !kept.includes(view) && parents.has(view.id));
   return [...merged, ...questions, ...kept];
 }
 

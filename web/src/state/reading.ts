@@ -1,5 +1,5 @@
 import type { Conversation } from '$/api/client';
-import { Backoff } from './backoff';
+import { Retries } from '$/lib/backoff';
 import { readConversation } from './conversations.svelte';
 import { type History, readHistory } from './history';
 
@@ -10,9 +10,11 @@ export interface ReadChat {
   readonly unaccepted: boolean;
   /** Something is followed here, which tells of itself. */
   readonly followed: boolean;
+  /** Messages that are taken for being written. */
+  readonly live: readonly string[];
   /** Reading begins. Gives the time by the chat's own count. */
   begin(): number;
-  /** All of it, as it was when it was asked for. */
+  /** The end of what it shows, as it was when it was asked for. */
   take(history: History, asked: number): void;
   /** Whether the server knows another version or answer of it than is shown. */
   differs(conversation: Conversation): boolean;
@@ -26,7 +28,7 @@ export interface ReadChat {
  */
 export class Reading {
   readonly #chat: ReadChat;
-  readonly #backoff = new Backoff();
+  readonly #retries = new Retries();
   /** The conversation's `updated_at` when it was last read; null where this page has changed it since. */
   #seenAt: string | null = null;
   #running: Promise<void> | null = null;
@@ -42,7 +44,7 @@ export class Reading {
     return this.#running !== null;
   }
 
-  /** Reads everything. Calls while one runs lead to one more. */
+  /** Reads. Calls while one runs lead to one more. */
   reload(): Promise<void> {
     const id = this.#chat.conversationId;
     if (id === null) return Promise.resolve();
@@ -89,12 +91,12 @@ export class Reading {
 
   /** Reads when it is time, after what was looked for was not found or could not be followed. */
   seek(): void {
-    this.#backoff.again(() => void this.catchUp());
+    this.#retries.again(() => void this.catchUp());
   }
 
   /** What is followed tells of itself. */
   succeed(): void {
-    this.#backoff.succeed();
+    this.#retries.succeed();
   }
 
   /** This page has changed the conversation: whatever time the server gives it says nothing. */
@@ -105,7 +107,7 @@ export class Reading {
   /** What is under way is not wanted any more. */
   cancel(): void {
     this.#abort?.abort();
-    this.#backoff.cancel();
+    this.#retries.cancel();
   }
 
   /** The same, for a chat that nobody looks at: nothing is due either. */
@@ -121,7 +123,8 @@ export class Reading {
     const abort = new AbortController();
     this.#abort = abort;
     try {
-      const history = await readHistory(id, abort.signal);
+      const live = this.#chat.followed ? null : this.#chat.live;
+      const history = await readHistory(id, live, abort.signal);
       if (abort.signal.aborted) return;
       // Asked for a moment before a question was sent: its rows may be in there, without their names being known.
       if (this.#chat.unaccepted) {
@@ -129,7 +132,7 @@ export class Reading {
         return;
       }
       this.#seenAt = history.conversation.updated_at;
-      this.#backoff.cancel();
+      this.#retries.cancel();
       this.#chat.take(history, asked);
     } catch (error) {
       if (!abort.signal.aborted) this.#chat.failed(error);

@@ -10,13 +10,13 @@ import { conversations, generationOf } from './conversations.svelte';
 import { keepUnsent, moveDraft } from './drafts';
 import type { History } from './history';
 import type { Fault, Link, Refusal, ThreadHost, Undo } from './link';
-import { questionOf, tellOfKeptTurns } from './link';
+import { chooseAfar, questionOf, tellOfKeptTurns } from './link';
 import type { MessageView } from './message.svelte';
 import { models } from './models.svelte';
 import { type ReadChat, Reading } from './reading';
 import { titleOf } from './title';
 import { toasts } from './toasts.svelte';
-import { MessageTree } from './tree.svelte';
+import { MessageTree, type OlderPage } from './tree.svelte';
 
 /** One chat: its messages, the branch that is shown, the answer that is being written. No method rejects. */
 export class Thread implements ReadChat {
@@ -36,6 +36,8 @@ export class Thread implements ReadChat {
   #shown = false;
   #link: Link | null = null;
   readonly #reading = new Reading(this);
+  /** Another branch is on its way, to be shown. */
+  #choosing: AbortController | null = null;
 
   constructor(conversationId: string | null, host: ThreadHost) {
     this.#host = host;
@@ -48,9 +50,14 @@ export class Thread implements ReadChat {
     return item?.title || this.#title;
   }
 
-  /** The shown branch, root to tip. */
+  /** The shown branch as far as it is here, to its tip: from the root, or from what `cursor` precedes. */
   get path(): readonly MessageView[] {
     return this.#tree.path;
+  }
+
+  /** Where what precedes the path is read; null where that is all. */
+  get cursor(): string | null {
+    return this.#tree.cursor;
   }
 
   /** The answer that is being written, on whatever branch: a conversation has one at most. */
@@ -85,14 +92,32 @@ export class Thread implements ReadChat {
     return this.canRetry(message) && message === this.#tree.tip && message.length > 0;
   }
 
-  /** The branches at a message, oldest first, itself among them. */
+  /** A message and its siblings, of those that are here. */
   siblings(message: MessageView): readonly MessageView[] {
     return this.#tree.siblings(message);
   }
 
-  /** Shows the branch through a message, from now on and everywhere. */
-  choose(message: MessageView): void {
-    this.#tree.choose(message, this.conversationId);
+  /** The ids of the versions of a message, oldest first, its own among them. Not all of them need be here. */
+  versions(message: MessageView): readonly string[] {
+    return this.#tree.versions(message);
+  }
+
+  /** Shows the branch through a message, from now on and everywhere. Where its end is not here, it is read first. */
+  choose(id: string): void {
+    this.#choosing?.abort();
+    if (this.#tree.choose(id, this.conversationId) || this.conversationId === null) return;
+    const choosing = new AbortController();
+    this.#choosing = choosing;
+    const asked = this.#tree.now();
+    void chooseAfar(this.conversationId, id, choosing.signal, (page) => {
+      this.#tree.add([page], asked, this.#link?.message ?? null);
+      this.#tree.choose(page.messages.at(-1)?.id ?? id, this.conversationId, true);
+    });
+  }
+
+  /** Shows what precedes the path, as `Older` has read it. */
+  prepend(page: OlderPage): void {
+    this.#tree.prepend(page, this.#link?.message ?? null);
   }
 
   /** Asks. Resolves when the question was accepted or refused; a refused one is in `refusal`. */
@@ -206,6 +231,7 @@ export class Thread implements ReadChat {
   hide(): void {
     this.#shown = false;
     this.#reading.stop();
+    this.#choosing?.abort();
     // Let go of before it is accepted, a question would be lost.
     if (!this.unaccepted) this.#detach();
   }
@@ -248,17 +274,25 @@ export class Thread implements ReadChat {
     return this.#link !== null;
   }
 
+  get live(): readonly string[] {
+    return this.#tree.live;
+  }
+
   #open(source: Source, message: MessageView, undo: Undo, decided: () => void = () => undefined): void {
+    if (source.kind !== 'attach') this.#choosing?.abort();
     // A stream that was let go of has nothing more to say here.
     const mine = () => this.#link === link;
     const stream = new AnswerStream(source, {
       started: (start) => {
         if (mine()) this.#started(link, start);
       },
-      appended: (text) => {
+      appended: (kind, text) => {
         if (!mine()) return;
         this.#reading.succeed();
-        message.append(text);
+        message.append(kind, text);
+      },
+      discarded: () => {
+        if (mine()) message.discard();
       },
       phase: (phase) => {
         if (!mine()) return;
@@ -300,7 +334,7 @@ export class Thread implements ReadChat {
     message.stored = true;
     message.generationId = start.generationId;
     message.model = start.model ?? message.model;
-    message.restart();
+    message.restart(asked);
     this.#tree.touch(message);
     if (!asked) return;
     this.#asked(start);
@@ -337,6 +371,8 @@ export class Thread implements ReadChat {
     this.#reading.succeed();
     message.end(end);
     this.#tree.touch(message);
+    // The server knows.
+    if (message.untimed) this.#reading.later();
     const id = this.conversationId;
     if (id !== null) {
       conversations.upsert({ id, generation_id: null });
@@ -401,7 +437,7 @@ export class Thread implements ReadChat {
     this.#reading.seek();
   }
 
-  /** For `Reading`: it begins to read. Gives the time by the tree's count. */
+  /** For `Reading` and `Older`: it begins to read. Gives the time by the tree's count. */
   begin(): number {
     if (this.#tree.empty) this.status = 'loading';
     return this.#tree.now();
@@ -413,15 +449,18 @@ export class Thread implements ReadChat {
     return (now.head_message_id ?? null) !== this.#tree.head || generationOf(now) !== running;
   }
 
-  /** For `Reading`: all of it, as it was when it was asked for. */
-  take({ conversation, messages }: History, asked: number): void {
-    this.#tree.merge(messages, conversation.head_message_id ?? null, asked, this.#link?.message ?? null);
-    this.#title = conversation.title;
+  /** For `Reading`: the end of what is shown, as it was when it was asked for. */
+  take(history: History, asked: number): void {
+    this.#tree.merge(history, asked, this.#link?.message ?? null);
+    this.#title = history.conversation.title;
     this.status = 'ready';
     this.error = null;
-    const row = messages.find((message) => message.id === this.running?.id);
-    // The place belongs to the row's text: with any other one the log is read from its beginning.
-    this.#attach(row?.content === this.running?.text ? (row?.last_event_id ?? null) : null);
+    const { running } = this;
+    const rows = history.pages.flatMap((page) => page.messages);
+    const row = rows.find((message) => message.id === running?.id);
+    // The place belongs to the row's words: with any others the log is read from its beginning.
+    const taken = running !== null && !this.#tree.changedSince(running, asked);
+    this.#attach((taken && row?.last_event_id) || null);
   }
 
   #attach(after: string | null): void {

@@ -1,9 +1,23 @@
-import type { Message } from '$/api/client';
+import type { MessagePage } from '$/api/client';
 import { uuid } from '$/lib/uuid';
 import type { BranchChoice } from './branch_choice';
-import { branchTo, newestTip, siblingsOf } from './branches';
+import { Branches } from './branches';
+import type { History } from './history';
 import { mergeMessages } from './merge';
 import { MessageView } from './message.svelte';
+import { plain } from './part.svelte';
+
+/** Most messages of a branch that are shown: of a longer chat the newest. */
+export const MOST_MESSAGES = 10_000;
+
+/** What precedes the messages that are shown. */
+export interface OlderPage {
+  page: MessagePage;
+  /** The message that it precedes. */
+  before: string;
+  /** When it was asked for: a `now()`. */
+  asked: number;
+}
 
 /** How the tree stood before an echo, to go back to. */
 export interface Standing {
@@ -12,12 +26,24 @@ export interface Standing {
   chosen: boolean;
 }
 
-/** A chat's messages and the branch of them that is shown. */
+/**
+ * A chat's messages, as far as they are here, and the branch of them that is shown. Of a long chat the end of that branch
+ * comes first, and what precedes it later.
+ */
 export class MessageTree {
   #nodes = $state.raw<readonly MessageView[]>([]);
   #tip = $state.raw<MessageView | null>(null);
-  readonly #path = $derived(branchTo(this.#nodes, this.#tip));
+  readonly #branches = $derived(new Branches(this.#nodes));
+  readonly #path = $derived(this.#branches.to(this.#tip));
   readonly #running = $derived(this.#nodes.find((node) => node.live) ?? null);
+  /** Where what precedes the oldest message of a page is read on, by that message's id. */
+  #cursors = $state.raw<ReadonlyMap<string, string | null>>(new Map());
+  /** Of these the one for the shown messages; null where nothing precedes them. */
+  readonly #cursor = $derived.by(() => {
+    const [first] = this.#path;
+    if (!first || first.parentId === null || this.#path.length >= MOST_MESSAGES) return null;
+    return this.#cursors.get(first.id) ?? null;
+  });
   /** The last message of the branch that the server has shown. */
   head: string | null = null;
   /** When this page had it changed: what was read before is older. */
@@ -41,6 +67,11 @@ export class MessageTree {
     return this.#running;
   }
 
+  /** Where what precedes the shown messages is read; null where that is all. */
+  get cursor(): string | null {
+    return this.#cursor;
+  }
+
   get empty(): boolean {
     return this.#nodes.length === 0;
   }
@@ -51,17 +82,39 @@ export class MessageTree {
   }
 
   siblings(message: MessageView): readonly MessageView[] {
-    return siblingsOf(this.#nodes, message);
+    return this.#branches.siblings(message);
   }
 
-  /** Shows the branch through a message; the server keeps it for the conversation that the message is in. */
-  choose(message: MessageView, conversationId: string | null): void {
-    this.#tip = newestTip(this.#nodes, message);
+  versions(message: MessageView): readonly string[] {
+    return this.#branches.versions(message);
+  }
+
+  /** Messages that are taken for being written. */
+  get live(): readonly string[] {
+    return this.#nodes.filter((node) => node.live && node.stored).map(({ id }) => id);
+  }
+
+  /**
+   * Shows the branch through a message; the server keeps it for the conversation that the message is in. False where the
+   * end of that branch isn't here: nothing has changed then. `read`: it has just been read as far as it goes.
+   */
+  choose(id: string, conversationId: string | null, read = false): boolean {
+    const message = this.#branches.get(id);
+    const end = message && this.#branches.newest(message);
+    if (!end || !(end.whole || read)) return false;
+    this.#tip = end.tip;
     this.#chosen = this.#tip.id !== this.head;
-    if (conversationId === null || !message.stored) return;
-    const { id } = message;
+    if (conversationId !== null && message.stored) this.#keepChoice(conversationId, id);
+    return true;
+  }
+
+  #keepChoice(conversationId: string, id: string): void {
     this.#choice ??= import('./branch_choice').then(
-      ({ BranchChoice }) => new BranchChoice((head) => this.#keep(head)),
+      ({ BranchChoice }) =>
+        new BranchChoice((head) => {
+          // The server may see another end: what is here is out of date then, and the next look reads it.
+          if (head === null || this.#branches.get(head)) this.#keep(head);
+        }),
     );
     this.#tell((choice) => choice.keep(conversationId, id));
   }
@@ -99,7 +152,7 @@ export class MessageTree {
   /** Shows a question before the server has it. */
   echoQuestion(text: string): MessageView {
     const question = new MessageView('user', `new-${uuid()}`, this.#tip?.id ?? null);
-    question.replace(text);
+    question.replace(plain(text));
     this.#nodes = [...this.#nodes, question];
     return question;
   }
@@ -122,7 +175,9 @@ export class MessageTree {
 
   /** Takes echoes back. */
   restore(standing: Standing): void {
-    this.#nodes = standing.nodes;
+    const before = new Set(standing.nodes);
+    // What was read meanwhile stays.
+    this.#nodes = this.#nodes.filter((node) => node.stored || before.has(node));
     this.#tip = standing.tip;
     this.#chosen = standing.chosen;
   }
@@ -137,27 +192,52 @@ export class MessageTree {
     this.#changed.set(message, ++this.#clock);
   }
 
+  /** Whether it has changed here since: what the server said then is older. */
+  changedSince(message: MessageView, asked: number): boolean {
+    return (this.#changed.get(message) ?? 0) > asked;
+  }
+
   /**
-   * Takes in what the server said when it was asked at `asked` (a `now()`). `streamed` is the message that a stream writes:
-   * the stream is ahead of any list.
+   * Takes in pages of branches as they were when they were asked for at `asked` (a `now()`). `streamed` is the message that
+   * a stream writes: the stream is ahead of any list.
    */
-  merge(rows: readonly Message[], read: string | null, asked: number, streamed: MessageView | null): void {
-    const nodes = mergeMessages(this.#nodes, rows, {
-      ahead: (view) => view === streamed || (this.#changed.get(view) ?? 0) > asked,
-    });
-    const head = this.#headKept > asked ? this.head : read;
+  add(pages: readonly MessagePage[], asked: number, streamed: MessageView | null): void {
+    const cursors = new Map(this.#cursors);
+    for (const { messages, next_cursor } of pages) {
+      const [oldest] = messages;
+      if (oldest) cursors.set(oldest.id, next_cursor ?? null);
+    }
+    const ahead = (view: MessageView) => view === streamed || this.changedSince(view, asked);
+    const rows = pages.flatMap(({ messages }) => messages);
+    this.#nodes = mergeMessages(this.#nodes, rows, { ahead });
+    this.#cursors = cursors;
+  }
+
+  /** The same for what precedes the shown messages. */
+  prepend({ page, before, asked }: OlderPage, streamed: MessageView | null): void {
+    this.add([page], asked, streamed);
+    // What leads nowhere is not asked for again.
+    if (this.#path[0]?.id === before) this.#cursors = new Map(this.#cursors).set(before, null);
+  }
+
+  /** The same for the end of the shown branch (the first page) and what else is known of the chat. */
+  merge({ conversation, pages, gone }: History, asked: number, streamed: MessageView | null): void {
+    if (gone.length > 0) this.#nodes = this.#nodes.filter((node) => !gone.includes(node.id));
+    this.add(pages, asked, streamed);
+    const branches = this.#branches;
+    const head = this.#headKept > asked ? this.head : (conversation.head_message_id ?? null);
     const moved = head !== this.head;
-    this.#nodes = nodes;
     // An answer that this page is writing is newer than the head that was read.
     if (streamed === null) this.head = head;
-    const kept = this.#tip !== null && nodes.includes(this.#tip) ? this.#tip : null;
+    const kept = this.#tip !== null && this.#nodes.includes(this.#tip) ? this.#tip : null;
     if (kept !== null && (streamed !== null || (this.#chosen && !moved))) {
-      this.#tip = newestTip(nodes, kept);
+      this.#tip = branches.newest(kept).tip;
       return;
     }
     // An answer may be written on another branch than the chosen one.
-    const end = nodes.find((node) => node.id === head) ?? nodes.find((node) => node.live) ?? nodes.at(-1);
-    this.#tip = end ? newestTip(nodes, end) : null;
+    const newest = pages[0]?.messages.at(-1)?.id;
+    const end = branches.get(head ?? '') ?? branches.get(newest ?? '') ?? this.#running ?? this.#nodes.at(-1);
+    this.#tip = end ? branches.newest(end).tip : null;
     this.#chosen = false;
   }
 }

@@ -8,7 +8,7 @@ import { dueAt, transition } from './transition';
 import type { AnswerSink, Source } from './types';
 
 export type { Environment } from './environment';
-export type { AnswerSink, End, Phase, Source, Start } from './types';
+export type { AnswerSink, End, PartKind, Phase, Source, Start } from './types';
 
 /**
  * An answer on its way to a sink, whatever becomes of the connection.
@@ -122,7 +122,8 @@ export class AnswerStream {
   #tell(effect: Effect): void {
     const sink = this.#sink;
     try {
-      if (effect.do === 'append') sink.appended(effect.text);
+      if (effect.do === 'append') sink.appended(effect.kind, effect.text);
+      else if (effect.do === 'discard') sink.discarded();
       else if (effect.do === 'phase') sink.phase(effect.phase);
       else if (effect.do === 'start') sink.started(effect.start);
       else if (effect.do === 'end') sink.ended(effect.end);

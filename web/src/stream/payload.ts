@@ -1,11 +1,13 @@
-import type { End, Failure, Start } from './types';
+import type { End, Failure, PartKind, Start } from './types';
 
 /** One event's content, as far as it matters here. */
 export type Payload =
   | { type: 'start'; start: Start }
-  | { type: 'chunk'; text: string }
+  | { type: 'words'; kind: PartKind; text: string }
   | { type: 'end'; end: End }
-  /** `resumed`, and whatever a newer server may say: it moves the cursor and nothing else. */
+  /** The reasoning since the last text is void. */
+  | { type: 'discard' }
+  /** Any other `resumed`, and whatever a newer server may say: it moves the cursor and nothing else. */
   | { type: 'other' };
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -28,7 +30,9 @@ export function parsePayload(data: string): Payload | null {
   }
   switch (fields.type) {
     case 'chunk':
-      return typeof fields.content === 'string' ? { type: 'chunk', text: fields.content } : null;
+      return words('text', fields);
+    case 'reasoning':
+      return words('reasoning', fields);
     case 'start':
       return start(fields);
     case 'end':
@@ -42,9 +46,15 @@ export function parsePayload(data: string): Payload | null {
       };
     case 'error':
       return failure(fields);
+    case 'resumed':
+      return fields.discard === 'reasoning' ? { type: 'discard' } : OTHER;
     default:
       return typeof fields.type === 'string' ? OTHER : null;
   }
+}
+
+function words(kind: PartKind, { content }: Fields): Payload | null {
+  return typeof content === 'string' ? { type: 'words', kind, text: content } : null;
 }
 
 function start(fields: Fields): Payload | null {

@@ -1,9 +1,10 @@
 import { NetworkError } from '$/api/errors';
 import type { RawEvent } from '$/api/sse';
 import { type Cursor, parseEventId } from './cursor';
-import { comeBack, disconnect, finish, plainPhase, show, type Work } from './draft';
+import { comeBack, disconnect, finish, plainPhase, show, type Work } from './moves';
 import { parsePayload } from './payload';
 import { PATIENCE, TIMING } from './state';
+import type { PartKind } from './types';
 
 /**
  * Takes in what one read brought.
@@ -19,12 +20,13 @@ export function receive(work: Work, events: readonly RawEvent[]): void {
   const opening = !s.heard;
   s.heardAt = at.now;
   s.lostAt = null;
+  let kind: PartKind = 'text';
   let text = '';
   let taken = 0;
   const flush = () => {
     if (text === '') return;
-    s.hasText = true;
-    effects.push({ do: 'append', text });
+    s.hasWords = true;
+    effects.push({ do: 'append', kind, text });
     text = '';
   };
   for (const event of events) {
@@ -59,14 +61,24 @@ export function receive(work: Work, events: readonly RawEvent[]): void {
     s.last = { epoch: id.epoch, seq: id.seq };
     taken += 1;
     switch (payload.type) {
-      case 'chunk':
+      case 'words':
+        if (payload.kind !== kind) {
+          flush();
+          kind = payload.kind;
+        }
         text += payload.text;
+        break;
+      case 'discard':
+        // What this read brought of it need not be shown first.
+        if (kind === 'reasoning') text = '';
+        flush();
+        effects.push({ do: 'discard' });
         break;
       case 'start':
         // What came before it is discarded all the same.
         text = '';
         s.generationId = payload.start.generationId;
-        s.hasText = false;
+        s.hasWords = false;
         s.replay = false;
         effects.push({ do: 'start', start: payload.start });
         break;

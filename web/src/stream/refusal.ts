@@ -1,5 +1,5 @@
 import { type ApiError, NetworkError } from '$/api/errors';
-import { comeBack, disconnect, finish, release, type Work } from './draft';
+import { comeBack, disconnect, finish, release, type Work } from './moves';
 import { LATER_AT_MOST, PATIENCE } from './state';
 
 /** A request found no answer, a refusal, or its body broke off. */

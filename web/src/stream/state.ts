@@ -1,7 +1,7 @@
 import type { ApiError, NetworkError } from '$/api/errors';
 import type { RawEvent } from '$/api/sse';
 import { type Cursor, parsePlace } from './cursor';
-import type { End, Phase, Source, Start } from './types';
+import type { End, PartKind, Phase, Source, Start } from './types';
 
 /** Milliseconds. */
 export const TIMING = {
@@ -67,7 +67,8 @@ export interface State {
   readonly generationId: string | null;
   /** The newest event that the sink has had; null before the first. */
   readonly last: Cursor | null;
-  readonly hasText: boolean;
+  /** Whether anything of the answer has come, if only what the model thinks. */
+  readonly hasWords: boolean;
   /** The next attach asks for the whole answer. */
   readonly replay: boolean;
   /** A request was lost on the way: it may have been accepted. */
@@ -136,7 +137,8 @@ export type Effect =
   | { do: 'claim' }
   | { do: 'release' }
   | { do: 'start'; start: Start }
-  | { do: 'append'; text: string }
+  | { do: 'append'; kind: PartKind; text: string }
+  | { do: 'discard' }
   | { do: 'phase'; phase: Phase }
   | { do: 'end'; end: End }
   | { do: 'refuse'; error: ApiError | NetworkError }
@@ -150,8 +152,8 @@ export function initialState(source: Source): State {
     connection: 0,
     generationId: source.kind === 'attach' ? source.generationId : null,
     last,
-    // The first event is a `start`: whoever has only that has no text.
-    hasText: last !== null && last.seq > 1,
+    // The first event is a `start`: whoever has only that has no words.
+    hasWords: last !== null && last.seq > 1,
     replay: false,
     unsure: false,
     failures: 0,

@@ -16,7 +16,7 @@ import {
   release,
   show,
   type Work,
-} from './draft';
+} from './moves';
 import { fault, receive } from './receive';
 import { failed } from './refusal';
 import { type Effect, type Input, type Moment, type State, TIMING, uploadAllowance } from './state';

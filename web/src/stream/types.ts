@@ -15,7 +15,7 @@ export type Source =
 /**
  * How the stream is, for people.
  *
- * `sending`: not accepted yet. `waiting`: accepted, no word yet. `quiet`: nothing came for too
+ * `sending`: not accepted yet. `waiting`: accepted, no word yet. `streaming`: words or thoughts come. `quiet`: nothing came for too
  * long, not even a heartbeat. `held`: something on the way holds the answer back. `offline`: the
  * connection fails and the device says that it has none.
  */
@@ -28,6 +28,9 @@ export type Phase =
   | 'reconnecting'
   | 'offline'
   | 'ended';
+
+/** What the words of an answer are: what it says, or what the model thinks before. */
+export type PartKind = 'text' | 'reasoning';
 
 /** What the first event says. */
 export interface Start {
@@ -65,10 +68,12 @@ export interface End {
  * stream is detached first or the session has ended.
  */
 export interface AnswerSink {
-  /** The whole answer follows: discard what there is of this message's text. */
+  /** The whole answer follows: discard what there is of this message's parts. */
   started(start: Start): void;
-  /** More text: never empty, never twice, never out of order; once for all that one read brought. */
-  appended(text: string): void;
+  /** More of a part: never empty, never twice, never out of order; once for all of a kind in a row that one read brought. */
+  appended(kind: PartKind, text: string): void;
+  /** The model is asked again: discard the reasoning since the last text. */
+  discarded(): void;
   phase(phase: Phase): void;
   ended(end: End): void;
   /** The request was not accepted: nothing was stored. Only phases came before. */

@@ -96,7 +96,7 @@ test('going back to a chat that waits for Undo is Undo', async () => {
       .locator('main header')
       .getByRole('button', { name: say('chat.menu') })
       .click();
-    await tab.page.getByRole('menuitem', { name: say('chat.delete') }).click();
+    await tab.page.getByRole('menuitem', { name: say('sidebar.delete') }).click();
     await tab.button('toast.undo').waitFor();
     await expect.poll(() => tab.conversationId).toBe('');
   };

@@ -82,10 +82,10 @@ test('the focus is kept by menus, renaming, deleting and Undo', async () => {
   await tab.expectWords(user, 2);
   const menu = tab.page.getByRole('main').getByRole('button', { name: say('chat.menu') });
   await menu.focus();
-  await chooseByKey(tab, say('chat.rename'));
+  await chooseByKey(tab, say('sidebar.rename'));
   await tab.page.keyboard.press('Escape');
   await expect.poll(() => focused(tab)).toBe(say('chat.menu'));
-  await chooseByKey(tab, say('chat.delete'));
+  await chooseByKey(tab, say('sidebar.delete'));
   await inComposer(tab);
   await tab.page.getByRole('button', { name: say('toast.undo') }).focus();
   await tab.page.keyboard.press('Enter');

@@ -37,4 +37,18 @@ test('a chosen version is there after a reload and in another browser, and the t
   await expect.poll(() => tab.articles.count()).toBe(4);
   const other = await world.tab(`/c/${conversation}`, { user });
   await expect.poll(() => other.articles.count()).toBe(4);
+
+  // Here the other version has never been read. It takes the place of this one, and the focus stays on its buttons.
+  const there = (name: 'chat.version_after' | 'chat.version_before') =>
+    other.page.getByRole('button', { name: say(name) });
+  await there('chat.version_after').focus();
+  await there('chat.version_after').press('Enter');
+  await expect.poll(() => other.articles.count()).toBe(2);
+  await other.page.getByText(say('chat.version', { n: 2, of: 2 })).waitFor();
+  await expect
+    .poll(() => there('chat.version_before').evaluate((button) => button === document.activeElement))
+    .toBe(true);
+  await there('chat.version_before').press('Enter');
+  await expect.poll(() => other.articles.count()).toBe(4);
+  await expect.poll(kept).toBe(end);
 });

@@ -93,47 +93,53 @@ test('a conversation of 200,000 tokens is opened', async () => {
   console.log(JSON.stringify({ opened }));
 });
 
-test('a chat of 200 messages: when its end is painted, and when all of it is there', async () => {
-  const user = await world.user();
-  const text = answer(1_500, 1);
-  const id = await user.ask(`say\n${text}`);
-  for (let n = 1; n < 100; n++) await user.ask(`say\n${text}`, { conversation_id: id });
-  const tab = await world.tab('/', { user });
-  const link = tab.page.locator(`a[href="/c/${id}"]`);
-  const opened = [];
-  for (let n = 0; n < 3; n++) {
-    await tab.goto('/');
-    await link.waitFor();
-    await tab.page.waitForLoadState('networkidle');
-    const found = await tab.page.evaluate(async (path) => {
-      const tasks: number[] = [];
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) tasks.push(Math.round(entry.duration));
-      }).observe({ type: 'longtask' });
-      const frame = () => new Promise((painted) => requestAnimationFrame(painted));
-      const from = performance.now();
-      const since = () => Math.round(performance.now() - from);
-      document.querySelector<HTMLElement>(`a[href="${path}"]`)?.click();
-      while (!document.querySelector('article:last-of-type .prose > :last-child')) await frame();
-      await frame();
-      const end = since();
-      const empty = () =>
-        [...document.querySelectorAll('article')].some(
-          (each) => !each.querySelector('.prose > *, .bubble > p'),
-        );
-      while (empty()) await frame();
-      const whole = since();
-      for (let n = 0; n < 5; n += 1) await frame();
-      const log = document.querySelector('[role="log"]');
-      return {
-        end,
-        whole,
-        tasks,
-        elements: document.querySelectorAll('*').length,
-        fromEnd: log ? log.scrollHeight - log.clientHeight - log.scrollTop : null,
-      };
-    }, `/c/${id}`);
-    opened.push(found);
-  }
-  console.log(JSON.stringify({ opened }));
-});
+test.each([20, 200, 5_000])(
+  'a chat of %i messages: when its end is painted, and when all is there',
+  async (count) => {
+    const user = await world.user();
+    // Half of it is in the question.
+    const text = answer(count > 200 ? 300 : 1_500, 1);
+    const id = await user.ask(`say\n${text}`);
+    for (let n = 1; n < count / 2; n++) await user.ask(`say\n${text}`, { conversation_id: id });
+    const tab = await world.tab('/', { user });
+    const link = tab.page.locator(`a[href="/c/${id}"]`);
+    const opened = [];
+    for (let n = 0; n < 3; n++) {
+      await tab.goto('/');
+      await link.waitFor();
+      await tab.page.waitForLoadState('networkidle');
+      const found = await tab.page.evaluate(
+        async ([path, messages]) => {
+          const tasks: number[] = [];
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) tasks.push(Math.round(entry.duration));
+          }).observe({ type: 'longtask' });
+          const frame = () => new Promise((painted) => requestAnimationFrame(painted));
+          const from = performance.now();
+          const since = () => Math.round(performance.now() - from);
+          document.querySelector<HTMLElement>(`a[href="${path}"]`)?.click();
+          while (!document.querySelector('article:last-of-type .prose > :last-child')) await frame();
+          await frame();
+          const end = since();
+          const some = () => document.querySelectorAll('article:has(.prose > *, .bubble > p)').length;
+          const pause = () => new Promise((later) => setTimeout(later, 50));
+          while (some() < messages) await pause();
+          const whole = since();
+          for (let n = 0; n < 5; n += 1) await frame();
+          const log = document.querySelector('[role="log"]');
+          return {
+            end,
+            whole,
+            longest: Math.max(0, ...tasks),
+            long: tasks.length,
+            elements: document.querySelectorAll('*').length,
+            fromEnd: log ? log.scrollHeight - log.clientHeight - log.scrollTop : null,
+          };
+        },
+        [`/c/${id}`, count] as const,
+      );
+      opened.push(found);
+    }
+    console.log(JSON.stringify({ count, opened }));
+  },
+);

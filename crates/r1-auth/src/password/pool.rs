@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::memory::Memory;
 
-/// A worker without work keeps its memory for so long.
+/// A worker without work keeps its memory for this long.
 const KEEP_MEMORY: Duration = Duration::from_secs(1);
 
 /// How far the workers stand back, of 19: a tenth of the weight of other threads (sched(7)).

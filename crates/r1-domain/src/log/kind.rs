@@ -12,7 +12,10 @@
 
 /// The newest grammar of logs that this build knows: which kinds may stand where, and what they mean to who goes on
 /// with the generation. A log of a newer one is shown, but never taken over, continued or cut here.
-pub const GRAMMAR: u32 = 1;
+pub const GRAMMAR: u32 = 2;
+/// The first grammar with reasoning. Builds that only know an older one show it, and lose it where they end or go on
+/// with an answer.
+pub const REASONING_GRAMMAR: u32 = 2;
 /// The grammar of all logs from before they named one.
 pub const FIRST_GRAMMAR: u32 = 1;
 
@@ -75,6 +78,12 @@ impl OpenKind {
 pub struct PrivateKind(u8);
 
 impl PrivateKind {
+    /// What is kept of a call of the model, with the event that follows its end: [`Call`](crate::call::Call).
+    pub const CALL: Self = Self(18);
+    /// The reasoning that follows was thought for an earlier generation of the message: for how many milliseconds
+    /// (LEB128), or nothing where nobody knows.
+    pub const GIVEN: Self = Self(19);
+
     /// None for a number of another class.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {

@@ -16,7 +16,14 @@ fn read(bytes: &[u8]) -> Result<Vec<(Kind, Cursor, String)>, DamagedLog> {
 fn a_take_over_raises_the_epoch_and_keeps_seq_dense() {
     let mut bytes = Vec::new();
     push_chunk(&mut bytes, "a");
-    push(&mut bytes, &Event::Resumed { generation_id: GenerationId::new(Timestamp::from_micros(0)), epoch: 300 });
+    push(
+        &mut bytes,
+        &Event::Resumed {
+            generation_id: GenerationId::new(Timestamp::from_micros(0)),
+            epoch: 300,
+            discards_reasoning: false,
+        },
+    );
     push_chunk(&mut bytes, "b");
     let cursors: Vec<_> = read(&bytes).unwrap().into_iter().map(|(_, c, _)| (c.epoch, c.seq)).collect();
     assert_eq!(cursors, [(1, 1), (300, 2), (300, 3)]);
@@ -180,7 +187,7 @@ fn any_record() -> impl Strategy<Value = Any> {
         1 => ".{0,20}".prop_map(|text| Any::Event(Event::Reasoning(text))),
         1 => ("[a-z]{1,8}", "[a-z]{1,8}", ".{0,20}")
             .prop_map(|(call_id, tool, content)| Any::Event(Event::ToolArguments { call_id, tool, content })),
-        1 => (2..1000_u32).prop_map(move |epoch| Any::Event(Event::Resumed { generation_id, epoch })),
+        1 => (2..1000_u32).prop_map(move |epoch| Any::Event(Event::Resumed { generation_id, epoch, discards_reasoning: false })),
         3 => (32..=127_u8, "[ -!#-\\[\\]-~äß€]{0,20}").prop_map(|(number, text)| {
             Any::Event(Event::Other(OpenKind::new(number).unwrap(), format!("{{\"type\": \"later\", \"x\": \"{text}\"}}")))
         }),
@@ -235,7 +242,7 @@ proptest! {
         let data: Vec<&str> = frames.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         prop_assert_eq!(data, payloads.iter().map(String::as_str).collect::<Vec<_>>());
         let folded = crate::fold::fold(kept).unwrap();
-        prop_assert_eq!((folded.text, folded.last.seq), (text, events));
+        prop_assert_eq!((folded.content.text, folded.last.seq), (text, events));
 
         // Wherever it is cut, the events before the cut are whole, and nothing else is.
         for cut in 0..=bytes.len() {

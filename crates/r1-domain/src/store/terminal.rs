@@ -5,6 +5,7 @@ use crate::{
     generation::State,
     id::MessageId,
     jobs::NewJob,
+    part::Content,
     time::Timestamp,
 };
 
@@ -14,8 +15,10 @@ pub struct Terminal {
     /// The terminal event. Its payload outlives the log: it is kept with the generation
     /// ([`StoredLog::terminal_payload`](super::StoredLog::terminal_payload)).
     pub event: Event,
-    /// The message's text: all chunks joined.
-    pub text: String,
+    /// What the message says: the fold of the log.
+    pub content: Content,
+    /// Tokens used, also where the event has no place for them.
+    pub usage: Option<Usage>,
     /// The oldest message that the model was given, where that was not all of them. None leaves what an earlier
     /// generation of the message has said: a part of its text was written with no more than that.
     pub remembers_from: Option<MessageId>,
@@ -26,10 +29,11 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// The end of an answer with this text.
+    /// The end of an answer that says this.
     #[must_use]
-    pub const fn new(event: Event, text: String, ended_at: Timestamp) -> Self {
-        Self { event, text, remembers_from: None, ended_at, also: Vec::new() }
+    pub const fn new(event: Event, content: Content, ended_at: Timestamp) -> Self {
+        let usage = if let Event::End(end) = &event { end.usage } else { None };
+        Self { event, content, usage, remembers_from: None, ended_at, also: Vec::new() }
     }
 
     /// The final state.
@@ -52,15 +56,6 @@ impl Terminal {
     pub const fn failure(&self) -> Option<&Failure> {
         match &self.event {
             Event::Error(failure) => Some(failure),
-            _ => None,
-        }
-    }
-
-    /// Tokens used.
-    #[must_use]
-    pub const fn usage(&self) -> Option<Usage> {
-        match &self.event {
-            Event::End(end) => end.usage,
             _ => None,
         }
     }

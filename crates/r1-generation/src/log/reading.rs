@@ -118,10 +118,10 @@ impl Log {
         fold_aside(visible).await
     }
 
-    /// All chunks, visible or not, joined: what the message will say.
-    pub(crate) async fn text(&self) -> Result<String, DamagedLog> {
+    /// Adds up all of it, visible or not: what the message will say.
+    pub(crate) async fn fold_whole(&self) -> Result<Folded, DamagedLog> {
         let records = self.state.lock().records.clone();
-        Ok(fold_aside(records).await?.text)
+        fold_aside(records).await
     }
 }
 

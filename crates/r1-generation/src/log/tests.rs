@@ -30,11 +30,11 @@ fn new_log() -> SharedLog {
 }
 
 fn end(log: &Log) {
-    log.append_terminal(terminal(Failure::new("x", "y", false)));
+    log.append_terminal(terminal(Failure::new("x", "y", false)), &[]);
 }
 
 fn terminal(failure: Failure) -> Terminal {
-    Terminal::new(Event::Error(failure), String::new(), Timestamp::from_micros(2))
+    Terminal::new(Event::Error(failure), Content::default(), Timestamp::from_micros(2))
 }
 
 /// Reads what is ready.
@@ -135,7 +135,7 @@ fn a_log_that_fails_drops_what_was_not_visible() {
     }
     drain(&mut reader, &mut got);
     // The next writer's first entry is not stored either, though its epoch is.
-    log.append_resumed(2);
+    log.append_resumed(2, false);
     log.fail(terminal(Failure::new("x", "y", true)));
     assert!(drain(&mut reader, &mut got), "sent away at once");
     assert!(String::from_utf8_lossy(&got).ends_with("retry: 2000\n\n"));
@@ -220,7 +220,7 @@ enum Step {
     Detach(usize),
 }
 
-/// So many letters in the alphabet's order: drawn one by one they take most of a test's time.
+/// This many letters in the alphabet's order: drawn one by one they take most of a test's time.
 fn long(length: usize, from: usize) -> String {
     ('a'..='z').cycle().skip(from).take(length).collect()
 }
@@ -320,7 +320,11 @@ fn any_record() -> impl Strategy<Value = Vec<u8>> {
             event(&Event::Other(OpenKind::new(number).unwrap(), format!("{{\"type\": \"{text}\"}}")))
         }),
         (2..9_u32).prop_map(move |epoch| {
-            event(&Event::Resumed { generation_id: GenerationId::new(Timestamp::from_micros(1)), epoch })
+            event(&Event::Resumed {
+                generation_id: GenerationId::new(Timestamp::from_micros(1)),
+                epoch,
+                discards_reasoning: false,
+            })
         }),
     ];
     let private = proptest::option::of((17..=31_u8, proptest::collection::vec(any::<u8>(), 0..20)));
@@ -375,7 +379,7 @@ proptest! {
             prop_assert_eq!(epochs.count(), 1, "a cursor for each event");
         }
         // Taken over, it goes on behind all of it, and its bytes stay.
-        again.append_resumed(20);
+        again.append_resumed(20, false);
         let mut at_end = Reader::new(again.clone(), Position::START, LIMIT);
         end(&again);
         let taken = again.take(&mut BytesMut::new()).unwrap();

@@ -1,6 +1,9 @@
 //! A run's talk with its model: the question, what comes, and another try where nothing came.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use r1_domain::{
@@ -17,18 +20,19 @@ use tracing::{Span, field::Empty};
 
 use super::{
     Ending, Run,
+    calls::Voice,
     history::{Past, room},
 };
 use crate::{log::Refused, observer::SkippedKind};
 
-/// A request that failed in a way that may pass is sent again so often, if nothing came.
+/// A request that failed in a way that may pass is sent again this often, if nothing came.
 const RETRIES: u32 = 2;
 /// The pause before the first of them, doubled for each further one, give or take half. Where the
 /// provider says how long, that, and up to this much more: all who were sent away come back then.
 const RETRY_PAUSE: Duration = Duration::from_millis(400);
 /// A provider that asks for a longer pause than this gets no second request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10);
-/// At most so many bytes wait for storage; then the provider waits.
+/// At most this many bytes wait for storage; then the provider waits.
 const READ_AHEAD: usize = 1024 * 1024;
 
 /// Asks a model to go on that can't be given the beginning of its own answer. Nobody but it reads this.
@@ -38,13 +42,38 @@ middle of a sentence or a word if need be. Repeat nothing, and say nothing about
 /// What is left of an answer, and when it came last.
 struct Flow<'a> {
     /// What the model is given, and from which turn on.
-    past: &'a Past,
+    past: &'a Arc<Past>,
     first: usize,
     /// Bytes that may come.
     room: usize,
     newest: Option<Instant>,
+    /// What was heard last.
+    voice: Option<Voice>,
     /// Bytes that the model has thought.
     thought: usize,
+}
+
+/// A piece of what a model gives.
+enum Said {
+    /// Of the answer, with the tokens that it stands for, where they are known.
+    Text(String, Vec<u32>),
+    /// Of its reasoning.
+    Thought(String),
+}
+
+impl Said {
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text, _) | Self::Thought(text) => text,
+        }
+    }
+
+    const fn voice(&self) -> Voice {
+        match self {
+            Self::Text(..) => Voice::Speaks,
+            Self::Thought(_) => Voice::Thinks,
+        }
+    }
 }
 
 impl Run {
@@ -76,7 +105,7 @@ impl Run {
                 tail = vec![said, Turn { role: Role::User, content: GO_ON.to_owned() }];
             }
         }
-        let past = Past::new(history, tail, partial_answer.as_deref());
+        let past = Arc::new(Past::new(history, tail, partial_answer.as_deref()));
         let mut first = room(&self.model, self.request.max_tokens).map_or(0, |room| past.first_within(room, 0));
         let request = CompletionRequest {
             model: self.model.upstream_name.clone(),
@@ -98,14 +127,14 @@ impl Run {
                 *self.remembers_from.lock() = past.remembers_from(first);
             }
             let request = CompletionRequest { turns: past.given(first), ..request.clone() };
-            let given = self.partial_answer.as_ref().map_or(0, String::len);
-            let room = self.options.answer_bytes.saturating_sub(given);
-            let mut flow = Flow { past: &past, first, room, newest: None, thought: 0 };
+            let room = self.options.answer_bytes.saturating_sub(self.written);
+            let mut flow = Flow { past: &past, first, room, newest: None, voice: None, thought: 0 };
             let error = match self.attempt(request, overlap.clone(), &mut flow).await {
                 Ok(ending) => return ending,
                 Err(error) => error,
             };
-            // Once a word is in the log there is no second try: it would be said twice. What was thought is paid for.
+            // Once a word is in the log, or a thought, there is no second try: it would be there twice. What was
+            // thought is paid for, too.
             let nothing_said = self.log.head() == before && flow.thought == 0;
             if error.code == ProviderErrorCode::ContextTooLong && nothing_said && !halved && !provider.fits_history() {
                 halved = true;
@@ -187,16 +216,19 @@ impl Run {
             error.type = Empty,
             otel.status_code = Empty,
         );
+        self.calls.lock().begin(&self.model.name, (flow.past.clone(), flow.first), Instant::now());
         let ended = self.take_in(request, overlap, &span, flow).await;
+        self.calls.lock().end(Instant::now());
         if flow.thought > 0 {
             span.record("reasoning_bytes", flow.thought);
-            self.observer.skipped(self.model.provider_name(), SkippedKind::Reasoning, 1);
-            // The log has no place for it yet.
-            tracing::debug!(
-                bytes = flow.thought,
-                "what the model thought for generation {} is not kept",
-                self.generation_id
-            );
+            if !self.keeps_reasoning {
+                self.observer.skipped(self.model.provider_name(), SkippedKind::Reasoning, 1);
+                tracing::debug!(
+                    bytes = flow.thought,
+                    "what the model thought for generation {} is not kept: a node of an older version runs",
+                    self.generation_id
+                );
+            }
         }
         if let Err(error) = &ended {
             span.record("error.type", error.code.as_str()).record("otel.status_code", "ERROR");
@@ -215,10 +247,11 @@ impl Run {
     ) -> Result<Ending, ProviderError> {
         let asked = Instant::now();
         let mut stream: CompletionStream = self.model.provider.complete(request).await?;
+        self.calls.lock().accept();
         while let Some(delta) = stream.next().await {
-            let (text, ids, done) = match (delta?, &mut overlap) {
-                (Delta::Text { text, ids }, None) => (text, ids, None),
-                (Delta::Text { text, .. }, Some(overlap)) => (overlap.push(text), Vec::new(), None),
+            let (said, done) = match (delta?, &mut overlap) {
+                (Delta::Text { text, ids }, None) => (Said::Text(text, ids), None),
+                (Delta::Text { text, .. }, Some(overlap)) => (Said::Text(overlap.push(text), Vec::new()), None),
                 (Delta::LeftOut(turns), _) => {
                     let first = flow.past.first_after(turns, flow.first);
                     *self.remembers_from.lock() = flow.past.remembers_from(first);
@@ -226,7 +259,11 @@ impl Run {
                 }
                 (Delta::Reasoning(thought), _) => {
                     flow.thought += thought.len();
-                    continue;
+                    if !self.keeps_reasoning {
+                        self.hear(Voice::Thinks, flow);
+                        continue;
+                    }
+                    (Said::Thought(thought), None)
                 }
                 (Delta::Skipped(skipped), _) => {
                     self.count_skipped(skipped, span);
@@ -238,14 +275,15 @@ impl Run {
                         span.record("gen_ai.usage.input_tokens", usage.prompt_tokens)
                             .record("gen_ai.usage.output_tokens", usage.completion_tokens);
                     }
+                    self.calls.lock().finish(&finish_reason, usage);
                     let held = overlap.take().map(Overlap::finish).unwrap_or_default();
-                    (held, Vec::new(), Some(Ending::Completed { finish_reason, usage }))
+                    (Said::Text(held, Vec::new()), Some(Ending::Completed { finish_reason }))
                 }
             };
-            if flow.newest.is_none() && !text.is_empty() {
+            if flow.newest.is_none() && !said.text().is_empty() {
                 span.record("first_chunk_ms", u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
             }
-            if let Some(ending) = self.append(&text, &ids, flow).await.or(done) {
+            if let Some(ending) = self.append(&said, flow).await.or(done) {
                 return Ok(ending);
             }
         }
@@ -274,15 +312,20 @@ impl Run {
         );
     }
 
-    /// Appends text, as far as there is room, with its tokens; gives back how the answer ends where
+    /// Appends what was said or thought, as far as there is room; gives back how the answer ends where
     /// there is none left.
-    async fn append(&self, text: &str, ids: &[u32], flow: &mut Flow<'_>) -> Option<Ending> {
+    async fn append(&self, said: &Said, flow: &mut Flow<'_>) -> Option<Ending> {
+        let text = said.text();
         let fits = &text[..text.floor_char_boundary(flow.room)];
         flow.room -= fits.len();
         if !fits.is_empty() {
             self.observe(flow);
-            // What is cut is no longer what its tokens say.
-            let appended = self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] });
+            self.hear(said.voice(), flow);
+            let appended = match said {
+                Said::Thought(_) => self.log.append_reasoning(fits),
+                // What is cut is no longer what its tokens say.
+                Said::Text(_, ids) => self.log.append_tokens(fits, if fits.len() == text.len() { ids } else { &[] }),
+            };
             match appended.refused {
                 Some(Refused::Fenced) => return Some(Ending::LeftBehind),
                 Some(Refused::Ended) => return Some(Ending::Ended),
@@ -296,7 +339,13 @@ impl Run {
             }
         }
         let full = flow.room == 0 || fits.len() < text.len();
-        full.then(|| Ending::Completed { finish_reason: "length".to_owned(), usage: None })
+        full.then(|| Ending::Completed { finish_reason: "length".to_owned() })
+    }
+
+    fn hear(&self, voice: Voice, flow: &mut Flow<'_>) {
+        if flow.voice.replace(voice) != Some(voice) {
+            self.calls.lock().hear(voice, Instant::now());
+        }
     }
 
     fn observe(&self, flow: &mut Flow<'_>) {

@@ -25,6 +25,9 @@ use super::tokens::estimate;
 const FRAME: u64 = 8;
 /// Where nobody says how long the answer may get, one part in this many of the context is for it.
 const ANSWER_SHARE: u64 = 4;
+/// Of more bytes than this the tokens are not estimated on the runtime's threads, but taken to have this many bytes each.
+const ESTIMATED: usize = 32 * 1024;
+const BYTES_A_TOKEN: u64 = 4;
 /// What is said between two turns that become one.
 const BETWEEN: &str = "\n\n";
 
@@ -102,6 +105,13 @@ impl Past {
     pub(super) fn tokens(&self, first: usize) -> u64 {
         let path = self.turns[first..].iter().map(|past| &past.turn);
         self.always().chain(path).map(size).sum::<u64>() + self.prefill
+    }
+
+    /// The same, however long it is: of much only the bytes are counted.
+    pub(super) fn about(&self, first: usize) -> u64 {
+        let path = self.turns.get(first..).unwrap_or_default();
+        let bytes: usize = self.always().chain(path.iter().map(|past| &past.turn)).map(|turn| turn.content.len()).sum();
+        if bytes > ESTIMATED { bytes as u64 / BYTES_A_TOKEN + self.prefill } else { self.tokens(first) }
     }
 
     /// What the model is given.

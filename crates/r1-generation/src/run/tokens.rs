@@ -11,9 +11,13 @@
 
 /// A weight of 1 token.
 const TOKEN: u64 = 8;
+/// What is longer is not looked at character by character in passing.
+const LONG: usize = 32 * 1024;
+/// Of most texts that are as long.
+const BYTES_A_TOKEN: usize = 4;
 
 /// About how many tokens a text takes: rather too many than too few.
-pub(super) fn estimate(text: &str) -> u64 {
+pub(crate) fn estimate(text: &str) -> u64 {
     let mut weight = 0;
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -22,6 +26,11 @@ pub(super) fn estimate(text: &str) -> u64 {
         rest = &rest[bytes..];
     }
     weight.div_ceil(TOKEN)
+}
+
+/// The same at the end of an answer, on the runtime's threads: of a long text only the bytes are counted.
+pub(crate) fn about(text: &str) -> u64 {
+    if text.len() > LONG { (text.len() / BYTES_A_TOKEN) as u64 } else { estimate(text) }
 }
 
 /// How many ASCII bytes of what begins here count together (a word, a gap, a rule of one mark), and their weight.

@@ -156,7 +156,7 @@ async fn beside_the_natural_end_there_is_one_end() -> Result<()> {
         ensure!(seen.contains(&format!(r#""status": "{}""#, state.as_str())), "{state:?}: {seen}");
         let folded = world.engine.attach(world.user, Target::Generation(accepted.generation_id), None).await?;
         let folded = folded.context("a log")?.fold().await?;
-        ensure!(seen.contains(r#""content": "word""#) == (folded.text == "word"), "{folded:?}");
+        ensure!(seen.contains(r#""content": "word""#) == (folded.content.text == "word"), "{folded:?}");
     }
     ensure!(completed > 0 && stopped > 0, "both ways were tried: {completed} completed, {stopped} stopped");
     Ok(())
@@ -183,7 +183,7 @@ async fn while_the_read_ahead_waits_for_storage() -> Result<()> {
     drop(lock);
     assert_eq!(stop.await?.state, State::Stopped);
     let folded = accepted.reader.fold().await?;
-    ensure!(folded.text.len() == 32 << 15 && folded.terminal.is_some(), "{} bytes", folded.text.len());
+    ensure!(folded.content.text.len() == 32 << 15 && folded.terminal.is_some(), "{} bytes", folded.content.text.len());
     Ok(())
 }
 

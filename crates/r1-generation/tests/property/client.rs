@@ -295,7 +295,9 @@ impl Client {
         for message in messages {
             let Some(generation) = message.generation_id else { continue };
             match message.last_event {
-                Some(cursor) => facts.snapshots.push(Snapshot { generation, cursor, text: message.content }),
+                Some(cursor) => {
+                    facts.snapshots.push(Snapshot { generation, cursor, content: message.into_content() });
+                }
                 None if message.state.is_terminal() => {
                     facts.ended(generation, message.state);
                     facts.finals.insert(generation, (message.content, message.state));

@@ -11,6 +11,7 @@ use r1_domain::{
     cursor::Cursor,
     generation::State,
     id::{ConversationId, GenerationId, MessageId, UserId},
+    part::Content,
     store::IdempotencyKey,
 };
 use r1_testkit::sse::Frame;
@@ -34,7 +35,7 @@ pub(crate) struct Known {
 pub(crate) struct Snapshot {
     pub(crate) generation: GenerationId,
     pub(crate) cursor: Cursor,
-    pub(crate) text: String,
+    pub(crate) content: Content,
 }
 
 /// What an idempotency key stands for.

@@ -39,7 +39,7 @@ use rand::RngExt;
 
 use crate::{disk::Template, script::Script, verdict::Tally, world::World};
 
-/// So many are played where nobody says otherwise.
+/// This many are played where nobody says otherwise.
 const CASES: u64 = 150;
 
 #[test]

@@ -56,7 +56,7 @@ pub(crate) struct Step {
 /// What everything else gets to do before the next step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rest {
-    /// So many turns of the scheduler.
+    /// This many turns of the scheduler.
     Turns(u8),
     /// All that it can do without time going on.
     Quiet,
@@ -120,7 +120,7 @@ pub(crate) enum Action {
         key: Option<u8>,
         pace: Pace,
     },
-    /// What came with this key before, again, so many at once; `changed`: with another body.
+    /// What came with this key before, again, this many at once; `changed`: with another body.
     Resend {
         key: u8,
         at_once: u8,
@@ -143,6 +143,9 @@ pub(crate) enum Action {
         call: u8,
         tokens: u8,
         large: bool,
+    },
+    Think {
+        call: u8,
     },
     /// Says the end of the answer so far again.
     Echo {
@@ -277,6 +280,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => n().prop_map(|operation| Action::HangUp { operation }),
         26 => (n(), 1..12u8, prop::bool::weighted(0.04))
             .prop_map(|(call, tokens, large)| Action::Say { call, tokens, large }),
+        9 => n().prop_map(|call| Action::Think { call }),
         4 => (n(), 1..4u8).prop_map(|(call, tokens)| Action::Echo { call, tokens }),
         6 => (n(), finish).prop_map(|(call, how)| Action::Finish { call, how }),
         2 => prop::option::of(failing()).prop_map(|refuse| Action::Plan { refuse }),

@@ -53,6 +53,7 @@ impl Call {
 pub(crate) struct Upstream {
     pub(crate) calls: Vec<Call>,
     tokens: u32,
+    thoughts: u32,
 }
 
 impl Upstream {
@@ -86,7 +87,7 @@ impl Upstream {
         self.calls.iter().any(|call| lives.contains(&call.life) && call.is_live())
     }
 
-    /// Says so many new tokens, as far as there is room.
+    /// Says this many new tokens, as far as there is room.
     pub(crate) fn say(&mut self, n: u8, lives: &[usize], count: u8, large: bool) {
         let mut tokens = self.tokens;
         let Some(call) = self.live(n, lives) else { return };
@@ -99,6 +100,14 @@ impl Upstream {
             call.said.push(token);
         }
         self.tokens = tokens;
+    }
+
+    /// Thinks something new.
+    pub(crate) fn think(&mut self, n: u8, lives: &[usize]) {
+        let thought = format!("t{} ", self.thoughts);
+        let Some(call) = self.live(n, lives) else { return };
+        let _ = call.run.as_ref().map(|run| run.thought(&thought).now_or_never());
+        self.thoughts += 1;
     }
 
     /// Repeats the last tokens of the answer so far, in two pieces; only as the first that is said.

@@ -15,6 +15,7 @@ use r1_domain::{
     id::{GenerationId, UserId},
     message::{Message, Role},
     page::PageRequest,
+    part::{Content, Part, reasoning_bytes},
     store::Store,
 };
 use r1_generation::Target;
@@ -115,7 +116,7 @@ fn state(terminal: &Frame) -> Result<State> {
     })
 }
 
-/// `start chunk* (resumed chunk*)* (end | error)`, numbered from 1, an epoch raised where it says so.
+/// `start (chunk | reasoning)* (resumed (chunk | reasoning)*)* (end | error)`, numbered from 1, an epoch raised where it says so.
 fn well_formed(frames: &[Frame], known: &Known, retired: bool) -> Result<()> {
     let (start, rest) = frames.split_first().context("no frame")?;
     let (terminal, middle) = rest.split_last().context("no terminal event")?;
@@ -126,6 +127,7 @@ fn well_formed(frames: &[Frame], known: &Known, retired: bool) -> Result<()> {
     for frame in middle {
         match frame.kind() {
             "chunk" => ensure!(frame.content().is_some_and(|text| !text.is_empty()), "an empty chunk"),
+            "reasoning" => ensure!(frame.data["content"] != "", "an empty thought"),
             "resumed" => {
                 ensure!(cursor(frame).epoch > epoch && frame.data["epoch"] == cursor(frame).epoch, "{frame:?}");
                 epoch = cursor(frame).epoch;
@@ -151,10 +153,53 @@ fn well_formed(frames: &[Frame], known: &Known, retired: bool) -> Result<()> {
 fn as_the_log_says(message: &Message, frames: &[Frame]) -> Result<()> {
     let terminal = frames.last().context("no frame")?;
     ensure!(message.content == text_of(frames), "{:?} is stored, {:?} was shown", message.content, text_of(frames));
+    let stored = parts_stored(&Content { text: message.content.clone(), parts: message.parts.clone() });
+    ensure!(stored == parts_shown(frames), "{stored:?} are stored, {:?} were shown", parts_shown(frames));
     ensure!(message.state == state(terminal)?, "{:?}: {terminal:?}", message.state);
     ensure!(message.finish_reason.as_deref() == terminal.data["finish_reason"].as_str(), "{terminal:?}");
     ensure!(message.error_code.as_deref() == terminal.data["code"].as_str(), "{terminal:?}");
     Ok(())
+}
+
+/// What was thought or said at a stretch: which of the two, and the words.
+type Stretches = Vec<(bool, String)>;
+
+fn add(stretches: &mut Stretches, is_thought: bool, words: &str) {
+    match stretches.last_mut() {
+        Some((was_thought, last)) if *was_thought == is_thought => last.push_str(words),
+        _ => stretches.push((is_thought, words.to_owned())),
+    }
+}
+
+/// What a client makes of a stream.
+fn parts_shown(frames: &[Frame]) -> Stretches {
+    let mut shown = Stretches::new();
+    for frame in frames {
+        let words = frame.data["content"].as_str().unwrap_or_default();
+        match frame.kind() {
+            "start" => shown.clear(),
+            "chunk" => add(&mut shown, false, words),
+            "reasoning" => add(&mut shown, true, words),
+            "resumed" if frame.data["discard"] == "reasoning" => drop(shown.pop_if(|(is_thought, _)| *is_thought)),
+            _ => {}
+        }
+    }
+    shown
+}
+
+fn parts_stored(content: &Content) -> Stretches {
+    let mut stored = Stretches::new();
+    if content.parts.is_empty() && !content.text.is_empty() {
+        add(&mut stored, false, &content.text);
+    }
+    for part in &content.parts {
+        match part {
+            Part::Text(span) => add(&mut stored, false, &content.text[span.clone()]),
+            Part::Reasoning(reasoning) => add(&mut stored, true, &reasoning.text),
+            Part::Other(part) => add(&mut stored, true, &part.to_string()),
+        }
+    }
+    stored
 }
 
 /// What models were asked for a message.
@@ -176,6 +221,8 @@ impl Said<'_> {
     /// each was asked to go on from just what stands before.
     fn in_full(&self, upstream: &Upstream, message: &Message, limit: usize) -> Result<()> {
         let (text, mut at, mut whole, mut life) = (&message.content, 0, true, 0);
+        // What was thought takes room as well.
+        let limit = limit.saturating_sub(reasoning_bytes(&message.parts));
         for call in upstream.calls.iter().filter(|call| call.request.seed == self.seed) {
             // Asked again by a process that does not know that it was succeeded: it is fenced, and what
             // it is told is nowhere.
@@ -238,14 +285,12 @@ async fn look_at(world: &World, client: &Client, known: &Known, tally: &mut Tall
     ensure!(terminal.raw.ends_with(format!("\ndata: {payload}\n\n").as_bytes()), "{payload} and {terminal:?}");
     count(tally, &frames, retired, stored.generation.state);
     resumes(client, known, &frames).await?;
-    let given = match known.continues {
-        Some(earlier) => Some(text_of(&replay(client, known.owner, earlier, None).await?)),
-        None => None,
-    };
-    if let Some(given) = given {
+    if let Some(earlier) = known.continues {
         *tally.entry("continued").or_default() += 1;
-        let begins = retired || frames.get(1).and_then(Frame::content) == Some(given.as_str());
-        ensure!(begins && text_of(&frames).starts_with(&given), "it goes on from {given:?}: {frames:?}");
+        let earlier = replay(client, known.owner, earlier, None).await?;
+        let (given, parts) = (text_of(&earlier), parts_shown(&earlier));
+        let begins = retired || (1..frames.len()).any(|first| parts_shown(&frames[..first]) == parts);
+        ensure!(begins && text_of(&frames).starts_with(&given), "it goes on from {earlier:?}: {frames:?}");
     }
     as_it_was_told(&world.facts.lock(), known.id, &frames, retired)
 }
@@ -290,8 +335,9 @@ fn as_it_was_told(facts: &Facts, id: GenerationId, frames: &[Frame], retired: bo
     }
     for snapshot in facts.snapshots.iter().filter(|snapshot| snapshot.generation == id) {
         ensure!(stored.contains_key(&snapshot.cursor), "a page had the cursor {}", snapshot.cursor);
-        let shown: String = stored.range(..=snapshot.cursor).filter_map(|(_, frame)| frame.content()).collect();
-        ensure!(shown == snapshot.text, "a page said {:?} at {}, it is {shown:?}", snapshot.text, snapshot.cursor);
+        let frames: Vec<Frame> = stored.range(..=snapshot.cursor).map(|(_, frame)| (*frame).clone()).collect();
+        let (shown, said) = (parts_shown(&frames), parts_stored(&snapshot.content));
+        ensure!(shown == said, "a page said {said:?} at {}, it is {shown:?}", snapshot.cursor);
     }
     Ok(())
 }
@@ -313,6 +359,8 @@ fn count(tally: &mut Tally, frames: &[Frame], retired: bool, state: State) {
     add("generations", 1);
     add("frames", frames.len());
     add("take-overs", frames.iter().filter(|frame| frame.kind() == "resumed").count());
+    add("thoughts", frames.iter().filter(|frame| frame.kind() == "reasoning").count());
+    add("discarded thoughts", frames.iter().filter(|frame| frame.data["discard"] == "reasoning").count());
     add("retired", retired.into());
     add(state.as_str(), 1);
 }

@@ -159,6 +159,7 @@ impl World {
                     pending[usize::from(operation) % pending.len()].abort();
                 }
             }
+            Action::Think { call } => self.upstream.lock().think(call, &self.numbers()),
             Action::Say { call, tokens, large } => {
                 self.upstream.lock().say(call, &self.numbers(), if large { 3 } else { tokens }, large);
             }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{app::App, session::IsAdmin};
 
-/// The database has so long to answer.
+/// The database has this long to answer.
 const PING_TIME: Duration = Duration::from_secs(2);
 
 /// How the server is.

@@ -15,7 +15,7 @@ use super::{
     progress::{Progress, Step},
 };
 
-/// So many cuts without a new byte in between, and the hub is given up.
+/// This many cuts without a new byte in between, and the hub is given up.
 const MAX_FRUITLESS: u32 = 3;
 /// Bytes gathered before a write.
 const WRITE_BUFFER: usize = 1 << 20;

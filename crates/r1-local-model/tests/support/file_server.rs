@@ -13,7 +13,7 @@ pub(crate) struct Behaviour {
     pub(crate) body: Vec<u8>,
     pub(crate) etag: Option<String>,
     pub(crate) ranges: bool,
-    /// The connection closes after so many bytes of each body.
+    /// The connection closes after this many bytes of each body.
     pub(crate) cut_after: Option<usize>,
     pub(crate) status: u16,
     /// Whether the length is said in advance.

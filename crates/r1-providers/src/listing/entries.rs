@@ -16,7 +16,7 @@ use crate::openai::is_model_name;
 
 /// An entry of more bytes than this is no model's.
 const ENTRY: usize = 64 << 10;
-/// So many entries are looked at.
+/// This many entries are looked at.
 const LOOKED_AT: usize = 40_000;
 /// Longest name that is shown, in characters.
 const TITLE: usize = 120;

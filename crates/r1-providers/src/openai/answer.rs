@@ -59,7 +59,7 @@ const LONG_GRACE: Duration = Duration::from_secs(10);
 /// How long the end of the body may come after `[DONE]`. It comes in the same packet nearly always,
 /// and only once it was seen can the connection serve the next request.
 const LINGER: Duration = Duration::from_millis(20);
-/// So much counts as one step towards other tasks' turn, as an event does: a packet can hold a
+/// This much counts as one step towards other tasks' turn, as an event does: a packet can hold a
 /// hundred thousand lines that come to nothing.
 const SLICE: usize = 1024;
 

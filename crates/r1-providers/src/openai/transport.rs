@@ -18,7 +18,7 @@ use super::config::OpenAiConfig;
 /// How long a connection waits unused. Shorter than what servers allow, so that a request seldom
 /// meets one that is just being closed.
 const POOL_IDLE: Duration = Duration::from_secs(30);
-/// So many connections wait unused at most, for as many questions that come together. What a crowd
+/// This many connections wait unused at most, for as many questions that come together. What a crowd
 /// leaves behind beyond that is closed: each holds buffers here, and a place at the provider.
 const POOL_CONNECTIONS: usize = 64;
 /// A key that no provider has given to anybody.

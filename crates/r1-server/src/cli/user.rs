@@ -37,7 +37,7 @@ pub(crate) enum UserCommand {
     Usage {
         /// Sign-in name or e-mail address; all accounts if nothing is said.
         name: Option<String>,
-        /// So many days, today included.
+        /// This many days, today included.
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36_500))]
         days: u32,
         /// As JSON, for programs.

@@ -5,10 +5,10 @@ use std::{io, time::Duration};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// A connection on which nothing is said is asked for a sign of life after so long, and then so often.
+/// A connection on which nothing is said is asked for a sign of life after this time, and then at this interval.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// The kernel gives a client up so much later than the server does: it says nothing to the client, where
+/// The kernel gives a client up by this time later than the server does: it says nothing to the client, where
 /// the server's [`reset`] tells one that still listens to come back.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const GRACE: Duration = Duration::from_secs(5);

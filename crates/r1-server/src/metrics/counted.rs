@@ -180,13 +180,13 @@ impl Counted {
         registry.register("gpt_r1_lease_lapses", "Times that this node let go of what it ran", lapsed.clone());
         registry.register_with_unit(
             "gpt_r1_first_chunk",
-            "From a question to the first text of the provider's",
+            "From a question to the first text or thought of the provider's",
             Unit::Seconds,
             first_chunk.clone(),
         );
         registry.register_with_unit(
             "gpt_r1_chunk_gap",
-            "Between two texts of the provider's",
+            "Between two pieces of the provider's",
             Unit::Seconds,
             gap.clone(),
         );

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::last_backup;
 
-/// For so long what was found is good enough.
+/// For this long what was found is good enough.
 const KEPT: Duration = Duration::from_secs(5);
 /// A database that takes longer does not work, as for its health.
 const PATIENCE: Duration = Duration::from_secs(2);

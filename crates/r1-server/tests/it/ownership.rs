@@ -50,6 +50,12 @@ fn requests(client: &Client, things: &Things, own: &str) -> Vec<(String, Request
     add(Method::GET, thing.clone(), None, &[]);
     add(Method::PATCH, thing.clone(), Some(json!({"title": "mine"})), &[]);
     add(Method::GET, format!("{thing}/messages"), None, &[]);
+    for query in ["path=head".to_owned(), format!("path={message}"), format!("path=head&cursor={message}")] {
+        add(Method::GET, format!("{thing}/messages?{query}"), None, &[]);
+        if query != "path=head" {
+            add(Method::GET, format!("/conversations/{own}/messages?{query}"), None, &[]);
+        }
+    }
     add(Method::DELETE, thing, None, &[]);
     add(Method::GET, format!("/chat/generations/{generation}"), None, &[]);
     for act in ["stop", "continue", "retry"] {

@@ -40,7 +40,7 @@ impl Raw {
         Ok(timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.context("nobody reads")??)
     }
 
-    /// Sends a byte each so often until the other side closes.
+    /// Sends one byte at each interval until the other side closes.
     pub(crate) async fn trickle(&mut self, bytes: &[u8], every: Duration) {
         for byte in bytes {
             tokio::time::sleep(every).await;

@@ -23,7 +23,7 @@ const TEMPERATURE: f64 = 2.0;
 /// Has characters of several tokens in the answer.
 const QUESTION: &str = "Tell a long story about a cat named 小猫 and her friend Zoë, with emoji like 🐈‍⬛ in it.";
 const MAX_TOKENS: u32 = 96;
-/// So often another answer is asked for, where one is over too soon: its length is drawn as well.
+/// This often another answer is asked for, where one is over too soon: its length is drawn as well.
 const TRIES: usize = 20;
 
 /// Numbers that follow from one that is printed (`SplitMix64`).
@@ -103,7 +103,7 @@ impl World {
         Ok(Self { server, client, kills: 0 })
     }
 
-    /// Follows an answer to its end through lives of the server: each is killed after so many frames.
+    /// Follows an answer to its end through lives of the server: each is killed after this many frames.
     async fn follow(mut self, mut reader: sse::Reader, lives: &[usize]) -> Result<(Self, Vec<Frame>)> {
         let mut frames: Vec<Frame> = Vec::new();
         for life in lives {

@@ -42,7 +42,7 @@ fn bytes(frames: &[Frame]) -> Vec<u8> {
     frames.iter().flat_map(|frame| frame.raw.to_vec()).collect()
 }
 
-/// Attaches so many that do not read what they asked for.
+/// Attaches this many that do not read what they asked for.
 async fn attach_silent(server: &crate::support::Server, client: &Client, id: &str, many: usize) -> Result<Vec<Raw>> {
     let attach = |_| async {
         let mut raw = Raw::connect_small(server).await?;

@@ -5,13 +5,16 @@ use r1_store_postgres::{PostgresOptions, PostgresStore};
 use r1_testkit::postgres::TestDatabase;
 use sha2::{Digest, Sha256};
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_nodes.sql"),
     include_str!("../../migrations/0003_folded_names.sql"),
     include_str!("../../migrations/0004_memory.sql"),
     include_str!("../../migrations/0005_people.sql"),
     include_str!("../../migrations/0006_grammar.sql"),
+    include_str!("../../migrations/0007_parts.sql"),
+    include_str!("../../migrations/0008_jobs.sql"),
+    include_str!("../../migrations/0009_branches.sql"),
 ];
 
 /// A database that is migrated.

@@ -64,7 +64,7 @@ impl<'a> Frames<'a> {
         Ok(Self { wal, head, big_endian, page_size, sum, frame: vec![0; FRAME_HEAD + page_size] })
     }
 
-    /// Where so many frames end.
+    /// Where this many frames end.
     pub(super) fn end_of(&self, frames: u32) -> u64 {
         HEAD as u64 + u64::from(frames) * self.frame.len() as u64
     }

@@ -18,10 +18,11 @@ use r1_testkit::store_contract::{
 };
 
 use crate::{
-    SqliteOptions, SqliteStore, account, conversation, error::Fault, generation, job, message, recovery, search,
-    tail::Tails, writer::Synchronous,
+    SqliteOptions, SqliteStore, account, branch, conversation, error::Fault, generation, job, message, recovery,
+    search, tail::Tails, writer::Synchronous,
 };
 
+mod branches;
 mod sharing;
 
 fn open() -> (tempfile::TempDir, Arc<SqliteStore>, SharedStore) {
@@ -47,8 +48,11 @@ async fn every_query_of_a_list_uses_its_index() {
         (account::activity::ACTIVITY, "generation_running_by_owner"),
         (conversation::LIST, "conversation_by_update"),
         (conversation::LIST, "generation_running"),
-        (conversation::TREE, "message_by_conversation"),
         (message::LIST, "message_by_conversation"),
+        (branch::MESSAGE, "INDEX"),
+        (branch::NEWEST, "message_by_conversation"),
+        (branch::NEWEST_AFTER, "message_by_parent"),
+        (branch::SIBLINGS, "message_by_parent"),
         (message::HISTORY_START, "INDEX"),
         (message::HISTORY_PLACE, "INDEX"),
         (message::HISTORY_BACK, "message_by_conversation"),

@@ -2,6 +2,7 @@
 
 use r1_domain::{
     access::Access,
+    branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
     generation::Generation,
     history::History,
@@ -157,6 +158,15 @@ impl Store for ScriptedStore {
         page: PageRequest,
     ) -> StoreResult<Page<Message>> {
         read!(self, message_list(owner, conversation, page))
+    }
+
+    async fn message_branch(
+        &self,
+        owner: UserId,
+        conversation: ConversationId,
+        request: BranchRequest,
+    ) -> StoreResult<BranchPage> {
+        read!(self, message_branch(owner, conversation, request))
     }
 
     async fn message_get(&self, owner: UserId, id: MessageId) -> StoreResult<Message> {

@@ -74,7 +74,7 @@ pub async fn a_continued_answer_stays_one_message(store: SharedStore) -> anyhow:
     let conversation = store.conversation_get(owner, turn.conversation_id).await?;
     assert_eq!((conversation.running, conversation.updated_at), (Some(continued.generation_id), at(3)));
     assert_eq!(store.generation_get(owner, continued.generation_id).await?.request.given_bytes, 5);
-    assert_eq!(fold(&log_of(&store, &continued).await?)?.text, "half ");
+    assert_eq!(fold(&log_of(&store, &continued).await?)?.content.text, "half ");
 
     let chunk = append(continued.generation_id, 1, 3, &["said"]);
     let end = ending(&continued, 4, "half said", 3, &chunk.records, at(4));
@@ -85,7 +85,7 @@ pub async fn a_continued_answer_stays_one_message(store: SharedStore) -> anyhow:
     assert_eq!(whole.remembers_from, Some(turn.question_id), "half of it was written with no more");
     assert_eq!(store.message_list(owner, turn.conversation_id, ALL).await?.items.len(), 2);
     assert_eq!(log_of(&store, &turn).await?, earlier_log);
-    assert_eq!(fold(&log_of(&store, &continued).await?)?.text, "half said");
+    assert_eq!(fold(&log_of(&store, &continued).await?)?.content.text, "half said");
     assert_eq!(store.generation_get(owner, turn.generation_id).await?.state, State::Failed);
     let here = Some(turn.conversation_id);
     assert_eq!(store.generation_to_follow(owner, here).await?, Some(continued.generation_id));
@@ -242,11 +242,11 @@ pub async fn a_continued_run_is_taken_over_with_its_text(store: SharedStore) -> 
     let node = joined(&store, NodeId::new(at(4))).await?;
     let orphans = store.generation_list_orphaned(node).await?;
     assert_eq!(orphans.len(), 1);
-    assert_eq!(fold(orphans[0].records.as_deref().unwrap_or_default())?.text, "half sa");
+    assert_eq!(fold(orphans[0].records.as_deref().unwrap_or_default())?.content.text, "half sa");
     assert_eq!(orphans[0].generation.request.given_bytes, 5);
     assert!(store.generation_take_over(continued.generation_id, 1, node, 1).await?);
     stored(&store, vec![LogAppend { epoch: 2, ..append(continued.generation_id, 2, 4, &["id"]) }]).await?;
-    assert_eq!(fold(&log_of(&store, &continued).await?)?.text, "half said");
+    assert_eq!(fold(&log_of(&store, &continued).await?)?.content.text, "half said");
     Ok(())
 }
 
@@ -270,7 +270,7 @@ pub async fn a_retired_log_keeps_to_its_own_text(store: SharedStore) -> anyhow::
     assert_eq!(store.purge(at(9), never, never, 10).await?, 3);
     for (turn, text) in [(&turn, "half "), (&second_turn, "half "), (&third_turn, "half whole")] {
         let log = store.log_read(owner, turn.generation_id).await?;
-        assert_eq!((log.records, log.text.as_str()), (None, text));
+        assert_eq!((log.records, log.content.text.as_str()), (None, text));
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ pub async fn old_logs_are_retired_and_their_text_kept(store: SharedStore) -> any
     for (i, turn) in turns.iter().enumerate() {
         let log = store.log_read(owner, turn.generation_id).await?;
         assert_eq!(log.records.is_none(), i < 3, "{i}");
-        assert_eq!(log.text, "Answer");
+        assert_eq!(log.content, "Answer".into());
         assert!(log.terminal_payload.is_some_and(|payload| payload.contains("completed")));
         assert_eq!(store.message_get(owner, turn.answer_id).await?.content, "Answer");
     }

@@ -73,7 +73,11 @@ pub async fn what_nobody_knows_is_kept(store: SharedStore) -> anyhow::Result<()>
     assert!(store.generation_take_over(id, 1, next, GRAMMAR).await?);
     assert_eq!(log_of(&store, &turn).await?, so_far, "nothing was cut");
     let seq = 2 + 3 * NEWER_EVENTS;
-    let resumed = [&records(&[Event::Resumed { generation_id: id, epoch: 2 }])[..], &newer_records("d")].concat();
+    let resumed = [
+        &records(&[Event::Resumed { generation_id: id, epoch: 2, discards_reasoning: false }])[..],
+        &newer_records("d"),
+    ]
+    .concat();
     let goes_on = LogAppend { records: resumed.clone().into(), ..append(id, 2, seq, &[]) };
     let batch = vec![append(id, 1, seq, &["zombie"]), goes_on];
     assert_eq!(store.log_append(batch).await?, [Fenced, Stored]);
@@ -82,7 +86,7 @@ pub async fn what_nobody_knows_is_kept(store: SharedStore) -> anyhow::Result<()>
     stored(&store, vec![end]).await?;
     assert_eq!(log_of(&store, &turn).await?, whole);
     let folded = fold(&whole)?;
-    assert_eq!((folded.text.as_str(), folded.last.epoch, folded.last.seq), ("abcd", 2, seq + 1 + NEWER_EVENTS));
+    assert_eq!((folded.content.text.as_str(), folded.last.epoch, folded.last.seq), ("abcd", 2, seq + 1 + NEWER_EVENTS));
     assert_eq!(store.generation_get(owner, id).await?.state, State::Completed);
     Ok(())
 }
@@ -118,7 +122,7 @@ pub async fn a_newer_grammar_is_left_alone(store: SharedStore) -> anyhow::Result
     let dead = joined(&store, NodeId::new(at(0))).await?;
     let next = joined(&store, NodeId::new(at(1))).await?;
     let turn = NewTurn { node_id: dead, grammar: GRAMMAR + 1, ..new_turn(owner, "One", at(1)) };
-    let known = NewTurn { node_id: dead, ..new_turn(owner, "Two", at(2)) };
+    let known = NewTurn { node_id: dead, grammar: GRAMMAR, ..new_turn(owner, "Two", at(2)) };
     for turn in [&turn, &known] {
         begin(&store, turn).await?;
         stored(&store, vec![newer(turn, 1, 2, "a")]).await?;

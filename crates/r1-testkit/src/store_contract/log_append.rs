@@ -25,7 +25,7 @@ pub async fn what_is_appended_is_read_back(store: SharedStore) -> anyhow::Result
     assert_eq!(log_of(&store, &one).await?, [&one.start[..], &chunks(&["a2", "ä3"])].concat());
     assert_eq!(log_of(&store, &two).await?, [&two.start[..], &chunks(&["b2", "b3", "b4", ""])].concat());
     let folded = fold(&log_of(&store, &two).await?)?;
-    assert_eq!((folded.text.as_str(), folded.last.seq), ("b2b3b4", 5));
+    assert_eq!((folded.content.text.as_str(), folded.last.seq), ("b2b3b4", 5));
     let refused = store.log_read(owner, GenerationId::new(at(3))).await;
     assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
     Ok(())
@@ -117,9 +117,9 @@ pub async fn the_terminal_event_ends_all_at_once(store: SharedStore) -> anyhow::
     assert_eq!(store.conversation_get(owner, turn.conversation_id).await?.updated_at, at(9));
     assert_eq!(store.generation_count_running(owner).await?, 0);
     let log = store.log_read(owner, turn.generation_id).await?;
-    assert_eq!((log.text.as_str(), log.terminal_payload), ("Hello, you!", event.as_ref().map(Event::payload)));
+    assert_eq!((log.content.text.as_str(), log.terminal_payload), ("Hello, you!", event.as_ref().map(Event::payload)));
     let folded = fold(&log.records.unwrap_or_default())?;
-    assert_eq!(folded.text, "Hello, you!");
+    assert_eq!(folded.content.text, "Hello, you!");
     assert_eq!(folded.terminal, event);
     Ok(())
 }
@@ -153,7 +153,7 @@ pub async fn nothing_follows_a_terminal_event(store: SharedStore) -> anyhow::Res
     assert_eq!(store.log_append(vec![end()]).await?, [Fenced]);
     let whole = log_of(&store, &turn).await?;
     assert_eq!(whole, [&turn.start[..], &end().records].concat());
-    assert_eq!(fold(&whole)?.text, "");
+    assert_eq!(fold(&whole)?.content.text, "");
     let next = next_turn(owner, turn.conversation_id, None, "Two", at(3));
     begin(&store, &next).await?;
     Ok(())

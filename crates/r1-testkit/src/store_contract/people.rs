@@ -3,10 +3,10 @@
 use anyhow::{Context, ensure};
 use r1_domain::{
     accounts::{Activity, Changed, DAY_MICROS, Erased, NewPassword, UsageOfDay},
-    event::{Event, Usage},
+    event::Usage,
     id::{ConversationId, SessionId, UserId},
     session::{NewSession, SessionKind},
-    store::{StoreError, Terminal, TurnPlace},
+    store::{StoreError, TurnPlace},
     time::Timestamp,
 };
 use secrecy::ExposeSecret;
@@ -138,9 +138,7 @@ pub async fn usage_is_by_day_and_model_and_outlives_its_conversation(store: Shar
         turn.request.model = model.to_owned();
         begin(&store, &turn).await?;
         let mut end = ending(&turn, 2, "", 2, &[], now);
-        if let Some(Terminal { event: Event::End(end), .. }) = &mut end.terminal {
-            end.usage = usage;
-        }
+        end.terminal.as_mut().context("an end")?.usage = usage;
         stored(&store, vec![end]).await?;
         anyhow::Ok(turn)
     };

@@ -80,8 +80,10 @@ pub async fn a_log_goes_on_after_a_take_over(store: SharedStore) -> anyhow::Resu
     let next = joined(&store, NodeId::new(at(1))).await?;
     assert!(store.generation_take_over(id, 1, next, 1).await?);
 
-    let resumed =
-        LogAppend { records: records(&[Event::Resumed { generation_id: id, epoch: 2 }]), ..append(id, 2, 4, &[]) };
+    let resumed = LogAppend {
+        records: records(&[Event::Resumed { generation_id: id, epoch: 2, discards_reasoning: false }]),
+        ..append(id, 2, 4, &[])
+    };
     let batch = vec![append(id, 1, 4, &["zombie"]), resumed.clone(), append(id, 1, 5, &["zombie"])];
     assert_eq!(store.log_append(batch).await?, [Fenced, Stored, Fenced]);
     stored(&store, vec![append(id, 2, 5, &["c"])]).await?;
@@ -95,7 +97,7 @@ pub async fn a_log_goes_on_after_a_take_over(store: SharedStore) -> anyhow::Resu
     let whole = log_of(&store, &turn).await?;
     assert_eq!(whole, [&so_far[..], &last].concat());
     let folded = fold(&whole)?;
-    assert_eq!((folded.text.as_str(), folded.last.epoch, folded.last.seq), ("abc", 2, 6));
+    assert_eq!((folded.content.text.as_str(), folded.last.epoch, folded.last.seq), ("abc", 2, 6));
     assert_eq!(store.generation_get(owner, id).await?.state, State::Completed);
     Ok(())
 }

@@ -6,6 +6,7 @@ use r1_domain::{
     id::{ConversationId, MessageId},
     message::{Message, Role},
     page::PageRequest,
+    part::Content,
     store::{Earlier, NewTurn, StoreError, TurnOutcome},
     time::Timestamp,
 };
@@ -33,6 +34,7 @@ pub async fn a_new_turn_is_there_as_a_whole(store: SharedStore) -> anyhow::Resul
         parent_id: None,
         role: Role::User,
         content: "What is AI?".to_owned(),
+        parts: Vec::new(),
         state: State::Completed,
         model: None,
         generation_id: None,
@@ -48,6 +50,7 @@ pub async fn a_new_turn_is_there_as_a_whole(store: SharedStore) -> anyhow::Resul
         parent_id: Some(turn.question_id),
         role: Role::Assistant,
         content: String::new(),
+        parts: Vec::new(),
         state: State::Running,
         model: Some("local/tiny".to_owned()),
         generation_id: Some(turn.generation_id),
@@ -74,7 +77,7 @@ pub async fn a_new_turn_is_there_as_a_whole(store: SharedStore) -> anyhow::Resul
     assert_eq!(store.generation_get(owner, turn.generation_id).await?, generation);
     let log = store.log_read(owner, turn.generation_id).await?;
     assert_eq!((log.generation, log.records.as_ref()), (generation, Some(&turn.start)));
-    assert_eq!((log.text.as_str(), log.terminal_payload), ("", None));
+    assert_eq!((log.content, log.terminal_payload), (Content::default(), None));
     assert_eq!(store.generation_count_running(owner).await?, 1);
     Ok(())
 }
@@ -366,7 +369,7 @@ pub async fn any_text_comes_back(store: SharedStore) -> anyhow::Result<()> {
     let texts = store.message_list(owner, turn.conversation_id, ALL).await?.items;
     assert_eq!(texts.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(), [TEXT, TEXT]);
     assert_eq!(store.history(owner, turn.answer_id, 1000).await?.turns[0].turn.content, TEXT);
-    assert_eq!(store.log_read(owner, turn.generation_id).await?.text, TEXT);
+    assert_eq!(store.log_read(owner, turn.generation_id).await?.content.text, TEXT);
     let renamed = rename(&store, owner, turn.conversation_id, &TEXT[1..], at(3)).await?;
     assert_eq!(renamed.title.as_deref(), Some(&TEXT[1..]));
     let made = Some(Earlier::Generation(turn.generation_id));

@@ -15,14 +15,14 @@ pub enum Step {
     Chunk(String),
     /// These bytes, as they are.
     Raw(Bytes),
-    /// So many bytes of the same value, made while they are sent.
+    /// This many bytes of the same value, made while they are sent.
     Flood {
         /// The value.
         byte: u8,
         /// How many.
         length: u64,
     },
-    /// So many chunks, one each so often (0: as fast as the reader takes them), each with its
+    /// This many chunks, one at each interval (0: as fast as the reader takes them), each with its
     /// index and the time of its sending: see [`paced_marks`].
     Paced {
         /// How many chunks.
@@ -83,7 +83,7 @@ impl Script {
         text.split_inclusive(' ').fold(Self::new().role(), Self::chunk).ending()
     }
 
-    /// A good answer of `count` chunks, one `every` so often; for benches. See [`paced_marks`].
+    /// A good answer of `count` chunks, one at each interval `every`; for benches. See [`paced_marks`].
     #[must_use]
     pub fn paced(count: u64, every: Duration) -> Self {
         Self::new().role().then(Step::Paced { count, every }).ending()
@@ -162,6 +162,13 @@ impl Script {
     #[must_use]
     pub fn chunk(self, text: impl Into<String>) -> Self {
         self.then(Step::Chunk(text.into()))
+    }
+
+    /// Adds a chunk in which the model thinks, in the field that most providers have for it.
+    #[must_use]
+    pub fn thought(self, text: &str) -> Self {
+        let delta = serde_json::json!({"choices": [{"index": 0, "delta": {"reasoning_content": text}}]});
+        self.raw(format!("data: {delta}\n\n"))
     }
 
     /// Adds [`Step::Raw`].

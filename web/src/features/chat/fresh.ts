@@ -1,3 +1,4 @@
+import '$/lib/fresh_words';
 import Greeting from './Greeting.svelte';
 import Starters from './Starters.svelte';
 

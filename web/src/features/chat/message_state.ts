@@ -3,7 +3,7 @@ import type { MessageView } from '$/state/message.svelte';
 /** The part of a message that decides how it is shown. */
 export type Shown = Pick<
   MessageView,
-  'role' | 'status' | 'phase' | 'length' | 'finishReason' | 'error' | 'stored'
+  'role' | 'status' | 'phase' | 'length' | 'parts' | 'finishReason' | 'error' | 'stored'
 >;
 
 /** How an answer ended, where that needs a word of its own. */
@@ -15,7 +15,7 @@ export type Wait = 'unsent' | 'quiet' | 'held' | 'reconnecting' | 'offline' | nu
 export interface MessageState {
   /** It is being written: no actions yet. */
   busy: boolean;
-  /** There is no word yet: a sign of life stands in. */
+  /** There is no word yet, not even a thought: a sign of life stands in. */
   thinking: boolean;
   /** Words are coming: a caret follows the last one. */
   caret: boolean;
@@ -30,7 +30,7 @@ export function stateOf(message: Shown): MessageState {
   const still = wait === 'unsent' || wait === 'reconnecting' || wait === 'offline';
   return {
     busy,
-    thinking: busy && message.length === 0 && !still,
+    thinking: busy && message.parts.length === 1 && message.length === 0 && !still,
     caret: busy && message.length > 0 && !still,
     wait,
     mark: busy || message.role !== 'assistant' ? null : markOf(message),

@@ -17,14 +17,15 @@ const PAUSE_MS = 200;
  * Makes messages ready: those that come near at once, all others when the page is idle, the last ones first. So a
  * long chat shows its end soon, and what searches the page, prints it or reads it aloud has all of it a little later.
  * One observer serves all messages of a scroller: the nearest ancestor that `root` selects. `moving` says whether
- * that is being scrolled.
+ * that is being scrolled. `more` is called once all are ready: it brings further ones, or says that there are none now.
  */
 export function nearness(
   root: string,
   moving: () => boolean,
+  more: () => boolean,
 ): {
   when: WhenNear;
-  /** Begins with the others, once what is in sight has been painted. */
+  /** Begins with the others, and then with further ones, once what is in sight has been painted. */
   fill(): void;
   /** All of them, now: the page is about to be printed. */
   all(): void;
@@ -53,6 +54,10 @@ export function nearness(
       setTimeout(fill, PAUSE_MS);
       return;
     }
+    if (arrivals.size === 0) {
+      if (more()) fill();
+      return;
+    }
     const until = performance.now() + SLICE_MS;
     const waiting = [...arrivals.keys()];
     for (let next = waiting.pop(); next && performance.now() < until; next = waiting.pop()) {
@@ -64,7 +69,7 @@ export function nearness(
   }
 
   function fill() {
-    if (gone || filling || arrivals.size === 0) return;
+    if (gone || filling) return;
     filling = true;
     whenIdle(slice);
   }

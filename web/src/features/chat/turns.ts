@@ -3,21 +3,37 @@ import type { MessageView } from '$/state/message.svelte';
 
 /** A question and what followed it. */
 export interface Turn {
-  /** Stable: that of its first message. */
+  /** Stable: that of its question, also of one that is not here yet. */
   key: string;
-  messages: MessageView[];
+  messages: readonly MessageView[];
 }
 
-/** Groups a branch by its questions. System messages are instructions to the model and are not shown. */
-export function turnsOf(path: readonly MessageView[]): Turn[] {
-  const turns: Turn[] = [];
+/**
+ * Groups a branch by its questions. System messages are instructions to the model and are not shown. A turn that is the same
+ * as `before` is the same object, so that nothing looks at it again.
+ */
+export function turnsOf(path: readonly MessageView[], before: readonly Turn[] = []): Turn[] {
+  const turns: { key: string; messages: MessageView[] }[] = [];
   for (const message of path) {
     if (message.role === 'system') continue;
     const current = turns.at(-1);
-    if (message.role === 'user' || !current) turns.push({ key: message.key, messages: [message] });
+    if (message.role === 'user' || !current) turns.push({ key: keyOf(message), messages: [message] });
     else current.messages.push(message);
   }
-  return turns;
+  const known = new Map(before.map((turn) => [turn.key, turn]));
+  return turns.map((turn) => {
+    const old = known.get(turn.key);
+    return old && isSame(old.messages, turn.messages) ? old : turn;
+  });
+}
+
+/** What is read has its id as its key: an answer whose question has not been read yet knows that. */
+function keyOf(first: MessageView): string {
+  return first.role === 'user' ? first.key : (first.parentId ?? first.key);
+}
+
+function isSame(a: readonly MessageView[], b: readonly MessageView[]): boolean {
+  return a.length === b.length && a.every((message, at) => message === b[at]);
 }
 
 /** For each answer of a branch the one before it. Made once a branch: every message asks. */
@@ -42,8 +58,14 @@ export function answerBefore(path: readonly MessageView[], message: MessageView)
 const EAGER_CHARS = 6_000;
 const MOST_EAGER = 8;
 
-/** The newest messages that surely fill a screen: they are rendered at once, so that the first frame is not empty. */
-export function eagerKeys(path: readonly MessageView[]): Set<string> {
+/**
+ * The newest messages that surely fill a screen: they are rendered at once, so that the first frame is not empty. Where they
+ * are those of `before`, it is that set.
+ */
+export function eagerKeys(
+  path: readonly MessageView[],
+  before: ReadonlySet<string> = new Set(),
+): ReadonlySet<string> {
   const keys = new Set<string>();
   let characters = 0;
   for (let at = path.length - 1; at >= 0 && keys.size < MOST_EAGER && characters < EAGER_CHARS; at -= 1) {
@@ -52,7 +74,7 @@ export function eagerKeys(path: readonly MessageView[]): Set<string> {
     keys.add(message.key);
     characters += message.text.length;
   }
-  return keys;
+  return keys.size === before.size && [...keys].every((key) => before.has(key)) ? before : keys;
 }
 
 const HEAD_LINES = 12;

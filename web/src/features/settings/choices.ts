@@ -1,5 +1,6 @@
-import { i18n, LOCALES, setLocale, t } from '$/lib/i18n.svelte';
+import { i18n, LOCALES, type Locale, setLocale, t } from '$/lib/i18n.svelte';
 import { settings, type Theme } from '$/state/settings.svelte';
+import { toasts } from '$/state/toasts.svelte';
 import type { MenuItem } from '$/ui/Menu.svelte';
 
 // What this device remembers, whoever is signed in, and before anybody is.
@@ -25,8 +26,12 @@ export function languageItems(): MenuItem[] {
   return LOCALES.map((locale) => ({
     label: languageName(locale),
     checked: i18n.locale === locale,
-    onselect: () => void setLocale(locale),
+    onselect: () => void choose(locale),
   }));
+}
+
+async function choose(locale: Locale): Promise<void> {
+  if (!(await setLocale(locale))) toasts.show({ text: t('toast.language_failed') });
 }
 
 /** A language in itself, for whoever cannot read the present one. */

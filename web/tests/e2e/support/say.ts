@@ -1,8 +1,9 @@
+import fresh from '../../../src/locales/en.fresh.json';
 import first from '../../../src/locales/en.json';
 import later from '../../../src/locales/en.later.json';
 import prose from '../../../src/locales/en.prose.json';
 
-const en = { ...first, ...later, ...prose };
+const en = { ...first, ...fresh, ...later, ...prose };
 
 /** The page's English words: what people look for when they look for a button. */
 export function say(key: keyof typeof en, values: Record<string, string | number> = {}): string {

@@ -63,7 +63,7 @@ describe('requests', () => {
     answer = () => Response.json({ conversations: [{ id: 'c 1' }], next_cursor: null });
     await api.getConversation('c 1');
     await api.renameConversation('c1', 'T');
-    await api.listMessages('c1', { cursor: 'x' });
+    await api.listMessages('c1', { path: 'head', cursor: 'x' });
     await api.listModels();
     await api.getGeneration('g1');
     await api.stopGeneration('g1');
@@ -77,7 +77,7 @@ describe('requests', () => {
       'GET /conversations?cursor=a%2Fb&limit=30',
       'GET /conversations?id=c%201',
       'PATCH /conversations/c1',
-      'GET /conversations/c1/messages?cursor=x',
+      'GET /conversations/c1/messages?path=head&cursor=x',
       'GET /models',
       'GET /chat/generations/g1',
       'POST /chat/generations/g1/stop',

@@ -1,4 +1,5 @@
 import { flushSync, mount, unmount } from 'svelte';
+import '$/lib/prose_words';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connection } from '$/api/connection.svelte';
 import Composer from '$/features/chat/Composer.svelte';

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type Shown, stateOf } from '$/features/chat/message_state';
+import { PartView, ReasoningView } from '$/state/part.svelte';
 
 const answer = (more: Partial<Shown>): Shown => ({
   role: 'assistant',
   status: 'completed',
   phase: null,
   length: 40,
+  parts: [new PartView('text')],
   finishReason: 'stop',
   error: null,
   stored: true,
@@ -32,6 +34,12 @@ describe('an answer without a word yet', () => {
       const state = stateOf(answer({ status: 'running', phase, length: 0, stored: false }));
       expect(state).toMatchObject({ thinking: false, wait: 'unsent' });
     }
+  });
+
+  it('needs no sign of life beside the thoughts that are shown', () => {
+    const parts = [new ReasoningView(), new PartView('text')];
+    const state = stateOf(answer({ status: 'running', phase: 'streaming', length: 0, parts }));
+    expect(state).toEqual({ busy: true, thinking: false, caret: false, wait: null, mark: null });
   });
 
   it('is thought about while it is queued', () => {
@@ -88,6 +96,8 @@ describe('an answer that has ended', () => {
   it('says when there is nothing to see', () => {
     expect(stateOf(answer({ length: 0 })).mark).toBe('empty');
     expect(stateOf(answer({ length: 0, status: 'stopped' })).mark).toBe('stopped');
+    const parts = [new ReasoningView(), new PartView('text')];
+    expect(stateOf(answer({ length: 0, parts })).mark, 'thoughts are no answer').toBe('empty');
   });
 });
 

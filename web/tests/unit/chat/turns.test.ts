@@ -3,6 +3,7 @@ import { guessHeight } from '$/features/chat/near';
 import { keepSpot, spotOf } from '$/features/chat/scroll_memory';
 import { beginning, eagerKeys, turnsOf } from '$/features/chat/turns';
 import { MessageView } from '$/state/message.svelte';
+import { plain } from '$/state/part.svelte';
 
 const path = (...roles: MessageView['role'][]) =>
   roles.map((role, index) => new MessageView(role, `m${index}`, null));
@@ -23,10 +24,33 @@ describe('turns', () => {
   });
 });
 
+describe('turns of a chat that comes page by page', () => {
+  const read = (id: string, parentId: string | null) => {
+    const role = id.startsWith('q') ? 'user' : 'assistant';
+    return new MessageView(role, id, parentId, id);
+  };
+  const [q1, a1, q2, a2] = [read('q1', null), read('a1', 'q1'), read('q2', 'a1'), read('a2', 'q2')];
+
+  it('keep their keys when the question of an answer comes after it', () => {
+    const part = turnsOf([a1, q2, a2]);
+    const whole = turnsOf([q1, a1, q2, a2], part);
+    expect(whole.map((turn) => turn.key)).toEqual(part.map((turn) => turn.key));
+    expect(whole.map((turn) => turn.messages.length)).toEqual([2, 2]);
+  });
+
+  it('are the same objects where nothing has changed', () => {
+    const part = turnsOf([q2, a2]);
+    const whole = turnsOf([q1, a1, q2, a2], part);
+    expect(whole[1]).toBe(part[0]);
+    expect(turnsOf([q1, a1], whole)[0]).toBe(whole[0]);
+    expect(turnsOf([q2, a2, a1], whole)[0]).not.toBe(whole[1]);
+  });
+});
+
 describe('the messages of the first frame', () => {
   const filled = (count: number, characters: number) => {
     const messages = path(...Array.from({ length: count }, () => 'assistant' as const));
-    for (const message of messages) message.replace('x'.repeat(characters));
+    for (const message of messages) message.replace(plain('x'.repeat(characters)));
     return messages;
   };
 
@@ -34,6 +58,8 @@ describe('the messages of the first frame', () => {
     const messages = filled(5, 100_000);
     expect([...eagerKeys(messages)]).toEqual([messages[4]?.key]);
     expect(eagerKeys([]).size).toBe(0);
+    const before = eagerKeys(messages);
+    expect(eagerKeys([...filled(2, 10), ...messages], before), 'the same ones').toBe(before);
   });
 
   it('are enough to fill a screen, and no more', () => {

@@ -4,7 +4,7 @@ import '$/lib/later_words';
 import ErrorDetails from '$/features/chat/ErrorDetails.svelte';
 import type { AnswerError } from '$/state/message.svelte';
 import { server } from '../state/fake';
-import { chat, freshPage, opened } from '../state/support';
+import { chat, freshPage, opened, settle } from '../state/support';
 import { button, find, show } from '../ui/support';
 import VersionsOf from './VersionsOf.svelte';
 
@@ -27,7 +27,14 @@ describe('the focus', () => {
   test('stays on the same button of the other version, or on its neighbour', async () => {
     chat();
     for (const id of ['a1b', 'a1c']) server.message('c1', id, { parent_id: 'q1c1' });
-    show(VersionsOf, { thread: await opened('c1') });
+    const thread = await opened('c1');
+    // What has been seen once is here.
+    for (const id of ['a1c1', 'a1b', 'a1c']) {
+      thread.choose(id);
+      await vi.dynamicImportSettled();
+      await settle();
+    }
+    show(VersionsOf, { thread });
     expect(shown()).toBe('3 of 3');
     for (const [label, at, stays] of [
       ['Previous version', '2 of 3', 'Previous version'],

@@ -2,11 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import de from '$/locales/de.json';
+import fresh from '$/locales/en.fresh.json';
 import first from '$/locales/en.json';
 import later from '$/locales/en.later.json';
 import prose from '$/locales/en.prose.json';
 
-const en = { ...first, ...later, ...prose };
+const en = { ...first, ...fresh, ...later, ...prose };
 const SOURCES = resolve(process.cwd(), 'src');
 const PREFIXES = 'auth|sidebar|shell|chat|composer|prose|stream|error|time|toast';
 /** Keys that are put together at run time: by what they begin with, and what may follow (nothing named: anything). */
@@ -65,8 +66,9 @@ describe('the catalogs', () => {
     }
   });
 
-  test('have each English word once: what is loaded first or what is loaded later', () => {
-    expect(Object.keys(first).filter((key) => key in later)).toEqual([]);
+  test('have each English word once: with what says it', () => {
+    const all = [first, fresh, later, prose].flatMap((words) => Object.keys(words));
+    expect(all.filter((key, n) => all.indexOf(key) !== n)).toEqual([]);
   });
 
   test('have every plural form that their language has', () => {

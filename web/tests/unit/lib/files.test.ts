@@ -4,7 +4,7 @@ import { toasts } from '$/state/toasts.svelte';
 
 let end: () => void;
 beforeEach(() => {
-  end = refuseFiles();
+  end = refuseFiles(toasts);
 });
 afterEach(() => {
   end();

@@ -27,10 +27,18 @@ async function told(): Promise<void> {
 }
 
 function choose(thread: Thread, id: string): void {
-  const shown = thread.path.flatMap((message) => thread.siblings(message));
-  const message = shown.find((one) => one.id === id);
-  if (!message) throw new Error(`no ${id}`);
-  thread.choose(message);
+  const shown = thread.path.flatMap((message) => thread.versions(message));
+  if (!shown.includes(id)) throw new Error(`no ${id}`);
+  thread.choose(id);
+}
+
+/** Goes to the other version and back: from then on both are here. */
+async function seen(thread: Thread): Promise<void> {
+  for (const id of ['a1c1', 'a1b']) {
+    choose(thread, id);
+    await told();
+  }
+  server.calls = [];
 }
 
 const choices = () => server.calls.filter((call) => call.startsWith('chooseBranch'));
@@ -39,6 +47,7 @@ const head = () => server.row('c1').head_message_id;
 describe('a chosen version', () => {
   test('is shown at once to its end, and kept by the server', async () => {
     const thread = await versions();
+    await seen(thread);
     expect(ids(thread)).toEqual(['q1c1', 'a1b']);
     const release = server.hold('chooseBranch');
     choose(thread, 'a1c1');
@@ -49,6 +58,56 @@ describe('a chosen version', () => {
     expect(head()).toBe('a2');
     threads.reset();
     expect(ids(await opened('c1')), 'after a reload').toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
+  });
+
+  test('that was not here yet is read first, and what is shown stays until then', async () => {
+    const thread = await versions();
+    const arrive = server.hold('listMessages');
+    choose(thread, 'a1c1');
+    await told();
+    expect([ids(thread), choices()]).toEqual([['q1c1', 'a1b'], []]);
+    arrive();
+    await told();
+    expect([...ids(thread), head()]).toEqual(['q1c1', 'a1c1', 'q2', 'a2', 'a2']);
+    expect(thread.path[0]?.key, 'nothing that stays is drawn anew').toBe('q1c1');
+  });
+
+  test('that can’t be read is said, and can be chosen again', async () => {
+    const thread = await versions();
+    server.fail('listMessages', problem(500, 'odd'));
+    choose(thread, 'a1c1');
+    await told();
+    expect([ids(thread), choices()]).toEqual([['q1c1', 'a1b'], []]);
+    expect(toastTexts()).toEqual(['That version could not be shown. detail of odd']);
+    choose(thread, 'a1c1');
+    await told();
+    expect(ids(thread)).toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
+  });
+
+  test('that is on its way is given up for another one, and for a question', async () => {
+    const thread = await versions();
+    const arrive = server.hold('listMessages');
+    choose(thread, 'a1c1');
+    await told();
+    void thread.send('More?');
+    arrive();
+    await told();
+    expect([ids(thread).slice(0, 2), choices()]).toEqual([['q1c1', 'a1b'], []]);
+  });
+
+  test('whose end is another one by now is shown to that when the page looks again', async () => {
+    const thread = await versions();
+    await seen(thread);
+    server.message('c1', 'q2b', { parent_id: 'a1c1' });
+    server.message('c1', 'a2b', { parent_id: 'q2b' });
+    server.row('c1').head_message_id = 'a1b';
+    await thread.reload();
+    choose(thread, 'a1c1');
+    await told();
+    await thread.check();
+    expect([...ids(thread), head()]).toEqual(['q1c1', 'a1c1', 'q2b', 'a2b', 'a2b']);
+    const [, , further] = thread.path;
+    expect(further && thread.versions(further)).toEqual(['q2', 'q2b']);
   });
 
   test('is told to other tabs, which show it too', async () => {
@@ -70,6 +129,7 @@ describe('a chosen version', () => {
 
   test('of several in a hurry the last one counts, one request at a time', async () => {
     const thread = await versions();
+    await seen(thread);
     const release = server.hold('chooseBranch');
     choose(thread, 'a1c1');
     choose(thread, 'a1b');
@@ -130,11 +190,13 @@ describe('a chosen version', () => {
     });
     Object.assign(server.row('c1'), { head_message_id: 'a1c1', generation_id: 'g2' });
     const thread = await opened('c1');
+    await told();
     expect([...ids(thread), thread.running?.id]).toEqual(['q1c1', 'a1c1', 'a1b']);
   });
 
   test('gives way to what is asked after it', async () => {
     const thread = await versions();
+    await seen(thread);
     const release = server.hold('chooseBranch');
     choose(thread, 'a1c1');
     await told();

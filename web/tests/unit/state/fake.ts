@@ -1,4 +1,5 @@
 import type { Conversation, Message, Model, User } from '$/api/client';
+import { ApiError } from '$/api/errors';
 import type { AnswerSink, End, Source } from '$/stream/answer_stream';
 
 // A server in memory and streams that are moved by hand. Both are the same for all tabs of a test.
@@ -172,6 +173,28 @@ function page<T>(items: T[], { cursor, limit = 50 }: Page): [T[], string | null]
   return [items.slice(from, to), to < items.length ? String(to) : null];
 }
 
+/** A page of the branch that ends at the cursor, or goes through `path`. */
+function branch({ id, head_message_id }: Row, { cursor, limit = 50, path }: Page & { path: string }) {
+  const rows = server.messages.get(id) ?? [];
+  const find = (one: string | null | undefined) => rows.find((message) => message.id === one);
+  const end = cursor ?? (path === 'head' ? (head_message_id ?? rows.at(-1)?.id) : path);
+  if (path !== 'head' && !find(path)) throw problem(404, 'not_found');
+  let next = find(cursor ?? (end && find(end) ? server.tip(id, end) : rows.at(-1)?.id));
+  const messages: Message[] = [];
+  while (next && messages.length < Math.min(limit, server.pageSize)) {
+    const { parent_id, role } = next;
+    const beside = rows.filter((other) => other.parent_id === parent_id && other.role === role);
+    messages.unshift({ ...next, siblings: beside.map((other) => other.id) });
+    next = find(parent_id);
+  }
+  return { messages, next_cursor: next?.id ?? null };
+}
+
+/** A refusal of the API. */
+export function problem(status: number, code: string, rest: object = {}): ApiError {
+  return new ApiError(status, { code, detail: `detail of ${code}`, ...rest });
+}
+
 const unauthenticated = new Set<() => void>();
 
 /** Stands in for `$/api/client`. */
@@ -203,13 +226,14 @@ export const client = {
     server.answer('deleteConversation', keepalive ? `${id} keepalive` : id, () => {
       server.rows.delete(id);
     }),
-  listMessages: (id: string, query: Page) =>
-    server.answer('listMessages', id, () => {
-      const [messages, next_cursor] = page(server.messages.get(server.row(id).id) ?? [], query);
-      return { messages, next_cursor };
-    }),
+  listMessages: (id: string, query: Page & { path: string }) =>
+    server.answer('listMessages', id, () => branch(server.row(id), query)),
   getGeneration: (id: string) =>
-    server.answer('getGeneration', id, () => ({ generation_id: id, remembers_from: server.remembersFrom })),
+    server.answer('getGeneration', id, () => {
+      const rows = [...server.messages.values()].flat();
+      const message_id = rows.find((message) => message.generation_id === id)?.id;
+      return { generation_id: id, message_id, remembers_from: server.remembersFrom };
+    }),
   stopGeneration: (id: string) => server.answer('stopGeneration', id, () => ({ generation_id: id })),
 };
 

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { MessageView, type TextListener } from '$/state/message.svelte';
+import { MessageView } from '$/state/message.svelte';
+import { plain, type TextListener } from '$/state/part.svelte';
 
 class Listener implements TextListener {
   said: string[] = [];
@@ -23,9 +24,9 @@ class Listener implements TextListener {
 function running(text = ''): { view: MessageView; listener: Listener } {
   const view = new MessageView('assistant', 'a1', 'q1');
   view.status = 'running';
-  view.replace(text);
+  view.replace(plain(text));
   const listener = new Listener();
-  view.follow(listener);
+  view.parts[0]?.follow(listener);
   listener.said = [];
   return { view, listener };
 }
@@ -41,48 +42,48 @@ describe('a message', () => {
   test('tells a listener the text so far, then every piece, then the end', () => {
     const view = new MessageView('assistant', 'a1', null);
     view.status = 'running';
-    view.append('One ');
+    view.append('text', 'One ');
     const listener = new Listener();
-    const leave = view.follow(listener);
-    view.append('two');
+    const leave = view.parts[0]?.follow(listener);
+    view.append('text', 'two');
     view.end(ended);
-    leave();
-    view.append('unheard');
+    leave?.();
+    view.append('text', 'unheard');
     expect(listener.said).toEqual(['reset:One ', 'append:two', 'finish']);
   });
 
   test('a finished one is finished for whoever comes late', () => {
     const view = new MessageView('user', 'q1', null);
-    view.replace('Question');
+    view.replace(plain('Question'));
     const listener = new Listener();
-    view.follow(listener);
+    view.parts[0]?.follow(listener);
     expect(listener.said).toEqual(['reset:Question', 'finish']);
   });
 
   test('counts its length once a frame, and at once at the end', () => {
     const { view } = running();
-    view.append('abc');
-    view.append('def');
+    view.append('text', 'abc');
+    view.append('text', 'def');
     expect(view.length).toBe(0);
     vi.advanceTimersByTime(20);
     expect(view.length).toBe(6);
-    view.append('g');
+    view.append('text', 'g');
     view.end(ended);
     expect(view.length).toBe(7);
   });
 
   test('a replacement that only grows is appended, any other one resets', () => {
     const { view, listener } = running('Hello');
-    view.replace('Hello');
-    view.replace('Hello world');
-    view.replace('Bye');
+    view.replace(plain('Hello'));
+    view.replace(plain('Hello world'));
+    view.replace(plain('Bye'));
     expect(listener.said).toEqual(['append: world', 'reset:Bye']);
   });
 
   test('a log that begins again takes nothing away that it then confirms', () => {
     const { view, listener } = running('Hello world');
     view.restart();
-    for (const piece of ['Hel', 'lo wor', 'ld, and', ' more']) view.append(piece);
+    for (const piece of ['Hel', 'lo wor', 'ld, and', ' more']) view.append('text', piece);
     expect(listener.said).toEqual(['append:, and', 'append: more']);
     expect(view.text).toBe('Hello world, and more');
   });
@@ -90,16 +91,16 @@ describe('a message', () => {
   test('a log that says the same to the letter and goes on later is appended to', () => {
     const { view, listener } = running('Hello');
     view.restart();
-    view.append('Hello');
-    view.append('!');
+    view.append('text', 'Hello');
+    view.append('text', '!');
     expect(listener.said).toEqual(['append:!']);
   });
 
   test('a log that says something else wins, from where it differs', () => {
     const { view, listener } = running('Hello world');
     view.restart();
-    view.append('Hello ');
-    view.append('moon');
+    view.append('text', 'Hello ');
+    view.append('text', 'moon');
     expect(listener.said).toEqual(['reset:Hello moon']);
     expect(view.text).toBe('Hello moon');
   });
@@ -107,7 +108,7 @@ describe('a message', () => {
   test('a log that ends before it has said all that is shown has the last word', () => {
     const { view, listener } = running('Hello world');
     view.restart();
-    view.append('Hello');
+    view.append('text', 'Hello');
     view.end({ ...ended, status: 'interrupted' });
     expect(listener.said).toEqual(['reset:Hello', 'finish']);
     expect(view.length).toBe(5);
@@ -121,7 +122,7 @@ describe('a message', () => {
           const { view, listener } = running(shown);
           view.restart();
           const pieces = [log.slice(0, first), log.slice(first, second), log.slice(second)];
-          for (const piece of pieces) if (piece !== '') view.append(piece);
+          for (const piece of pieces) if (piece !== '') view.append('text', piece);
           view.end(ended);
           expect([shown, first, second, view.text, listener.text]).toEqual([shown, first, second, log, log]);
         }

@@ -1,11 +1,10 @@
 import { beforeEach, vi } from 'vitest';
-import { ApiError } from '$/api/errors';
 import { navigate } from '$/lib/router.svelte';
 import { conversations } from '$/state/conversations.svelte';
 import type { Thread } from '$/state/thread.svelte';
 import { threads } from '$/state/threads.svelte';
 import { toasts } from '$/state/toasts.svelte';
-import { at, FakeChannel, server } from './fake';
+import { at, FakeChannel, problem, server } from './fake';
 
 /** Starts every test with an empty server, an empty page at `/`, and a clock that stands still at 12:30. */
 export function freshPage(): void {
@@ -30,9 +29,7 @@ export async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
 }
 
-export function problem(status: number, code: string, rest: object = {}): ApiError {
-  return new ApiError(status, { code, detail: `detail of ${code}`, ...rest });
-}
+export { problem };
 
 export const toastTexts = () => toasts.items.map((toast) => toast.text);
 export const texts = (thread: Thread) => thread.path.map((message) => message.text);

@@ -1,4 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
+import '$/lib/later_words';
+import '$/lib/prose_words';
 import { NetworkError } from '$/api/errors';
 import { router } from '$/lib/router.svelte';
 import { conversations } from '$/state/conversations.svelte';
@@ -32,19 +34,11 @@ describe('opening a chat', () => {
     expect(ids(thread)).toEqual(['q1c1', 'a1b']);
     const [, answer] = thread.path;
     if (!answer) throw new Error('no answer');
-    expect(thread.siblings(answer).map((one) => one.id)).toEqual(['a1c1', 'a1b']);
-  });
-
-  test('reads every page: the newest is in sight', async () => {
-    server.pageSize = 3;
-    server.conversation('c1');
-    for (let n = 0; n < 5; n++) {
-      server.message('c1', `q${n}`);
-      server.message('c1', `a${n}`);
-    }
-    const thread = await opened('c1');
-    expect(thread.path).toHaveLength(10);
-    expect(server.count('listMessages c1')).toBe(4);
+    expect(thread.versions(answer)).toEqual(['a1c1', 'a1b']);
+    expect(
+      thread.siblings(answer).map((one) => one.id),
+      'of those that are here',
+    ).toEqual(['a1b']);
   });
 
   test('a head that the list doesn’t hold makes the list be read again', async () => {
@@ -77,7 +71,7 @@ describe('opening a chat', () => {
     runningChat();
     const thread = await opened('c1');
     expect(server.stream.source).toEqual({ kind: 'attach', generationId: 'g2', after: 'g2:1.3' });
-    server.stream.sink.appended(', so good');
+    server.stream.sink.appended('text', ', so good');
     server.stream.end();
     expect(texts(thread).at(-1)).toBe('So far, so good');
     expect(thread.path.at(-1)?.status).toBe('completed');
@@ -101,7 +95,7 @@ describe('asking', () => {
     accepted('c1', 'q2', 'a2', 'g2', 'More?');
     server.stream.start('c1', 'a2', 'g2');
     await sent;
-    server.stream.sink.appended('Yes.');
+    server.stream.sink.appended('text', 'Yes.');
     await thread.reload();
     expect(ids(thread)).toEqual(['q1c1', 'a1c1', 'q2', 'a2']);
     expect(texts(thread).slice(2)).toEqual(['More?', 'Yes.']);
@@ -239,13 +233,17 @@ describe('asking', () => {
     server.message('c1', 'a1b', { parent_id: 'q1c1' });
     const thread = await opened('c1');
     const answer = thread.path[1];
-    const first = answer && thread.siblings(answer)[0];
+    const first = answer && thread.versions(answer)[0];
     if (!first) throw new Error('no sibling');
+    const release = server.hold('chooseBranch');
     thread.choose(first);
+    await vi.dynamicImportSettled();
+    await settle();
     expect(ids(thread)).toEqual(['q1c1', 'a1c1']);
     void thread.send('More?');
     expect(server.stream.source).toMatchObject({ body: { parent_id: 'a1c1' } });
     expect(texts(thread)).toHaveLength(4);
+    release();
   });
 });
 
@@ -316,10 +314,10 @@ describe('retry and continue', () => {
       body: { model: 'local/big' },
     });
     server.stream.start('c1', 'a1b', 'g9');
-    server.stream.sink.appended('Better');
+    server.stream.sink.appended('text', 'Better');
     server.stream.end();
     expect(texts(thread)).toEqual(['text of q1c1', 'Better']);
-    expect(thread.siblings(old)).toHaveLength(2);
+    expect(thread.versions(old)).toEqual(['a1c1', 'a1b']);
     expect(old.text).toBe('text of a1c1');
   });
 
@@ -342,7 +340,7 @@ describe('retry and continue', () => {
     if (!message) throw new Error('no answer');
     expect(thread.canContinue(message)).toBe(true);
     const said: string[] = [];
-    message.follow({
+    message.parts[0]?.follow({
       reset: (text) => said.push(`reset:${text}`),
       append: (text) => said.push(`append:${text}`),
       finish: () => said.push('finish'),
@@ -350,8 +348,8 @@ describe('retry and continue', () => {
     thread.continue(message);
     expect(thread.canContinue(message)).toBe(false);
     server.stream.start('c1', 'a1c1', 'g9');
-    server.stream.sink.appended('Half an');
-    server.stream.sink.appended(' answer');
+    server.stream.sink.appended('text', 'Half an');
+    server.stream.sink.appended('text', ' answer');
     server.stream.end();
     expect(said).toEqual(['reset:Half an', 'finish', 'append: answer', 'finish']);
     expect([message.status, message.generationId]).toEqual(['completed', 'g9']);
@@ -391,12 +389,12 @@ describe('an answer that is lost', () => {
     runningChat();
     const thread = await opened('c1');
     const said: string[] = [];
-    thread.running?.follow({
+    thread.running?.parts[0]?.follow({
       reset: () => said.push('reset'),
       append: (text) => said.push(text),
       finish: () => {},
     });
-    server.stream.sink.appended(', so');
+    server.stream.sink.appended('text', ', so');
     Object.assign(server.messages.get('c1')?.[3] ?? {}, {
       content: 'So far, so good',
       last_event_id: 'g2:1.9',
@@ -414,7 +412,7 @@ describe('an answer that is lost', () => {
     const arrive = server.hold('listMessages');
     const read = thread.reload();
     await settle();
-    server.stream.sink.appended(', so good');
+    server.stream.sink.appended('text', ', so good');
     server.stream.sink.lost();
     arrive();
     await read;
@@ -422,7 +420,7 @@ describe('an answer that is lost', () => {
     const { source } = server.stream;
     expect(source).toMatchObject({ kind: 'attach', after: null });
     server.stream.start('c1', 'a2', 'g2');
-    server.stream.sink.appended('So far, so good, so on');
+    server.stream.sink.appended('text', 'So far, so good, so on');
     expect(thread.running?.text).toBe('So far, so good, so on');
   });
 
@@ -437,6 +435,8 @@ describe('an answer that is lost', () => {
   });
 
   test('again and again, it is looked for ever more rarely', async () => {
+    // The longest pause of each.
+    vi.spyOn(Math, 'random').mockReturnValue(1);
     runningChat();
     await opened('c1');
     const reads = () => server.count('listMessages c1');
@@ -453,7 +453,7 @@ describe('an answer that is lost', () => {
     expect(reads()).toBe(3);
     await vi.advanceTimersByTimeAsync(1);
     expect(reads()).toBe(4);
-    server.stream.sink.appended(' more');
+    server.stream.sink.appended('text', ' more');
     server.stream.sink.lost();
     await settle();
     expect(reads()).toBe(5);

@@ -62,8 +62,10 @@ describe('the model', () => {
     const thread = await opened('c1');
     expect(thread.model).toBe('cloud/big');
     const [, answer] = thread.path;
-    const [first] = answer ? thread.siblings(answer) : [];
+    const [first] = answer ? thread.versions(answer) : [];
     if (first) thread.choose(first);
+    await vi.dynamicImportSettled();
+    await settle();
     expect(thread.model).toBe('local/small');
   });
 });

@@ -64,10 +64,10 @@ describe('the chats that are kept', () => {
     run('x', 'One');
     chat('y');
     const thread = await opened('x');
-    server.stream.sink.appended(' two');
+    server.stream.sink.appended('text', ' two');
     await opened('y');
     expect([server.streams.length, server.stream.detached]).toEqual([1, true]);
-    server.stream.sink.appended(' late');
+    server.stream.sink.appended('text', ' late');
     expect(texts(thread).at(-1)).toBe('One two');
     Object.assign(server.messages.get('x')?.at(-1) ?? {}, {
       content: 'One two three',
@@ -169,7 +169,7 @@ describe('changes from elsewhere', () => {
     await settle();
     const following = server.stream;
     expect(following.source).toMatchObject({ kind: 'attach', generationId: 'g2x' });
-    for (const stream of [asking, following]) stream.sink.appended('Both see this');
+    for (const stream of [asking, following]) stream.sink.appended('text', 'Both see this');
     expect(texts(mine).at(-1)).toBe('Both see this');
     expect(texts(theirs).at(-1)).toBe('Both see this');
     server.row('x').generation_id = null;

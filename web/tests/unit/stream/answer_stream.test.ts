@@ -1,5 +1,17 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { attachFrom, chunk, END, frame, GENERATION, Recorder, SEND, START, World } from './world';
+import {
+  attachFrom,
+  chunk,
+  DISCARD,
+  END,
+  frame,
+  GENERATION,
+  Recorder,
+  reasoning,
+  SEND,
+  START,
+  World,
+} from './world';
 
 let world: World;
 beforeEach(() => {
@@ -102,7 +114,7 @@ describe('an answer without faults', () => {
 
   it('lets unknown types move the cursor and nothing else', async () => {
     const { sink, link } = await world.begin();
-    link.write(frame(3, { type: 'reasoning', content: 'hm' }) + frame(4, chunk('world')));
+    link.write(frame(3, { type: 'notice', content: 'hm' }) + frame(4, chunk('world')));
     await world.settle();
     expect(sink.text).toBe('Hello world');
     link.fail();
@@ -113,7 +125,7 @@ describe('an answer without faults', () => {
   it('passes over what only a newer server says, and goes on behind it', async () => {
     const { sink, link } = await world.begin();
     const later = { type: 'of_tomorrow', content: 'no text', code: 'no end' };
-    link.write(frame(3, later) + frame(4, chunk('wor')) + frame(5, { type: 'reasoning', content: 'Hm' }));
+    link.write(frame(3, later) + frame(4, chunk('wor')) + frame(5, { type: 'source', content: 'Hm' }));
     await world.settle();
     expect(sink.text).toBe('Hello wor');
     link.fail();
@@ -123,6 +135,50 @@ describe('an answer without faults', () => {
     await world.settle();
     expect(sink.text).toBe('Hello world');
     expect(sink.end).toEqual({ status: 'completed', finishReason: 'stop', error: null });
+  });
+
+  it('tells thoughts from words, in the order in which they came', async () => {
+    const { sink, link } = await world.begin(SEND);
+    link.write(frame(3, reasoning('Hm, ')) + frame(4, reasoning('no.')) + frame(5, chunk('world')));
+    await world.settle();
+    expect(sink.parts).toEqual(['text:Hello ', 'reasoning:Hm, no.', 'text:world']);
+    expect(
+      sink.calls.filter((call) => call === 'appended'),
+      'once for each run of a kind',
+    ).toHaveLength(3);
+    link.fail();
+    await world.pass(500);
+    expect(world.link.after, 'each thought moves the cursor').toBe('1.5');
+  });
+
+  it('streams as soon as something is thought', async () => {
+    const { sink } = world.open(SEND);
+    await world.settle();
+    world.link.accept().write(frame(1, START) + frame(2, reasoning('Hm')));
+    await world.settle();
+    expect(sink.calls).toEqual(['sending', 'started', 'appended', 'streaming']);
+  });
+
+  it('discards the thoughts since the last text when the model is asked again', async () => {
+    const { sink, link } = await world.begin();
+    link.write(frame(3, reasoning('one')));
+    await world.settle();
+    link.write(frame(4, reasoning(' two')) + frame(5, DISCARD, 2) + frame(6, reasoning('three'), 2));
+    await world.settle();
+    expect(sink.parts).toEqual(['text:Hello ', 'reasoning:three']);
+    link.write(frame(7, { type: 'resumed' }, 3) + frame(8, reasoning(' four'), 3) + frame(9, chunk('.'), 3));
+    await world.settle();
+    expect(sink.parts).toEqual(['text:Hello ', 'reasoning:three four', 'text:.']);
+  });
+
+  it('shows nothing of the thoughts that one read brings and takes back', async () => {
+    const { sink } = world.open(attachFrom(null));
+    await world.settle();
+    const log = [START, reasoning('void'), DISCARD, reasoning('kept'), chunk('Hi')];
+    world.link.accept().write(log.map((event, n) => frame(n + 1, event)).join(''));
+    await world.settle();
+    expect(sink.parts).toEqual(['reasoning:kept', 'text:Hi']);
+    expect(sink.calls.filter((call) => call === 'appended')).toHaveLength(2);
   });
 
   it('continues and retries with their own requests', async () => {

@@ -1,5 +1,5 @@
 import { ApiError, NetworkError } from '$/api/errors';
-import { chunk, END, frame, type Link, type Recorder, START, type World } from './world';
+import { chunk, DISCARD, END, frame, type Link, type Recorder, reasoning, START, type World } from './world';
 
 /** Small, fast, seeded (mulberry32): the same seed is the same run. */
 export function generator(seed: number): () => number {
@@ -69,6 +69,21 @@ export class FaultyServer {
 
   get text(): string {
     return this.#texts.at(-1) ?? '';
+  }
+
+  /** What the log's thoughts come to, parts in order, as {@link Recorder} notes them. */
+  get parts(): string[] {
+    const parts: string[] = [];
+    for (const { frame } of this.#log) {
+      const event = JSON.parse(frame.slice(frame.indexOf('data: ') + 6)) as Record<string, string>;
+      const { type, content = '' } = event;
+      if (event.discard && parts.at(-1)?.startsWith('reasoning:')) parts.pop();
+      if (type !== 'chunk' && type !== 'reasoning') continue;
+      const kind = type === 'chunk' ? 'text:' : 'reasoning:';
+      if (parts.at(-1)?.startsWith(kind)) parts.push(`${parts.pop()}${content}`);
+      else parts.push(kind + content);
+    }
+    return parts;
   }
 
   /** Whether some log of this generation begins with the text. */
@@ -145,8 +160,12 @@ export class FaultyServer {
         this.#append(chunk(word), word);
       }
     },
+    think: () => {
+      if (this.#log.length === 0) return;
+      for (let n = this.#below(4); n >= 0; n--) this.#append(reasoning(`${this.#log.length} `));
+    },
     novelty: () =>
-      this.#log.length > 0 && this.#append({ type: 'reasoning', content: 'unknown to this client' }),
+      this.#log.length > 0 && this.#append({ type: 'notice', content: 'unknown to this client' }),
     answer: () => {
       const line = this.#some('waiting');
       if (line !== undefined) this.#open(line);
@@ -192,6 +211,12 @@ export class FaultyServer {
     restart: () => {
       this.#cutAll();
       this.#resume();
+    },
+    askAgain: () => {
+      this.#cutAll();
+      if (this.#log.length === 0) return;
+      this.#epoch += 1;
+      this.#append({ ...DISCARD, epoch: this.#epoch });
     },
     powerLoss: () => {
       this.#cutAll();

@@ -6,6 +6,7 @@ import {
   AnswerStream,
   type End,
   type Environment,
+  type PartKind,
   type Phase,
   type Source,
   type Start,
@@ -93,7 +94,11 @@ export class Link {
 
 /** Notes what the sink is told, and that nothing follows the last call. */
 export class Recorder implements AnswerSink {
+  /** What it says, and what the model thinks, apart. */
   text = '';
+  thoughts = '';
+  /** Both in the order in which they came: `text:Hello`, a part each. */
+  parts: string[] = [];
   readonly calls: string[] = [];
   readonly phases: Phase[] = [];
   starts: Start[] = [];
@@ -111,11 +116,25 @@ export class Recorder implements AnswerSink {
     this.#note('started');
     this.starts.push(start);
     this.text = '';
+    this.thoughts = '';
+    this.parts = [];
   }
-  appended(text: string): void {
+  appended(kind: PartKind, text: string): void {
     this.#note('appended');
     expect(text).not.toBe('');
-    this.text += text;
+    if (kind === 'text') this.text += text;
+    else this.thoughts += text;
+    const last = this.parts.pop() ?? '';
+    if (last.startsWith(`${kind}:`)) this.parts.push(last + text);
+    else this.parts.push(...(last === '' ? [] : [last]), `${kind}:${text}`);
+  }
+  discarded(): void {
+    this.#note('discarded');
+    if (this.parts.at(-1)?.startsWith('reasoning:')) this.parts.pop();
+    this.thoughts = this.parts
+      .filter((part) => part.startsWith('reasoning:'))
+      .map((part) => part.slice('reasoning:'.length))
+      .join('');
   }
   phase(phase: Phase): void {
     this.#note(phase);
@@ -282,6 +301,8 @@ export const START = {
   model: 'local/tiny',
 };
 export const chunk = (content: string) => ({ type: 'chunk', content });
+export const reasoning = (content: string) => ({ type: 'reasoning', content });
+export const DISCARD = { type: 'resumed', epoch: 2, discard: 'reasoning' };
 export const END = { type: 'end', message: 'Response completed', status: 'completed', finish_reason: 'stop' };
 export const SEND: Source = { kind: 'send', body: { message: 'Hello' }, key: 'k1' };
 export const attachFrom = (after: string | null): Source => ({

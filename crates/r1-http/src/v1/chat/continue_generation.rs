@@ -25,7 +25,7 @@ pub(crate) struct ContinueRequest {
     /// How free the rest is; not given: as before.
     #[schema(minimum = 0.0, maximum = 2.0)]
     temperature: Option<f64>,
-    /// At most so many further tokens.
+    /// At most this many further tokens.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_tokens: Option<u32>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct ContinueRequest {
 /// Goes on with an answer that ended early, and streams it as Server-Sent Events.
 ///
 /// The answer was stopped, interrupted, cut at a length limit, or failed after some text. A new
-/// generation writes on in the same message; its first chunk is the text so far.
+/// generation writes on in the same message; it begins with all that the message says so far.
 #[utoipa::path(
     post, path = "/chat/generations/{id}/continue", tag = "chat",
     params(
@@ -42,7 +42,7 @@ pub(crate) struct ContinueRequest {
     ),
     request_body = Option<ContinueRequest>,
     responses(
-        (status = 200, description = "Accepted and stored. Events `start`, a `chunk` with the text so far, further `chunk`s, then `end` or `error`.", content_type = "text/event-stream", body = String),
+        (status = 200, description = "Accepted and stored. Events `start`, what the message says so far (one event for each part, mostly one `chunk` with the text), further `reasoning` and `chunk`s, then `end` or `error`.", content_type = "text/event-stream", body = String),
         (status = 404, description = "There is none with this id, or it is not yours; or what the key made was deleted since.", body = Problem),
         (status = 409, description = "`code` is `generation_running` (an answer is being written in this conversation: `generation_id` names it), `generation_superseded` (the answer was continued since: `generation_id` names its newest) or `not_continuable` (`detail` says what to do instead).", body = Problem),
         (status = 422, description = "Fields are not valid, the model is no longer there, or the key was used for another request.", body = Problem),

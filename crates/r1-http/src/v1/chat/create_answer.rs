@@ -17,7 +17,10 @@ use crate::{
     body::RawJson,
     error::{ApiError, ApiResult, Problem},
     session::Caller,
-    v1::failure::FailureBody,
+    v1::{
+        failure::FailureBody,
+        part::{self, PartBody},
+    },
 };
 
 /// A whole answer: what the events of its stream add up to.
@@ -46,6 +49,9 @@ pub(crate) struct AnswerBody {
     /// What went wrong after the question was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<FailureBody>,
+    /// All its parts in order, where there are others than text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<PartBody>,
 }
 
 impl AnswerBody {
@@ -65,17 +71,19 @@ impl AnswerBody {
             Some(Event::End(End { usage, .. })) => (None, usage, None),
             _ => (None, None, None),
         };
+        let (content, parts) = part::of(folded.content);
         Self {
             generation_id: generation_id.to_string(),
             conversation_id,
             message_id,
             model,
             role: "assistant",
-            content: folded.text,
+            content,
             status: state.as_str(),
             finish_reason,
             usage,
             error,
+            parts,
         }
     }
 }

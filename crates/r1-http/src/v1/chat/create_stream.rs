@@ -26,7 +26,7 @@ use crate::{
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body make one message and get the same stream.")),
     request_body = ChatRequest,
     responses(
-        (status = 200, description = "Accepted and stored. Events `start`, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID.", content_type = "text/event-stream", body = String),
+        (status = 200, description = "Accepted and stored. Events `start`, `reasoning` where the model shows what it thinks, `chunk`…, then `end` or `error`; each has an `id` for Last-Event-ID.", content_type = "text/event-stream", body = String),
         (status = 404, description = "The conversation or the parent is unknown, or not yours; or what the key made was deleted since.", body = Problem),
         (status = 409, description = "An answer is being written in this conversation: `generation_id` names it.", body = Problem),
         (status = 422, description = "Fields are not valid, the model is unknown, or the key was used for another request.", body = Problem),

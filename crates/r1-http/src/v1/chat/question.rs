@@ -29,7 +29,7 @@ pub(crate) struct ChatRequest {
     /// How free the answer is; the provider's default if not given.
     #[schema(minimum = 0.0, maximum = 2.0)]
     temperature: Option<f64>,
-    /// At most so many tokens of answer.
+    /// At most this many tokens of answer.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_tokens: Option<u32>,
     /// Run with a key that the provider rejects, to see how an error streams.

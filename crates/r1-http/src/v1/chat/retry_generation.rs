@@ -27,7 +27,7 @@ pub(crate) struct RetryRequest {
     /// How free the answer is.
     #[schema(minimum = 0.0, maximum = 2.0)]
     temperature: Option<f64>,
-    /// At most so many tokens of answer.
+    /// At most this many tokens of answer.
     #[schema(minimum = 1, maximum = 1_000_000)]
     max_tokens: Option<u32>,
 }

@@ -3,11 +3,19 @@
 use r1_domain::{
     conversation::{Conversation, DEFAULT_TITLE},
     cursor::EventId,
+    id::MessageId,
     message::Message,
+    part::Content,
 };
 use serde::Serialize;
 
-use crate::{text::rfc3339, v1::failure::FailureBody};
+use crate::{
+    text::rfc3339,
+    v1::{
+        failure::FailureBody,
+        part::{self, PartBody},
+    },
+};
 
 /// A conversation.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -62,7 +70,7 @@ pub(crate) struct MessageBody {
     /// The newest generation of an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     generation_id: Option<String>,
-    /// Of a running answer: the event up to which `content` goes. Follow on from here.
+    /// Of a running answer: the event up to which `content` and `parts` go. Follow on from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_event_id: Option<String>,
     /// Why the model ended.
@@ -80,16 +88,32 @@ pub(crate) struct MessageBody {
     remembers_from: Option<String>,
     /// When it was made.
     created_at: String,
+    /// All its parts in order, where there are others than text. `content` is the text of them, joined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<PartBody>,
+    /// Where one branch was asked for: its versions, oldest first. They are the messages of the same role that follow
+    /// the same one, itself among them; of more than 200 the newest, and itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siblings: Option<Vec<String>>,
+}
+
+impl MessageBody {
+    /// A message of a branch.
+    pub(crate) fn of_branch(message: Message, siblings: &[MessageId]) -> Self {
+        let siblings = siblings.iter().map(ToString::to_string).collect();
+        Self { siblings: Some(siblings), ..message.into() }
+    }
 }
 
 impl From<Message> for MessageBody {
     fn from(message: Message) -> Self {
         let last_event = message.generation_id.zip(message.last_event);
+        let (content, parts) = part::of(Content { text: message.content, parts: message.parts });
         Self {
             id: message.id.to_string(),
             parent_id: message.parent_id.map(|id| id.to_string()),
             role: message.role.as_str(),
-            content: message.content,
+            content,
             status: message.state.as_str(),
             model: message.model,
             generation_id: message.generation_id.map(|id| id.to_string()),
@@ -99,6 +123,8 @@ impl From<Message> for MessageBody {
             error: message.failure.map(FailureBody::from),
             remembers_from: message.remembers_from.map(|id| id.to_string()),
             created_at: rfc3339(message.created_at),
+            siblings: None,
+            parts,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::support::{Server, id_of};
 const CROWD: usize = 2_000;
 /// What their common log takes, about.
 const LOG_BYTES: usize = 128 * 1024;
-/// So much more memory may the server have needed for all of them. A log each would be 250 MiB.
+/// This much more memory may the server have needed for all of them. A log each would be 250 MiB.
 const MEMORY_KIB: u64 = 120 * 1024;
 
 /// The most memory that a process has had, in KiB.

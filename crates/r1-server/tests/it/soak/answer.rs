@@ -43,7 +43,7 @@ const BETWEEN: [&str; 24] = [
     " </script> ",
 ];
 
-/// So many words with all of that in between.
+/// This many words with all of that in between.
 pub(super) fn text(chance: &mut impl Rng, words: usize) -> String {
     let mut text = String::new();
     for number in 0..words {
@@ -55,7 +55,7 @@ pub(super) fn text(chance: &mut impl Rng, words: usize) -> String {
     text
 }
 
-/// In what way an answer fails, once so many bytes of it are said.
+/// In what way an answer fails, once this many bytes of it are said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Cut,
@@ -87,7 +87,7 @@ pub(super) struct Answer {
     pub(super) pause: Duration,
     /// Longest piece, in characters.
     pub(super) piece: usize,
-    /// After so many bytes it fails.
+    /// After this many bytes it fails.
     pub(super) fault: Option<(usize, Fault)>,
     /// Who goes on says all of it, or the last words, again first.
     pub(super) echo: bool,

@@ -27,7 +27,7 @@ use crate::support::{Server, Signal};
 
 /// Conversations at the same time.
 const PLAYS: u64 = 10;
-/// So many rounds back, logs are compared again.
+/// This many rounds back, logs are compared again.
 const LOOK_BACK: usize = 2;
 
 #[tokio::test]

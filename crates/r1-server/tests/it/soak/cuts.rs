@@ -20,7 +20,7 @@ use super::{
 };
 use crate::support::{Client, Server, Setup, id_of, stream};
 
-/// So many cuts of a replay, `R1_CUTS` times.
+/// This many cuts of a replay, `R1_CUTS` times.
 const CUTS: u64 = 10_000;
 /// Clients at the same time.
 const CLIENTS: u64 = 16;

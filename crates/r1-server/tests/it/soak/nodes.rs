@@ -26,7 +26,7 @@ const PLAYS: u64 = 8;
 const NODES: usize = 3;
 /// How long a silent node is believed to live.
 const LEASE: Duration = Duration::from_secs(1);
-/// So many rounds back, logs are compared again.
+/// This many rounds back, logs are compared again.
 const LOOK_BACK: usize = 2;
 
 /// What happens to one of them.

@@ -19,7 +19,7 @@ use super::{
 
 /// The epoch from which on a generation was taken over too often.
 const TOO_OFTEN: u32 = 5;
-/// A request that fails before it has given a word is sent so often.
+/// A request that fails before it has given a word is sent this often.
 const ATTEMPTS: u64 = 3;
 
 /// A log that must stay as it is.

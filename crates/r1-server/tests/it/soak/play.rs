@@ -24,7 +24,7 @@ use crate::support::{expect, id_of};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Read,
-    /// Stops once so many events have been seen, and goes on with it if told so.
+    /// Stops once this many events have been seen, and goes on with it if told so.
     Stop {
         after: usize,
         go_on: bool,

@@ -229,14 +229,13 @@ pub(super) fn answers_all_the_same() -> Vec<Row> {
     let ndjson = Script::document(StatusCode::OK, "text/plain", lines);
     let two = content("half ").trim_end().to_owned() + "\n" + &content("said");
     let unfinished = serde_json::json!({"choices": [{"message": {"content": "whole"}}]});
-    let thinking =
-        Script::new().chunk("<thi").chunk("nk>upstream-words").chunk("</think").chunk(">half").chunk(" said");
+    let thinking = Script::new().chunk("<thi").chunk("nk>hm").chunk("</think").chunk(">half").chunk(" said");
     let twice = data("{\"choices\":[{\"delta\":{\"content\":\"upstream-words\",\"content\":\"half said\"}}]}");
     let mixed =
         ["\u{feff}: hello\r\n\r\n", &content("Grüße, 🌍").replace('\n', "\r\n"), &content("!").replace('\n', "\r")];
     let byte_by_byte = mixed.concat().bytes().fold(Script::new(), |script, byte| script.raw(vec![byte]));
     let no_utf8: Vec<u8> = content("x~y").bytes().map(|byte| if byte == b'~' { 0xff } else { byte }).collect();
-    let hidden = "{\"choices\":[{\"delta\":{\"content\":null,\"reasoning_content\":\"upstream-words\",\"tool_calls\":[{\"function\":{\"name\":\"upstream-words\"}}]}}],\"upstream-words\":1}";
+    let hidden = "{\"choices\":[{\"delta\":{\"content\":null,\"reasoning_content\":\"hm\",\"tool_calls\":[{\"function\":{\"name\":\"upstream-words\"}}]}}],\"upstream-words\":1}";
     let counts = "{\"choices\":[],\"usage\":{\"prompt_tokens\":18446744073709551615,\"completion_tokens\":18446744073709551615}}";
     let document = serde_json::json!({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]});
     vec![

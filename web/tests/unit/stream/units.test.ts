@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { backoff } from '$/stream/backoff';
+import { describe, expect, it, vi } from 'vitest';
+import { backoff, Retries } from '$/lib/backoff';
 import { formatCursor, parseEventId, parsePlace } from '$/stream/cursor';
 import { parsePayload } from '$/stream/payload';
 import { claimSlot, SLOTS } from '$/stream/slots';
@@ -49,18 +49,56 @@ describe('backoff', () => {
     expect(backoff(9, 0.999, 5_000)).toBeLessThan(6_000);
     expect(backoff(0, 0, 86_400_000)).toBe(60_000);
   });
+
+  it('tries again at once, then ever more rarely, until it works', () => {
+    vi.useFakeTimers();
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    const retries = new Retries();
+    let tries = 0;
+    const again = () => retries.again(() => tries++);
+    again();
+    expect(tries, 'at once').toBe(1);
+    for (const pause of [1_000, 2_000, 4_000]) {
+      const before = tries;
+      again();
+      vi.advanceTimersByTime(pause - 1);
+      expect(tries).toBe(before);
+      vi.advanceTimersByTime(1);
+      expect(tries).toBe(before + 1);
+    }
+    again();
+    retries.cancel();
+    vi.advanceTimersByTime(60_000);
+    expect(tries, 'given up').toBe(4);
+    retries.succeed();
+    again();
+    expect(tries, 'the first failure again').toBe(5);
+    vi.useRealTimers();
+  });
 });
 
 describe('payload', () => {
   it('takes a chunk as it is', () => {
     expect(parsePayload('{"type": "chunk", "content": "\\u00e9\\n"}')).toEqual({
-      type: 'chunk',
+      type: 'words',
+      kind: 'text',
       text: 'é\n',
     });
   });
 
+  it('takes a thought as it is, and knows when it is void', () => {
+    expect(parsePayload('{"type": "reasoning", "content": "Hm"}')).toEqual({
+      type: 'words',
+      kind: 'reasoning',
+      text: 'Hm',
+    });
+    expect(parsePayload('{"type": "resumed", "discard": "reasoning"}')).toEqual({ type: 'discard' });
+    expect(parsePayload('{"type": "resumed"}')).toEqual({ type: 'other' });
+    expect(parsePayload('{"type": "resumed", "discard": "tomorrow"}')).toEqual({ type: 'other' });
+  });
+
   it('knows a type that it does not know', () => {
-    expect(parsePayload('{"type": "reasoning", "content": 1}')).toEqual({ type: 'other' });
+    expect(parsePayload('{"type": "notice", "content": 1}')).toEqual({ type: 'other' });
   });
 
   it.each([
@@ -72,6 +110,7 @@ describe('payload', () => {
     '{"type": 1}',
     '{"type": "start"}',
     '{"type": "chunk"}',
+    '{"type": "reasoning", "content": 1}',
     '{"type": "error"}',
     '{',
   ])('refuses %j', (data) => expect(parsePayload(data)).toBeNull());

@@ -1,14 +1,14 @@
-import { backoff } from './backoff';
+import { backoff } from '$/lib/backoff';
 import { formatCursor } from './cursor';
 import { type Effect, type Moment, type State, TIMING } from './state';
 import type { Phase } from './types';
 
-/** A state in the making: a transition changes a copy of its own. */
-export type Draft = { -readonly [Key in keyof State]: State[Key] };
+/** The state that comes next, in the making: a transition changes a copy of its own. */
+type NextState = { -readonly [Key in keyof State]: State[Key] };
 
 /** One transition at work: the state in the making, the moment, and what is to be done. */
 export interface Work {
-  readonly s: Draft;
+  readonly s: NextState;
   readonly at: Moment;
   readonly effects: Effect[];
 }
@@ -16,7 +16,7 @@ export interface Work {
 /** What the phase is when nothing is wrong. */
 export function plainPhase(s: State): Phase {
   if (s.generationId === null) return 'sending';
-  return s.hasText ? 'streaming' : 'waiting';
+  return s.hasWords ? 'streaming' : 'waiting';
 }
 
 export function show({ s, effects }: Work, phase: Phase): void {

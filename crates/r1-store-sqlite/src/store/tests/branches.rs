@@ -1,0 +1,44 @@
+//! What a damaged database holds: rings of parents.
+
+use r1_domain::{
+    branch::{BranchEnd, BranchRequest},
+    id::MessageId,
+    store::StoreError,
+};
+use r1_testkit::store_contract::{answer, at, begin, new_turn, next_turn, user};
+
+use super::open;
+use crate::{
+    column::Id,
+    writer::{Session, Synchronous},
+};
+
+#[tokio::test]
+async fn a_ring_of_parents_ends() {
+    let (_dir, store, shared) = open();
+    let owner = user(&shared, "demo").await.unwrap();
+    let first = new_turn(owner, "One?", at(1));
+    begin(&shared, &first).await.unwrap();
+    answer(&shared, &first, "One.", at(2)).await.unwrap();
+    let second = next_turn(owner, first.conversation_id, None, "Two?", at(3));
+    begin(&shared, &second).await.unwrap();
+    answer(&shared, &second, "Two.", at(4)).await.unwrap();
+    let (root, end) = (first.question_id, second.answer_id);
+    let closed = move |session: &mut Session| {
+        session.transaction(|db| {
+            db.execute("UPDATE message SET parent_id = ?2 WHERE id = ?1", [root.blob(), end.blob()])?;
+            Ok(())
+        })
+    };
+    store.writer.run(Synchronous::Normal, closed).await.unwrap();
+    let ring = [first.question_id, first.answer_id, second.question_id, second.answer_id];
+    for end in [BranchEnd::Head, BranchEnd::Through(root), BranchEnd::At(end)] {
+        let page = shared.message_branch(owner, first.conversation_id, BranchRequest { end, limit: 50 }).await.unwrap();
+        let mut ids: Vec<_> = page.messages.iter().map(|message| message.id).collect();
+        ids.sort();
+        assert_eq!((ids, page.next), (ring.to_vec(), None), "{end:?}");
+    }
+    let missing = BranchRequest { end: BranchEnd::At(MessageId::new(at(9))), limit: 50 };
+    let refused = shared.message_branch(owner, first.conversation_id, missing).await;
+    assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
+}
