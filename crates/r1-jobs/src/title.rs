@@ -136,10 +136,10 @@ impl Titles {
             request_id: None,
             use_invalid_key: false,
         };
-        let mut stream = model.provider.complete(request).await.map_err(failed)?;
+        let mut stream = model.provider.complete(request).await.map_err(|error| failed(&error))?;
         let (mut text, mut thought) = (String::new(), 0);
         while let Some(delta) = stream.next().await {
-            match delta.map_err(failed)? {
+            match delta.map_err(|error| failed(&error))? {
                 Delta::Text { text: more, .. } => text.push_str(&more),
                 Delta::Reasoning(more) => thought += more.len(),
                 Delta::LeftOut(_) | Delta::Skipped(_) => {}
@@ -168,7 +168,7 @@ struct Said {
     model: String,
 }
 
-fn failed(error: ProviderError) -> JobError {
+fn failed(error: &ProviderError) -> JobError {
     // Its message has no word of the provider's.
     let why = format!("{}: {}", error.code.as_str(), error.message);
     let too_long = error.retry_after.is_some_and(|pause| pause > LONGEST_PAUSE);
