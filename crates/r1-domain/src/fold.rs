@@ -114,13 +114,16 @@ impl Folded {
     /// Adds a call that has ended, before the event is there that its record goes with.
     pub fn end_call(&mut self, call: Call) {
         let mut durations = call.timings.reasoning.iter();
-        for (at, part) in self.content.parts.iter_mut().enumerate().skip(self.call_from) {
+        let parts = self.content.parts.get_mut(self.call_from..).unwrap_or_default();
+        let mut end = 0;
+        for (at, part) in parts.iter_mut().enumerate() {
             if let Part::Reasoning(reasoning) = part {
                 let Some(duration_ms) = durations.next() else { break };
                 reasoning.duration_ms = Some(*duration_ms);
-                self.call_from = at + 1;
+                end = at + 1;
             }
         }
+        self.call_from += end;
         self.calls.push(call);
     }
 }

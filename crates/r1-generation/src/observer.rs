@@ -49,10 +49,10 @@ pub trait Observer: Send + Sync + 'static {
     /// The end of a generation was stored.
     fn ended(&self, _state: State) {}
 
-    /// A run's first text or thought came this long after it was asked for.
+    /// A run's first text or thought came, this long after it was asked for.
     fn first_chunk(&self, _provider: &str, _after: Duration) {}
 
-    /// A run's next piece came this long after the one before, the time included that it waited for storage.
+    /// A run's next piece came, this long after the one before; the time is included that it waited for storage.
     fn gap(&self, _gap: Duration) {}
 
     /// A provider's answer came whole, with what it used where the provider counts. `model` is the provider's own name

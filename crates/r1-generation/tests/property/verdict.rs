@@ -116,7 +116,8 @@ fn state(terminal: &Frame) -> Result<State> {
     })
 }
 
-/// `start (chunk | reasoning)* (resumed (chunk | reasoning)*)* (end | error)`, numbered from 1, an epoch raised where it says so.
+/// `start (chunk | reasoning)* (resumed (chunk | reasoning)*)* (end | error)`, numbered from 1, an epoch raised where
+/// it says so.
 fn well_formed(frames: &[Frame], known: &Known, retired: bool) -> Result<()> {
     let (start, rest) = frames.split_first().context("no frame")?;
     let (terminal, middle) = rest.split_last().context("no terminal event")?;
