@@ -17,7 +17,6 @@ const BASE = [
   'src/stream/',
   'src/ui/',
   'node_modules/eventsource-parser/',
-  'node_modules/openapi-fetch/',
   'node_modules/svelte/',
 ].map((path) => at(`./${path}`));
 

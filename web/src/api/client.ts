@@ -1,8 +1,7 @@
-import createClient from 'openapi-fetch';
-import { wellFormed } from '$/lib/text';
 import { connection, isServers } from './connection.svelte';
 import { ApiError, NetworkError, parseRetryAfter } from './errors';
-import type { components, paths } from './schema';
+import { requests } from './requests';
+import type { components } from './schema';
 
 type Schemas = components['schemas'];
 export type User = Schemas['User'];
@@ -38,17 +37,8 @@ function patient(signal: AbortSignal | undefined): AbortSignal {
   return signal && AbortSignal.any ? AbortSignal.any([signal, patience]) : (signal ?? patience);
 }
 
-/** JSON that any decoder of UTF-8 can read, whatever was cut in halves or pasted. */
-function serialize(body: unknown): string {
-  return JSON.stringify(body, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
-}
-
 /** For the parts of the API that a first visit does not need; they have files of their own. */
-export const client = createClient<paths>({
-  baseUrl: globalThis.location?.origin ?? '',
-  fetch: (request) => globalThis.fetch(request),
-  bodySerializer: serialize,
-});
+export const client = requests;
 
 const listeners = new Set<() => void>();
 
