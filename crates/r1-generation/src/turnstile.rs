@@ -81,7 +81,7 @@ mod tests {
             });
         }
         let (mut longest, mut before) = (0, 0);
-        while questions.len() > 0 {
+        while !questions.is_empty() {
             yield_now().await;
             let now = steps.load(Ordering::Relaxed);
             longest = longest.max(now - before);
