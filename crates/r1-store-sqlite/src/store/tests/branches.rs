@@ -31,12 +31,13 @@ async fn a_ring_of_parents_ends() {
         })
     };
     store.writer.run(Synchronous::Normal, closed).await.unwrap();
-    let ring = [first.question_id, first.answer_id, second.question_id, second.answer_id];
+    let mut ring = vec![first.question_id, first.answer_id, second.question_id, second.answer_id];
+    ring.sort();
     for end in [BranchEnd::Head, BranchEnd::Through(root), BranchEnd::At(end)] {
         let page = shared.message_branch(owner, first.conversation_id, BranchRequest { end, limit: 50 }).await.unwrap();
         let mut ids: Vec<_> = page.messages.iter().map(|message| message.id).collect();
         ids.sort();
-        assert_eq!((ids, page.next), (ring.to_vec(), None), "{end:?}");
+        assert_eq!((ids, page.next), (ring.clone(), None), "{end:?}");
     }
     let missing = BranchRequest { end: BranchEnd::At(MessageId::new(at(9))), limit: 50 };
     let refused = shared.message_branch(owner, first.conversation_id, missing).await;
