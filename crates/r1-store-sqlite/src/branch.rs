@@ -1,6 +1,6 @@
 //! One branch of a conversation: up from a message to the root, and down to its end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use r1_domain::{
     branch::{BranchEnd, BranchPage, BranchRequest, MOST_SIBLINGS, siblings_of},
@@ -122,7 +122,7 @@ pub(crate) fn tip(
     let mut after = db.prepare_cached(NEWEST_AFTER)?;
     let mut seen = HashSet::from([through]);
     let mut tip = through;
-    loop {
+    while seen.len() <= MOST_STEPS {
         let next =
             after.query_row([conversation.blob(), owner.blob(), tip.blob()], |row| column::id(row, 0)).optional()?;
         match next.filter(|next| seen.insert(*next)) {
@@ -130,4 +130,29 @@ pub(crate) fn tip(
             None => return Ok(Some(tip)),
         }
     }
+    sweep(db, owner, conversation, tip).map(Some)
+}
+
+/// Steps down a branch, after which the whole conversation is read instead: a look-up costs several times a row.
+const MOST_STEPS: usize = 1000;
+
+pub(crate) const TREE: &str = "SELECT id, parent_id FROM message WHERE conversation_id = ?1 AND owner_id = ?2
+     ORDER BY created_at, id";
+
+/// The same in one sweep.
+fn sweep(db: &Connection, owner: UserId, conversation: ConversationId, from: MessageId) -> Result<MessageId, Fault> {
+    let mut statement = db.prepare_cached(TREE)?;
+    let mut rows = statement.query([conversation.blob(), owner.blob()])?;
+    let mut newest_after: HashMap<MessageId, MessageId> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        if let Some(parent) = column::optional_id(row, 1)? {
+            newest_after.insert(parent, column::id(row, 0)?);
+        }
+    }
+    let mut tip = from;
+    // Taken out, so that no ring is followed for ever.
+    while let Some(next) = newest_after.remove(&tip) {
+        tip = next;
+    }
+    Ok(tip)
 }

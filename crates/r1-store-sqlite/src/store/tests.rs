@@ -53,6 +53,7 @@ async fn every_query_of_a_list_uses_its_index() {
         (branch::NEWEST, "message_by_conversation"),
         (branch::NEWEST_AFTER, "message_by_parent"),
         (branch::SIBLINGS, "message_by_parent"),
+        (branch::TREE, "message_by_conversation"),
         (message::HISTORY_START, "INDEX"),
         (message::HISTORY_PLACE, "INDEX"),
         (message::HISTORY_BACK, "message_by_conversation"),
