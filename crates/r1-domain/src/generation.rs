@@ -1,6 +1,7 @@
 //! A generation's states and the only moves between them.
 
 use crate::{
+    event::Usage,
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
     log::GRAMMAR,
     time::Timestamp,
@@ -89,6 +90,20 @@ pub struct Generation {
     pub request: GenerationRequest,
     /// When it was accepted.
     pub created_at: Timestamp,
+}
+
+/// What a generation took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Tokens of all its calls of the model; none while it runs, and where no provider was asked.
+    pub usage: Option<Usage>,
+    /// Milliseconds from its acceptance to the first text or thought; none where neither came, or a process has
+    /// heard it that was killed.
+    pub first_token_ms: Option<u64>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it ended; none while it runs.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// The part of a request to a model that is kept with the generation: enough to run it again.

@@ -16,7 +16,7 @@ use crate::{
     accounts::Accounts,
     branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
-    generation::{Generation, GenerationRequest},
+    generation::{Generation, GenerationRequest, Spent},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
@@ -449,6 +449,9 @@ pub trait Store: Accounts + Instance + Jobs + Send + Sync + 'static {
 
     /// One generation.
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation>;
+
+    /// What it took.
+    async fn generation_spent(&self, owner: UserId, id: GenerationId) -> StoreResult<Spent>;
 
     /// How many generations of this user run.
     async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize>;

@@ -43,6 +43,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// How long after `earlier` this is; nothing where it is before that.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// This instant moved back by `duration`, saturating.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {

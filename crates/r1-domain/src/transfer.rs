@@ -105,7 +105,7 @@ pub const TABLES: [Table; 10] = [
         columns: columns!(
             id: Id, owner_id: Id, conversation_id: Id, message_id: Id, state: Text, epoch: Number, node_id: Id,
             grammar: Number, request: Text, usage: Text, terminal: Text, log_retired: Flag, stop_requested: Flag,
-            created_at: Number, ended_at: Number
+            created_at: Number, ended_at: Number, first_token_ms: Number
         ),
         key: 1,
     },

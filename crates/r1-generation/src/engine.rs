@@ -410,6 +410,7 @@ impl Engine {
             stop: running.stop.clone(),
             abort: self.abort.clone(),
             begun: Instant::now(),
+            created_at: generation.created_at,
         }
     }
 

@@ -86,6 +86,8 @@ pub(crate) struct Run {
     /// Cancelled = the server goes down and will wait no longer.
     pub(crate) abort: CancellationToken,
     pub(crate) begun: Instant,
+    /// When the generation was accepted.
+    pub(crate) created_at: Timestamp,
 }
 
 /// Calls of a model that left no record, as their process was killed.
@@ -221,7 +223,8 @@ impl Run {
         let now = self.clock.now();
         let also = self.what_follows(&event, &content.text, now);
         let remembers_from = *self.remembers_from.lock();
-        let terminal = Terminal { usage, remembers_from, also, ..Terminal::new(event, content, now) };
+        let first_token_ms = self.first_token_ms(now);
+        let terminal = Terminal { usage, first_token_ms, remembers_from, also, ..Terminal::new(event, content, now) };
         if self.log.append_terminal(terminal, &calls) {
             self.queue.push(&self.log);
         }
@@ -266,6 +269,12 @@ impl Run {
         }
         let usage = folded.usage();
         (folded.content, folded.calls.split_off(before), usage)
+    }
+
+    /// None where a process that was killed has heard the first one.
+    fn first_token_ms(&self, now: Timestamp) -> Option<u64> {
+        let heard = self.calls.lock().first_heard().filter(|_| self.lost.calls == 0)?;
+        Some(calls::millis(now.since(self.created_at).saturating_sub(heard.elapsed())))
     }
 
     /// About how many tokens the model has given in this run.

@@ -5,9 +5,10 @@ mod begin;
 pub(crate) use begin::{NewRow, begin, insert};
 
 use r1_domain::{
-    generation::Generation,
+    generation::{Generation, Spent},
     id::{ConversationId, GenerationId, MessageId, NodeId, UserId},
     store::{StoreError, TurnOutcome},
+    time::Timestamp,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -45,6 +46,23 @@ const GET: &str = "SELECT g.id, g.owner_id, g.conversation_id, g.message_id, g.s
 pub(crate) async fn get(db: &Db, owner: UserId, id: GenerationId) -> Result<Generation, Fault> {
     let row = db.maybe(GET, &[&id.as_uuid(), &owner.as_uuid()]).await?;
     from_row(&row.ok_or(StoreError::NotFound)?)
+}
+
+const SPENT: &str = "SELECT g.usage, g.first_token_ms, g.created_at, g.ended_at
+    FROM generation g JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
+    WHERE g.id = $1 AND g.owner_id = $2";
+
+pub(crate) async fn spent(db: &Db, owner: UserId, id: GenerationId) -> Result<Spent, Fault> {
+    let row = db.maybe(SPENT, &[&id.as_uuid(), &owner.as_uuid()]).await?.ok_or(StoreError::NotFound)?;
+    let usage: Option<&str> = column::get(&row, 0)?;
+    let first_token_ms: Option<i64> = column::get(&row, 1)?;
+    let ended_at: Option<i64> = column::get(&row, 3)?;
+    Ok(Spent {
+        usage: usage.and_then(|usage| serde_json::from_str(usage).ok()),
+        first_token_ms: first_token_ms.and_then(|millis| u64::try_from(millis).ok()),
+        created_at: column::time(&row, 2)?,
+        ended_at: ended_at.map(Timestamp::from_micros),
+    })
 }
 
 const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM generation WHERE id = $1)";

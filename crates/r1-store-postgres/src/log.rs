@@ -155,6 +155,8 @@ impl Writer {
                 ends.iter().map(|(_, end)| end.remembers_from.map(|id| id.as_uuid())).collect();
             let words: Vec<_> = ends.iter().map(|(_, end)| indexed(&end.content.text)).collect();
             let parts: Vec<_> = ends.iter().map(|(_, end)| end.content.outline()).collect();
+            let first_tokens: Vec<Option<i64>> =
+                ends.iter().map(|(_, end)| end.first_token_ms.map(column::signed)).collect();
             let also = Also::of(&ends);
             db.all(
                 APPEND_AND_END,
@@ -183,6 +185,7 @@ impl Writer {
                     &also.keys,
                     &also.payloads,
                     &also.times,
+                    &first_tokens,
                 ],
             )
             .await?
@@ -272,11 +275,12 @@ const APPEND_AND_END: &str = concat!(
     "WITH ",
     append!(),
     ", ended AS (
-        UPDATE generation g SET state = e.state, usage = e.usage, terminal = e.payload, ended_at = e.ended_at
+        UPDATE generation g SET state = e.state, usage = e.usage, terminal = e.payload, ended_at = e.ended_at,
+                                first_token_ms = e.first_token_ms
         FROM stored JOIN unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-                                $12::text[], $13::text[], $14::text[], $15::uuid[], $16::text[])
+                                $12::text[], $13::text[], $14::text[], $15::uuid[], $16::text[], $25::bigint[])
             AS e (id, state, usage, payload, ended_at, content, finish_reason, error_code, words, remembers_from,
-                  parts)
+                  parts, first_token_ms)
             ON e.id = stored.generation_id
         WHERE g.id = e.id
         RETURNING g.message_id, g.conversation_id, g.owner_id, e.state, e.ended_at, e.content, e.finish_reason,

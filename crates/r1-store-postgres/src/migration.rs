@@ -24,7 +24,7 @@ struct Migration {
 /// In order, without gaps; each expands the schema, or contracts what no program of the version before uses.
 /// Each is the pair of SQLite's of the same number. One that was released never
 /// changes.
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration { version: 1, needs: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, needs: 2, sql: include_str!("../migrations/0002_nodes.sql") },
     Migration { version: 3, needs: 2, sql: include_str!("../migrations/0003_folded_names.sql") },
@@ -34,6 +34,7 @@ const MIGRATIONS: [Migration; 9] = [
     Migration { version: 7, needs: 6, sql: include_str!("../migrations/0007_parts.sql") },
     Migration { version: 8, needs: 6, sql: include_str!("../migrations/0008_jobs.sql") },
     Migration { version: 9, needs: 6, sql: include_str!("../migrations/0009_branches.sql") },
+    Migration { version: 10, needs: 6, sql: include_str!("../migrations/0010_first_token.sql") },
 ];
 
 /// The newest version that this build knows.

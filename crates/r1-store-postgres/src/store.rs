@@ -6,7 +6,7 @@ use r1_domain::{
     access::Access,
     branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
-    generation::Generation,
+    generation::{Generation, Spent},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     message::Message,
@@ -312,6 +312,10 @@ impl Store for PostgresStore {
 
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
         self.pool.read(|db| async move { generation::get(&db, owner, id).await }).await
+    }
+
+    async fn generation_spent(&self, owner: UserId, id: GenerationId) -> StoreResult<Spent> {
+        self.pool.read(|db| async move { generation::spent(&db, owner, id).await }).await
     }
 
     async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize> {

@@ -5,9 +5,10 @@ mod begin;
 pub(crate) use begin::{Beginning, NewRow, begin, insert};
 
 use r1_domain::{
-    generation::Generation,
+    generation::{Generation, Spent},
     id::{ConversationId, GenerationId, UserId},
     store::StoreError,
+    time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -46,6 +47,26 @@ pub(crate) fn get(db: &Connection, owner: UserId, id: GenerationId) -> Result<Ge
              WHERE g.id = ?1 AND g.owner_id = ?2",
         )?
         .query_row([id.blob(), owner.blob()], from_row)
+        .optional()?;
+    Ok(found.ok_or(StoreError::NotFound)?)
+}
+
+pub(crate) fn spent(db: &Connection, owner: UserId, id: GenerationId) -> Result<Spent, Fault> {
+    let found = db
+        .prepare_cached(
+            "SELECT g.usage, g.first_token_ms, g.created_at, g.ended_at
+             FROM generation g
+             JOIN conversation c ON c.id = g.conversation_id AND c.deleted_at IS NULL
+             WHERE g.id = ?1 AND g.owner_id = ?2",
+        )?
+        .query_row([id.blob(), owner.blob()], |row| {
+            Ok(Spent {
+                usage: row.get_ref(0)?.as_str_or_null()?.and_then(|usage| serde_json::from_str(usage).ok()),
+                first_token_ms: row.get::<_, Option<i64>>(1)?.and_then(|millis| u64::try_from(millis).ok()),
+                created_at: column::time(row, 2)?,
+                ended_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_micros),
+            })
+        })
         .optional()?;
     Ok(found.ok_or(StoreError::NotFound)?)
 }

@@ -221,13 +221,15 @@ fn end(db: &Connection, id: GenerationId, terminal: &Terminal) -> Result<(), Fau
     let usage = terminal.usage.map(|usage| serde_json::to_string(&usage)).transpose();
     let usage = usage.map_err(|_| Fault::Broken("usage is not JSON"))?;
     let ended_at = terminal.ended_at.as_micros();
+    let first_token_ms = terminal.first_token_ms.map(column::signed);
     let state = terminal.state().as_str();
     let (message, conversation): ([u8; 16], [u8; 16]) = db
         .prepare_cached(
-            "UPDATE generation SET state = ?2, usage = ?3, ended_at = ?4, terminal = ?5 WHERE id = ?1
+            "UPDATE generation SET state = ?2, usage = ?3, ended_at = ?4, terminal = ?5, first_token_ms = ?6
+             WHERE id = ?1
              RETURNING message_id, conversation_id",
         )?
-        .query_row(params![id.blob(), state, usage, ended_at, terminal.event.payload()], |row| {
+        .query_row(params![id.blob(), state, usage, ended_at, terminal.event.payload(), first_token_ms], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let (number, owner): (i64, UserId) = db

@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration { version: 1, sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, sql: include_str!("../migrations/0002_nodes.sql") },
     Migration { version: 3, sql: include_str!("../migrations/0003_folded_names.sql") },
@@ -22,6 +22,7 @@ const MIGRATIONS: [Migration; 9] = [
     Migration { version: 7, sql: include_str!("../migrations/0007_parts.sql") },
     Migration { version: 8, sql: include_str!("../migrations/0008_jobs.sql") },
     Migration { version: 9, sql: include_str!("../migrations/0009_branches.sql") },
+    Migration { version: 10, sql: include_str!("../migrations/0010_first_token.sql") },
 ];
 
 /// The newest version that this build knows.

@@ -7,7 +7,7 @@ use r1_domain::{
     access::Access,
     branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
-    generation::Generation,
+    generation::{Generation, Spent},
     history::{History, PastTurn},
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     message::{Message, Role, Turn},
@@ -358,6 +358,10 @@ impl Store for SqliteStore {
 
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
         self.readers.read(move |db| generation::get(db, owner, id)).await
+    }
+
+    async fn generation_spent(&self, owner: UserId, id: GenerationId) -> StoreResult<Spent> {
+        self.readers.read(move |db| generation::spent(db, owner, id)).await
     }
 
     async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize> {

@@ -19,6 +19,8 @@ pub struct Terminal {
     pub content: Content,
     /// Tokens used, also where the event has no place for them.
     pub usage: Option<Usage>,
+    /// As in [`Spent`](crate::generation::Spent).
+    pub first_token_ms: Option<u64>,
     /// The oldest message that the model was given, where that was not all of them. None leaves what an earlier
     /// generation of the message has said: a part of its text was written with no more than that.
     pub remembers_from: Option<MessageId>,
@@ -33,7 +35,7 @@ impl Terminal {
     #[must_use]
     pub const fn new(event: Event, content: Content, ended_at: Timestamp) -> Self {
         let usage = if let Event::End(end) = &event { end.usage } else { None };
-        Self { event, content, usage, remembers_from: None, ended_at, also: Vec::new() }
+        Self { event, content, usage, first_token_ms: None, remembers_from: None, ended_at, also: Vec::new() }
     }
 
     /// The final state.

@@ -28,6 +28,7 @@ pub(crate) struct Calls {
     ended: Vec<Made>,
     present: Option<Present>,
     has_spoken: bool,
+    first_heard: Option<Instant>,
 }
 
 /// What the model is given: a past, from which turn on.
@@ -79,6 +80,7 @@ impl Calls {
     /// The model begins to think or to speak.
     pub(super) fn hear(&mut self, voice: Voice, now: Instant) {
         self.has_spoken |= voice == Voice::Speaks;
+        self.first_heard.get_or_insert(now);
         let Some(present) = &mut self.present else { return };
         present.made.call.timings.first_token.get_or_insert(millis(now - present.asked));
         present.stop_thinking(now);
@@ -108,6 +110,11 @@ impl Calls {
         self.has_spoken
     }
 
+    /// When the first text or thought came.
+    pub(super) const fn first_heard(&self) -> Option<Instant> {
+        self.first_heard
+    }
+
     /// All of them, in order.
     pub(super) fn take(&mut self, now: Instant) -> Vec<Made> {
         self.end(now);
@@ -122,7 +129,7 @@ impl Present {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -148,6 +155,7 @@ mod tests {
         let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, estimated: false };
         calls.finish("stop", Some(usage));
         assert!(calls.has_spoken());
+        assert_eq!(calls.first_heard(), Some(at(10)));
         let model = || "a/b".to_owned();
         let nothing = Call { model: model(), timings: Timings { total: 5, ..Timings::default() }, ..Call::default() };
         let timings = Timings { first_token: Some(5), reasoning: vec![20, 7], total: 42 };

@@ -47,6 +47,11 @@ async fn what_a_provider_counts_is_taken_and_what_none_counts_is_estimated() -> 
     upstream.push(Script::text("It is hot."));
     let counted = client.ask_to_end(&json!({"message": ASK})).await?;
     assert_eq!(*usage(&counted)?, json!({"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}));
+    let id = &counted.first().context("a start")?.data["generation_id"];
+    let details = client.read(&format!("/chat/generations/{}", id.as_str().context("an id")?)).await?;
+    assert_eq!(details["usage"], *usage(&counted)?);
+    let times = details["first_token_ms"].as_u64().zip(details["total_ms"].as_u64());
+    ensure!(times.is_some_and(|(first, total)| first <= total), "{details}");
     let line = sums(&client).await?;
     assert_eq!(
         (&line["answers"], &line["estimated_answers"], &line["uncounted_answers"]),

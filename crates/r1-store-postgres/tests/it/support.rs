@@ -5,7 +5,7 @@ use r1_store_postgres::{PostgresOptions, PostgresStore};
 use r1_testkit::postgres::TestDatabase;
 use sha2::{Digest, Sha256};
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_nodes.sql"),
     include_str!("../../migrations/0003_folded_names.sql"),
@@ -15,6 +15,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0007_parts.sql"),
     include_str!("../../migrations/0008_jobs.sql"),
     include_str!("../../migrations/0009_branches.sql"),
+    include_str!("../../migrations/0010_first_token.sql"),
 ];
 
 /// A database that is migrated.

@@ -4,7 +4,7 @@ use r1_domain::{
     access::Access,
     branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
-    generation::Generation,
+    generation::{Generation, Spent},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     message::Message,
@@ -192,6 +192,10 @@ impl Store for ScriptedStore {
 
     async fn generation_get(&self, owner: UserId, id: GenerationId) -> StoreResult<Generation> {
         read!(self, generation_get(owner, id))
+    }
+
+    async fn generation_spent(&self, owner: UserId, id: GenerationId) -> StoreResult<Spent> {
+        read!(self, generation_spent(owner, id))
     }
 
     async fn generation_count_running(&self, owner: UserId) -> StoreResult<usize> {

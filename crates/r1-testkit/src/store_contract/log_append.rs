@@ -1,9 +1,9 @@
 //! Logs: appended to, folded, ended.
 
 use r1_domain::{
-    event::Event,
+    event::{Event, Usage},
     fold::fold,
-    generation::State,
+    generation::{Spent, State},
     id::GenerationId,
     store::{AppendOutcome, Fold, LogAppend, StoreError},
 };
@@ -105,12 +105,20 @@ pub async fn the_terminal_event_ends_all_at_once(store: SharedStore) -> anyhow::
     let turn = new_turn(owner, "One", at(1));
     begin(&store, &turn).await?;
     stored(&store, vec![append(turn.generation_id, 1, 2, &["Hello", ", you"])]).await?;
+    let running = Spent { usage: None, first_token_ms: None, created_at: at(1), ended_at: None };
+    assert_eq!(store.generation_spent(owner, turn.generation_id).await?, running);
     let unfolded = chunks(&["Hello", ", you", "!"]);
-    let end = ending(&turn, 5, "Hello, you!", 2, &unfolded, at(9));
+    let mut end = ending(&turn, 5, "Hello, you!", 2, &unfolded, at(9));
+    let usage = Some(Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, estimated: true });
+    if let Some(terminal) = &mut end.terminal {
+        (terminal.usage, terminal.first_token_ms) = (usage, Some(812));
+    }
     let event = end.terminal.as_ref().map(|terminal| terminal.event.clone());
     stored(&store, vec![append(turn.generation_id, 1, 4, &["!"]), end]).await?;
 
     assert_eq!(store.generation_get(owner, turn.generation_id).await?.state, State::Completed);
+    let spent = Spent { usage, first_token_ms: Some(812), ended_at: Some(at(9)), ..running };
+    assert_eq!(store.generation_spent(owner, turn.generation_id).await?, spent);
     let message = store.message_get(owner, turn.answer_id).await?;
     assert_eq!((message.content.as_str(), message.state), ("Hello, you!", State::Completed));
     assert_eq!((message.finish_reason.as_deref(), message.error_code), (Some("stop"), None));
