@@ -74,6 +74,11 @@ function show(element: HTMLElement, text: string): void {
   placePopover(bubble, element, { side: 'below', align: 'center', gap: 6 });
 }
 
+/** Other words for the same control, in the tooltip that is open. */
+export function retell(element: HTMLElement, text: string): void {
+  if (owner === element && bubble?.matches(':popover-open')) show(element, text);
+}
+
 function hide(element: Element): void {
   if (owner !== element) return;
   window.clearTimeout(timer);
