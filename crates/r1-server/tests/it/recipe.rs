@@ -43,7 +43,6 @@ async fn the_documented_lines_bring_back_last_night_and_nobody_is_signed_out() -
     let root = Root::new()?;
     root.machine("OPENAI_BASE_URL", &upstream.base_url())?;
     root.machine("GPT_R1__SERVER__FIRST_LOOK", "off")?;
-    root.machine("GPT_R1__TITLES__ENABLED", "off")?;
     let [install, ..] = section::<3>("docs/deployment.md", "systemd")?;
     let [nightly, back, elsewhere] = section::<3>(OPERATIONS, "Backups")?;
     root.succeeds(&install).await?;

@@ -64,6 +64,8 @@ impl Root {
         root.machine("GPT_R1__SERVER__API_ADDR", "127.0.0.1:0")?;
         root.machine("GPT_R1__SERVER__WEB_ADDR", "127.0.0.1:0")?;
         root.machine("GPT_R1__LOCAL_SERVERS__LOOK", "off")?;
+        // What a scripted provider says is the answers'.
+        root.machine("GPT_R1__TITLES__ENABLED", "off")?;
         Ok(root)
     }
 

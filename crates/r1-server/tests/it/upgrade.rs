@@ -91,7 +91,6 @@ async fn an_upgrade_keeps_everything_and_the_way_back_is_as_documented() -> Resu
     let root = Root::new()?;
     root.machine("OPENAI_BASE_URL", &upstream.base_url())?;
     root.machine("GPT_R1__SERVER__FIRST_LOOK", "off")?;
-    root.machine("GPT_R1__TITLES__ENABLED", "off")?;
     let [install, ..] = section::<3>("docs/deployment.md", "systemd")?;
     let [upgrade, back] = section::<2>("docs/operations.md", "Another version on one node")?;
     root.succeeds(&format!("{install}\nsudo systemctl stop gpt-r1")).await?;
