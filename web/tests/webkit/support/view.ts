@@ -39,10 +39,16 @@ export class View extends Backend {
     const user = await Api.newUser(this.server);
     await this.signOut();
     const form = { username: user.username, password: PASSWORD };
-    await this.driver.run(async (body) => {
-      const headers = { 'content-type': 'application/json' };
-      await fetch('/api/v1/auth/login', { method: 'POST', body: JSON.stringify(body), headers });
-    }, form);
+    // The driver forgets cookies a little later than it says so: the new one may go with the old.
+    await this.until('somebody is signed in', () =>
+      this.driver.run(async (body) => {
+        const headers = { 'content-type': 'application/json' };
+        await fetch('/api/v1/auth/login', { method: 'POST', body: JSON.stringify(body), headers });
+        await new Promise((later) => setTimeout(later, 50));
+        const session = await fetch('/api/v1/auth/session');
+        return Boolean((await session.json()).user);
+      }, form),
+    );
     await this.goto(typeof path === 'string' ? path : await path(user));
     return user;
   }
