@@ -9,7 +9,7 @@ use r1_domain::{
     accounts::{Accounts, Activity, Changed, Erased, NewPassword, UsageOfDay},
     branch::{BranchPage, BranchRequest},
     conversation::{Conversation, ConversationChange},
-    generation::Generation,
+    generation::{Generation, Spent},
     history::History,
     id::{ConversationId, GenerationId, MessageId, NodeId, SessionId, UserId},
     instance::Instance,
@@ -401,6 +401,10 @@ impl Store for FakeStore {
     }
 
     async fn generation_get(&self, _: UserId, _: GenerationId) -> StoreResult<Generation> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn generation_spent(&self, _owner: UserId, _id: GenerationId) -> StoreResult<Spent> {
         Err(StoreError::NotFound)
     }
 

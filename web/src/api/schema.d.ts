@@ -449,7 +449,7 @@ export interface components {
             conversation_id?: string | null;
             /**
              * Format: int32
-             * @description At most so many tokens of answer.
+             * @description At most this many tokens of answer.
              */
             max_tokens?: number | null;
             /**
@@ -476,7 +476,7 @@ export interface components {
         ContinueRequest: {
             /**
              * Format: int32
-             * @description At most so many further tokens.
+             * @description At most this many further tokens.
              */
             max_tokens?: number | null;
             /**
@@ -535,13 +535,25 @@ export interface components {
             /** @description `queued`, `running`, `completed`, `stopped`, `failed` or `interrupted`; never one of the first two after a stop. */
             status: string;
         };
-        /** @description How a generation stands, and what its model was given. */
+        /** @description How a generation stands, what its model was given and what it took. */
         GenerationDetails: components["schemas"]["Generation"] & {
+            /**
+             * Format: int64
+             * @description Once it has ended: milliseconds from its acceptance to the first text or thought, where that is known.
+             */
+            first_token_ms?: number | null;
             /**
              * @description Once its message has ended: the oldest message that the model was given. Absent where it was given all that
              *     was said before.
              */
             remembers_from?: string | null;
+            /**
+             * Format: int64
+             * @description Once it has ended: milliseconds from its acceptance to its end.
+             */
+            total_ms?: number | null;
+            /** @description Once it has ended: tokens used by all its calls of the model, as in its `end` event; kept after a failure, too. */
+            usage?: Record<string, never> | null;
         };
         /** @description How the server is. */
         Health: (components["schemas"]["HealthParts"] | null) & {
@@ -763,7 +775,7 @@ export interface components {
         RetryRequest: {
             /**
              * Format: int32
-             * @description At most so many tokens of answer.
+             * @description At most this many tokens of answer.
              */
             max_tokens?: number | null;
             /** @description `provider/model` or a bare name. */
