@@ -27,6 +27,9 @@ const CALM_MS = 2000;
 /** A movement of the reader's is over when nothing has moved for this time (ms). */
 const QUIET_MS = 150;
 
+/** For this time (ms) after a movement a browser may have no anchor yet: two frames, on a slow machine. */
+const UNANCHORED_MS = 100;
+
 /** Whether the browser can keep what is read in its place. */
 const ANCHORS = globalThis.CSS?.supports?.('overflow-anchor', 'auto') ?? false;
 
@@ -45,6 +48,8 @@ export class Stick {
   /** What may not leave the view because the list is followed, unless somebody has asked for that. */
   #until: Anchor | null = null;
   #asked = false;
+  /** What was in sight when a list that the browser anchors was last moved. */
+  #moved: { at: number; anchors: readonly Anchor[] } | null = null;
   #stirredAt = Number.NEGATIVE_INFINITY;
   #pressed = false;
   /** The reader moves the list. */
@@ -227,7 +232,15 @@ export class Stick {
 
   #stir(): void {
     this.#stirred();
+    this.#steady();
     this.#keep();
+  }
+
+  /** Just after a list was moved Firefox has no anchor yet: what gets its size then would move what is read. */
+  #steady(): void {
+    if (this.#moved === null || performance.now() - this.#moved.at > UNANCHORED_MS) return;
+    const drift = driftOf(this.#moved.anchors, this.#line) ?? 0;
+    if (Math.abs(drift) >= 1) this.#scroller.scrollBy({ top: drift, behavior: 'instant' });
   }
 
   #stirred(): void {
@@ -250,6 +263,8 @@ export class Stick {
     if (this.#stirring || (place !== this.#place && !ANCHORS)) this.#stirs();
     if (place !== this.#place) this.#become(place);
     else if (place.mode !== 'free' && place.glide === null) this.#keep();
+    const isAnchored = ANCHORS && this.#place.mode === 'free';
+    this.#moved = isAnchored ? { at: performance.now(), anchors: this.firstInSight() } : null;
   }
 
   #rested(): void {
