@@ -43,13 +43,12 @@ const ANCHORS = globalThis.CSS?.supports?.('overflow-anchor', 'auto') ?? false;
  */
 export class Stick {
   #place: Place = AT_END;
-  /** What is kept where it is, in `hold` and `free`. */
+  /** What is kept where it is, in `hold` and `free`. Where the browser does that in `free`: what was in sight when it was moved. */
   #anchors: readonly Anchor[] = [];
   /** What may not leave the view because the list is followed, unless somebody has asked for that. */
   #until: Anchor | null = null;
   #asked = false;
-  /** What was in sight when a list that the browser anchors was last moved. */
-  #moved: { at: number; anchors: readonly Anchor[] } | null = null;
+  #movedAt = Number.NEGATIVE_INFINITY;
   #stirredAt = Number.NEGATIVE_INFINITY;
   #pressed = false;
   /** The reader moves the list. */
@@ -238,8 +237,8 @@ export class Stick {
 
   /** Just after a list was moved Firefox has no anchor yet: what gets its size then would move what is read. */
   #steady(): void {
-    if (this.#moved === null || performance.now() - this.#moved.at > UNANCHORED_MS) return;
-    const drift = driftOf(this.#moved.anchors, this.#line) ?? 0;
+    if (!ANCHORS || this.#place.mode !== 'free' || performance.now() - this.#movedAt > UNANCHORED_MS) return;
+    const drift = driftOf(this.#anchors, this.#line) ?? 0;
     if (Math.abs(drift) >= 1) this.#scroller.scrollBy({ top: drift, behavior: 'instant' });
   }
 
@@ -263,8 +262,9 @@ export class Stick {
     if (this.#stirring || (place !== this.#place && !ANCHORS)) this.#stirs();
     if (place !== this.#place) this.#become(place);
     else if (place.mode !== 'free' && place.glide === null) this.#keep();
-    const isAnchored = ANCHORS && this.#place.mode === 'free';
-    this.#moved = isAnchored ? { at: performance.now(), anchors: this.firstInSight() } : null;
+    if (!ANCHORS || this.#place.mode !== 'free') return;
+    this.#anchors = this.firstInSight();
+    this.#movedAt = performance.now();
   }
 
   #rested(): void {

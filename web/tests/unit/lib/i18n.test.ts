@@ -90,10 +90,9 @@ describe('moments', () => {
   const now = new Date(2026, 2, 12, 14, 5);
 
   test('are written as the reader’s region does', async () => {
-    expect(lib.formatDate(now)).toBe('12 March 2026');
-    expect(lib.formatTime(now)).toBe('14:05');
+    expect(lib.formatMoment(now)).toBe('12 March 2026 at 14:05');
     expect(lib.formatMonth(now)).toBe('March 2026');
     await lib.setLocale('de');
-    expect(lib.formatDate(now)).toBe('12. März 2026');
+    expect(lib.formatMoment(now)).toBe('12. März 2026 um 14:05');
   });
 });
