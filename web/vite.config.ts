@@ -59,6 +59,8 @@ export default defineConfig({
             // The frame of diagrams needs this, and nothing else of the page.
             { name: 'preload', test: /vite\/preload-helper/, priority: 1 },
             { name: 'base', test: isBase, minShareCount: 2 },
+            // What messages share with what comes after them: three files would be three overheads.
+            { name: 'shared', test: /src\/(markdown\/(bidi|boxes)\.|features\/chat\/CopyButton\.)/ },
           ],
         },
       },
