@@ -18,7 +18,7 @@ use std::{
 };
 
 /// In `web/`, but not part of the page.
-const NOT_SOURCES: [&str; 5] = ["node_modules", "dist", "scripts", "tests", "README.md"];
+const NOT_SOURCES: [&str; 6] = ["node_modules", "dist", "scripts", "tests", "types", "README.md"];
 
 struct Page {
     directory: PathBuf,

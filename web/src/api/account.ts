@@ -1,5 +1,5 @@
+import type { components } from '$types/schema';
 import { call, client, type Options } from './client';
-import type { components } from './schema';
 
 /** Changes the password. This session goes on, all others of the account end. */
 export async function changePassword(

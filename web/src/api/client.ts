@@ -1,7 +1,7 @@
+import type { components } from '$types/schema';
 import { connection, isServers } from './connection.svelte';
 import { ApiError, NetworkError, parseRetryAfter } from './errors';
 import { requests } from './requests';
-import type { components } from './schema';
 
 type Schemas = components['schemas'];
 export type User = Schemas['User'];

@@ -1,6 +1,6 @@
 import type { Client } from 'openapi-fetch';
 import { wellFormed } from '$/lib/text';
-import type { paths } from './schema';
+import type { paths } from '$types/schema';
 
 type Requests = Pick<Client<paths>, 'GET' | 'POST' | 'PATCH' | 'DELETE'>;
 
